@@ -57,7 +57,7 @@ fn build(n: usize) -> Builder {
 
 fn snapshot(b: &Builder) -> Snapshot {
     let text = "origin='bl.orbs.example'\nkind='address'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
-                publish=[{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/lookup?subject=$'}]";
+                publish=[{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/$'}]";
     let mut reasons = Reasons::default();
     reasons.add("relay").unwrap();
     let zone = ZoneView::new(

@@ -12,7 +12,9 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
-    server, store, webhooks,
+    server, store,
+    tickets::TicketSettings,
+    webhooks,
 };
 use document::{Document, Report, Table, TableReport, read_text};
 use tables::{File, LogFormat, ReasonTable, TlsTable};
@@ -50,12 +52,16 @@ pub struct Config {
     pub mail: mail::MailSettings,
     /// The listener of `[web]`: the public look-up.
     pub web: HttpListener,
+    /// `[web] base_url`, without a slash at the end.
+    pub base_url: String,
     /// `[log] format`: JSON instead of text.
     pub json_log: bool,
     /// The `[[export]]` tables.
     pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
+    /// `[removal_policies]`, and how long tickets are kept.
+    pub tickets: TicketSettings,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -93,6 +99,7 @@ pub mod keys;
 mod listeners;
 mod outputs;
 pub mod probe;
+mod removal_policies;
 mod renamed;
 mod restart;
 mod start_checks;
@@ -174,6 +181,7 @@ impl Config {
             "data/removals.log",
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
+        removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
@@ -215,6 +223,7 @@ impl Config {
                 &file.web.trusted_proxies,
                 file.web.forwarded_header,
             ),
+            base_url: file.web.base_url.trim_end_matches('/').into(),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {
                 allow: webhook_ranges,
@@ -226,6 +235,10 @@ impl Config {
                 tls: file.mail.require_starttls,
             },
             probe,
+            tickets: TicketSettings {
+                policies: file.removal_policies.policies.clone(),
+                ..TicketSettings::default()
+            },
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

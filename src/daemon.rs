@@ -25,12 +25,14 @@ use crate::{
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
     server::{self, Certificates, ReservedClients, ServerContext, sys},
+    site::SiteSettings,
     store::Store,
 };
 
 pub mod relay;
 mod reload;
 mod scrub;
+pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
@@ -96,8 +98,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
+    let site = site_settings(&config);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
+    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -105,6 +109,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         exports: exports.clone(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
+        tickets: tickets.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -121,6 +126,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         machine_state,
         check_url,
         relay: tests.service.clone(),
+        tickets: tickets.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
@@ -147,11 +153,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
             public,
         },
         app,
+        site,
         &listener_configs,
         &limiters.socket,
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
+    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;
@@ -223,6 +231,7 @@ fn start_web(
     background: &tokio::runtime::Runtime,
     sockets: HttpSockets,
     app: http::App,
+    site: SiteSettings,
     configs: &[http::ListenerConfig; 2],
     socket_limiter: &ConnectionLimiter,
     stop: &tokio::sync::watch::Receiver<bool>,
@@ -245,7 +254,7 @@ fn start_web(
     ))];
     let both = [
         (admin, http::router(app.clone())),
-        (public, http::public_router(app)),
+        (public, crate::site::router(app, Arc::new(site))),
     ];
     for ((listener, router), config) in both.into_iter().zip(configs) {
         let listener = listener
@@ -258,6 +267,15 @@ fn start_web(
         );
     }
     Ok(out)
+}
+
+/// What the site says about its operator.
+fn site_settings(config: &Config) -> SiteSettings {
+    SiteSettings {
+        base_url: config.base_url.clone(),
+        sends_mail: !config.mail.smarthost.is_empty(),
+        ..SiteSettings::default()
+    }
 }
 
 /// The ways out that webhooks take.

@@ -27,6 +27,7 @@
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
 //! | | [`recipes`] | the settings with which mail servers use a zone |
+//! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
 //!
@@ -70,6 +71,8 @@ pub mod net;
 pub mod resolver;
 #[cfg(feature = "daemon")]
 pub mod server;
+#[cfg(feature = "daemon")]
+pub mod site;
 #[cfg(feature = "daemon")]
 pub mod texts;
 #[cfg(feature = "daemon")]

@@ -5,51 +5,81 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::{
     TokioResolver,
-    config::{NameServerConfig, ResolveHosts, ResolverConfig},
+    config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     lookup::Lookup,
     net::runtime::TokioRuntimeProvider,
-    proto::rr::{Name, RData},
+    proto::rr::{Name, RData, RecordType},
+    system_conf::read_system_conf,
 };
 
 /// The most names of one response that are used.
 const MAX_NAMES: usize = 8;
 
+/// The most TXT records of one response that are used.
+const MAX_TEXTS: usize = 100;
+
 /// A stub resolver.
-pub struct Resolver(TokioResolver);
+pub struct Resolver {
+    resolver: TokioResolver,
+    config: ResolverConfig,
+    options: ResolverOpts,
+}
 
 impl Resolver {
     /// Creates a resolver that asks `servers`, or those of `/etc/resolv.conf` if the list is empty.
     /// `hosts` states whether the file `/etc/hosts` is read too.
     pub fn new(servers: &[SocketAddr], hosts: bool) -> Result<Resolver, String> {
-        let mut builder = match servers {
-            [] => TokioResolver::builder(TokioRuntimeProvider::default())
-                .map_err(|e| format!("/etc/resolv.conf: {e}"))?,
+        Resolver::build(servers, hosts, true)
+    }
+
+    /// Creates a resolver like [`Resolver::new`] that remembers no responses, for records that may
+    /// have been added a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// The servers of this machine cannot be read.
+    pub fn uncached(servers: &[SocketAddr]) -> Result<Resolver, String> {
+        Resolver::build(servers, false, false)
+    }
+
+    fn build(servers: &[SocketAddr], hosts: bool, cached: bool) -> Result<Resolver, String> {
+        let (config, mut options) = match servers {
+            [] => read_system_conf().map_err(|e| format!("/etc/resolv.conf: {e}"))?,
             servers => {
                 let server = |s: &SocketAddr| {
                     let mut out = NameServerConfig::udp_and_tcp(s.ip());
                     out.connections.iter_mut().for_each(|c| c.port = s.port());
                     out
                 };
-                let config = ResolverConfig::from_parts(
-                    None,
-                    Vec::new(),
-                    servers.iter().map(server).collect(),
-                );
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                let servers = servers.iter().map(server).collect();
+                let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+                (config, ResolverOpts::default())
             }
         };
-        builder.options_mut().use_hosts_file = if hosts {
+        options.use_hosts_file = if hosts {
             ResolveHosts::Always
         } else {
             ResolveHosts::Never
         };
-        builder.build().map(Resolver).map_err(|e| e.to_string())
+        if !cached {
+            options.cache_size = 0;
+        }
+        let provider = TokioRuntimeProvider::default();
+        let resolver = TokioResolver::builder_with_config(config.clone(), provider)
+            .with_options(options.clone())
+            .build()
+            .map_err(|e| e.to_string())?;
+        Ok(Resolver {
+            resolver,
+            config,
+            options,
+        })
     }
 
     /// Returns the PTR names of an address, which are not verified. The list is empty if there are
     /// none, or if no server answers.
     pub async fn pointers(&self, addr: IpAddr) -> Vec<String> {
-        let Ok(found) = self.0.reverse_lookup(addr).await else {
+        let Ok(found) = self.resolver.reverse_lookup(addr).await else {
             return Vec::new();
         };
         names(&found, |r| match r {
@@ -64,7 +94,7 @@ impl Resolver {
     ///
     /// No server has answered.
     pub async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
-        let found = match self.0.mx_lookup(domain).await {
+        let found = match self.resolver.mx_lookup(domain).await {
             Ok(found) => found,
             Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
             Err(e) => return Err(format!("{domain}: {e}")),
@@ -73,6 +103,53 @@ impl Resolver {
             RData::MX(m) => Some(&m.exchange),
             _ => None,
         }))
+    }
+
+    /// Returns the TXT records of a name, after its CNAME; the strings of a record are joined.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, String> {
+        let found = match self.resolver.txt_lookup(absolute(name)).await {
+            Ok(found) => found,
+            Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
+            Err(e) => return Err(format!("{name}: {e}")),
+        };
+        let texts = found.answers().iter().filter_map(|r| match &r.data {
+            RData::TXT(t) => Some(String::from_utf8_lossy(&t.txt_data.concat()).into_owned()),
+            _ => None,
+        });
+        Ok(texts.take(MAX_TEXTS).collect())
+    }
+
+    /// Returns the apex of the zone that has a name, after its CNAME, by the SOA record of the
+    /// response; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
+    pub async fn zone_apex(&self, name: &str) -> Result<Option<String>, String> {
+        let apex = match self.resolver.lookup(absolute(name), RecordType::SOA).await {
+            Ok(found) => {
+                let mut records = found.answers().iter();
+                let soa = records.find(|r| matches!(r.data, RData::SOA(_)));
+                soa.map(|r| r.name.clone())
+            }
+            Err(e) if e.is_no_records_found() => e.into_soa().map(|r| r.name.clone()),
+            Err(e) => return Err(format!("{name}: {e}")),
+        };
+        Ok(apex.map(|n| n.to_utf8().trim_end_matches('.').to_ascii_lowercase()))
+    }
+
+    /// Returns a checker of SPF and DKIM that asks the same servers.
+    ///
+    /// # Errors
+    ///
+    /// The checker cannot be built from the settings of this resolver.
+    pub fn mail_authenticator(&self) -> Result<mail_auth::MessageAuthenticator, String> {
+        let (config, options) = (self.config.clone(), self.options.clone());
+        mail_auth::MessageAuthenticator::new(config, options).map_err(|e| e.to_string())
     }
 
     /// Returns the addresses of a host name, possibly none. A host that is written as an address is
@@ -85,12 +162,17 @@ impl Resolver {
         if let Ok(addr) = host.parse() {
             return Ok(vec![addr]);
         }
-        match self.0.lookup_ip(host).await {
+        match self.resolver.lookup_ip(host).await {
             Ok(found) => Ok(found.iter().collect()),
             Err(e) if e.is_no_records_found() => Ok(Vec::new()),
             Err(e) => Err(format!("{host}: {e}")),
         }
     }
+}
+
+/// A name with the dot at its end, so that no search domain is tried.
+fn absolute(name: &str) -> String {
+    format!("{}.", name.trim_end_matches('.'))
 }
 
 /// The names of a response's records, in lower case and without the dot at the end.

@@ -38,7 +38,7 @@ listen = ""
 listen = ["127.0.0.1:5300"]
 [[reason]]
 name = "relay"
-text = "Open relay, see https://orbs.example/lookup?subject=\$"
+text = "Open relay, see https://orbs.example/\$"
 [[reason]]
 name = "input"
 text = "Input \$"
@@ -131,7 +131,7 @@ each() {
     echo "$1 exempt: $(talk $listed $2 postmaster@mx.test)"
 }
 # Waits until a server answers at a port.
-await() { i=0; while ! talk $clean $1 | grep -q '^[2-5]' && [ $i -lt 300 ]; do sleep 0.2; i=$((i + 1)); done; }
+await() { i=0; while ! talk $clean $1 | grep -q '^[2-5]' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done; }
 
 mkdir -p pf/conf pf/data pf/queue
 for d in pid private public maildrop incoming active deferred bounce defer corrupt hold flush saved trace; do mkdir -p pf/queue/$d; done
@@ -371,6 +371,7 @@ mkdir -p hk/config hk/plugins hk/queue
 recipe haraka use dns-list.ini > hk/config/dns-list.ini
 recipe haraka allow dnsbl_allow.js > hk/plugins/dnsbl_allow.js
 printf 'listen=127.0.0.1:32\nnodes=0\n' > hk/config/smtp.ini
+printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\n' > hk/config/connection.ini
 echo mx.test | tee hk/config/me > hk/config/host_list
 "${NODE:-node}" "$PEERS/haraka/node_modules/Haraka/bin/haraka" -c "$PWD/hk" > hk/log 2>&1 & pids="$pids $!"
 await 32

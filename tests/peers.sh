@@ -68,6 +68,46 @@ if [ ! -e "$to/web/.done-1" ]; then
     done
     touch "$to/web/.done-1"
 fi
+# A browser with its driver and fonts for Japanese, for tests of the public site; and two checkers of its pages, for which Node runs.
+if [ ! -e "$to/browser/.done-1" ]; then
+    command -v npm >/dev/null 2>&1 || {
+        updated
+        if [ "$(id -u)" = 0 ]; then apt-get install -y -qq --no-install-recommends nodejs npm
+        else sudo apt-get install -y -qq --no-install-recommends nodejs npm; fi
+    }
+    # The newest html-validate whose `engines` accepts the installed Node.
+    validate=$(node -p 'const [major, minor] = process.versions.node.split(".").map(Number), from = (a, b) => major == a && minor >= b;
+        from(22, 22) || from(24, 8) || major > 24 ? "11.21.1" : from(20, 19) || from(22, 12) || major > 22 ? "10.9.0" : "9.7.1"')
+    echo "fetching for tests, into $to/browser: chromium, axe-core, html-validate $validate"
+    updated
+    rm -rf "$to/browser" "$to/browser-debs"
+    mkdir -p "$to/browser/root" "$to/browser-debs"
+    # What apt would install here; recommended packages are sound, desktops and help.
+    debs="chromium chromium-common chromium-driver fonts-liberation fonts-noto-cjk"
+    lacking=$(apt-get install -s --no-install-recommends $debs | awk '/^Inst/ { print $2 }')
+    ( cd "$to/browser-debs" && for p in $(printf '%s\n' $debs $lacking | sort -u); do get "$p"; done )
+    for deb in "$to"/browser-debs/*.deb; do dpkg -x "$deb" "$to/browser/root"; done
+    rm -rf "$to/browser-debs"
+    ( cd "$to/browser" && npm install --silent --no-save --no-audit --no-fund axe-core@4.14.1 "html-validate@$validate" )
+    # The fetched fonts and no others, so that pages look the same on every machine.
+    cat > "$to/browser/fonts.conf" <<XML
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>$to/browser/root/usr/share/fonts</dir>
+  <cachedir>$to/browser/font-cache</cachedir>
+  <alias binding="same"><family>system-ui</family><prefer><family>Liberation Sans</family><family>Noto Sans CJK JP</family></prefer></alias>
+  <alias binding="same"><family>sans-serif</family><prefer><family>Liberation Sans</family><family>Noto Sans CJK JP</family></prefer></alias>
+  <alias binding="same"><family>ui-monospace</family><prefer><family>Liberation Mono</family><family>Noto Sans Mono CJK JP</family></prefer></alias>
+  <alias binding="same"><family>monospace</family><prefer><family>Liberation Mono</family><family>Noto Sans Mono CJK JP</family></prefer></alias>
+</fontconfig>
+XML
+    for p in root/usr/lib/chromium/chromium root/usr/bin/chromedriver root/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc \
+        node_modules/axe-core/axe.min.js node_modules/html-validate/bin/html-validate.mjs; do
+        [ -e "$to/browser/$p" ] || { echo "$p was not fetched: see the messages of apt and npm above" >&2; exit 1; }
+    done
+    touch "$to/browser/.done-1"
+fi
 done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"

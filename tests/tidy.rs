@@ -38,14 +38,14 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "tickets",
         &[
             "model", "random", "clock", "store", "ledger", "net", "resolver", "relay", "mail",
-            "smtp",
+            "smtp", "texts", "bounce",
         ],
     ),
     (
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger",
+            "ledger", "texts",
         ],
     ),
     (

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{JobResponse, ReceiptResponse, Timestamp};
+use crate::relay::advice::RepairAdvice;
 
 /// The claim that a listed host no longer relays.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -39,6 +40,43 @@ pub struct BlockedClaimResponse {
     pub replies: Vec<BlockedReplyResponse>,
 }
 
+/// A setting of the host to change, so that its test decides at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepairAdviceResponse {
+    /// What the host does.
+    pub key: RepairAdvice,
+    /// The line to change; null if the program of the host is not known.
+    pub setting: Option<SettingChangeResponse>,
+}
+
+/// A line of a configuration file, as it usually is and as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettingChangeResponse {
+    /// The program.
+    pub program: String,
+    /// The configuration file.
+    pub file: String,
+    /// The line in the usual configuration.
+    pub from: String,
+    /// The line as it should be.
+    pub to: String,
+    /// The commands that make the change.
+    pub command: String,
+}
+
+impl From<RepairAdvice> for RepairAdviceResponse {
+    fn from(key: RepairAdvice) -> RepairAdviceResponse {
+        let setting = key.setting().map(|s| SettingChangeResponse {
+            program: s.program.into(),
+            file: s.file.into(),
+            from: s.from.into(),
+            to: s.to.into(),
+            command: s.command.into(),
+        });
+        RepairAdviceResponse { key, setting }
+    }
+}
+
 /// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClaimResponse {
@@ -51,6 +89,10 @@ pub struct ClaimResponse {
     pub release: Option<Timestamp>,
     /// What happens next, in words.
     pub what_happens: String,
+    /// Which setting of the host to change, if it defers the test messages; only if this claim is
+    /// proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RepairAdviceResponse>,
     /// The blocked claims of this listing; only if this claim is proved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedClaimResponse>,

@@ -13,6 +13,7 @@ mod imports;
 mod jobs;
 mod listings;
 mod mirrors;
+mod notices;
 mod problem;
 mod proposals;
 mod status;
@@ -35,7 +36,7 @@ pub use common::{DifferenceResponse, Page, ReceiptResponse, RenewalResponse, Tim
 pub use evidence::{
     BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
     OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, ProofResponse,
-    ReviewRequest, ReviewResponse,
+    RepairAdviceResponse, ReviewRequest, ReviewResponse, SettingChangeResponse,
 };
 pub use feeds::{
     ExtentResponse, FeedDecision, FeedDecisionResponse, FeedKind, FeedResponse, GuardKind,
@@ -57,6 +58,9 @@ pub use listings::{
 pub use mirrors::{
     LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,
     MirrorTransferResponse, TransferScope,
+};
+pub use notices::{
+    NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,
 };
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
@@ -80,10 +84,11 @@ pub use subjects::{
     SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
 };
 pub use tickets::{
-    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, ReleasedResponse,
-    RemovalResponse, RemovalServerResponse, TestOutcomeResponse, TicketContactResponse,
-    TicketDecisionRequest, TicketMessageRequest, TicketMessageResponse, TicketRequest,
-    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
+    ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
+    RemovalServerResponse, TestOutcomeResponse, TicketContactResponse, TicketDecisionRequest,
+    TicketMessageRequest, TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
+    TicketSummaryResponse, TicketTestResponse, TicketsQuery,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

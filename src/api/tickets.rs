@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BlockedClaimResponse, OutcomeKind, Timestamp};
+use super::{BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
 use crate::tickets::{ControlMethod, RemovalPolicy, TicketState};
 
 /// A request that a subject is delisted.
@@ -92,8 +92,18 @@ pub struct TicketTestResponse {
     pub outcomes: Vec<TestOutcomeResponse>,
     /// The row of the decision table in docs/relay.md that the test matched.
     pub row: Option<String>,
+    /// Whether `row` and `release` are not final: they apply if the host goes on to defer (4xx) the
+    /// test messages in the tries that are left.
+    #[serde(default)]
+    pub is_preliminary: bool,
     /// When the host is released if no test message is delivered until then.
     pub release: Option<Timestamp>,
+    /// When deferred messages are sent again; null if none are.
+    #[serde(default)]
+    pub next_try: Option<Timestamp>,
+    /// Which setting of the host to change, if it defers the test messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RepairAdviceResponse>,
     /// For a requester who has proved control: our addresses that the host refused, with its
     /// replies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -249,6 +259,30 @@ pub struct ReleasedResponse {
     pub listed_again: bool,
     /// The removal.
     pub removal: RemovalResponse,
+}
+
+/// How listings for a reason are removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonPolicyResponse {
+    /// The reason.
+    pub reason: String,
+    /// The policy of its listings, if no feed supplies them.
+    pub policy: RemovalPolicy,
+    /// Whether control of the subject has to be proved first.
+    pub proof_required: bool,
+    /// Whether the subject is not listed again for 30 days after a removal.
+    pub held: bool,
+}
+
+/// The policies of removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalPoliciesResponse {
+    /// The policy of each published reason.
+    pub reasons: Vec<ReasonPolicyResponse>,
+    /// The policy of listings that feeds supply, whatever their reason.
+    pub feeds: RemovalPolicy,
+    /// The policy of reasons without one of their own.
+    pub others: RemovalPolicy,
 }
 
 /// Query parameters of `GET /v1/tickets`.

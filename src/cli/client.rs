@@ -448,6 +448,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         ..config.probe.relay.clone()
     };
     let relay = RelayService::new(ledger.clone(), relay);
+    let tickets =
+        crate::daemon::tickets::service(config.tickets.clone(), &ledger, &relay, &mirrors);
     let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -460,6 +462,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         check_url: crate::daemon::url_check(config),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
         relay,
+        tickets,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),

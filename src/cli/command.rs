@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
-    mirror, proposal, purge, relay, rename, retire, scrub, serve, status, transfer, undo, users,
-    watch, webhook, zone,
+    mirror, notice, proposal, purge, relay, rename, retire, scrub, serve, status, transfer, undo,
+    users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -28,6 +28,7 @@ pub(super) enum Command {
     Zone(zone::Zone),
     Mirror(mirror::Mirror),
     Retire(retire::Retire),
+    Notice(notice::Notice),
     /// Run the daemon
     Serve,
     Check(check::Check),
@@ -68,6 +69,7 @@ impl Command {
             Command::Zone(c) => zone::run(common, &c),
             Command::Mirror(c) => mirror::run(common, &c),
             Command::Retire(c) => retire::run(common, &c),
+            Command::Notice(c) => notice::run(common, c),
             Command::Serve => serve::run(common),
             Command::Check(c) => check::run(common, &c),
             Command::Reload(c) => status::reload(common, &c),

@@ -10,7 +10,7 @@ use super::Cli;
 type Group = (&'static str, &'static [&'static str]);
 
 /// All commands, under headings.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     (
         "List management",
         &[
@@ -23,6 +23,7 @@ const GROUPS: [Group; 5] = [
             "import", "export", "transfer", "feed", "source", "reason", "zone", "mirror", "retire",
         ],
     ),
+    ("Public site", &["notice"]),
     (
         "Operation",
         &[

@@ -22,6 +22,7 @@ mod job;
 mod key;
 mod lookup;
 mod mirror;
+mod notice;
 mod probe;
 mod proposal;
 mod purge;

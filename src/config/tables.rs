@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     document::{Document, Report, Table},
+    removal_policies::RemovalPoliciesTable,
     values::{Bytes, DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS, Share, Uid},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) struct File {
     pub(super) collector: Table<CollectorTable>,
     pub(super) connections: Table<ConnectionsTable>,
     pub(super) process: Table<ProcessTable>,
+    pub(super) removal_policies: Table<RemovalPoliciesTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -72,6 +74,7 @@ impl File {
             collector: d.table("collector", report),
             connections: d.table("connections", report),
             process: d.table("process", report),
+            removal_policies: d.table("removal_policies", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),

@@ -92,6 +92,7 @@ fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) ->
 pub(super) fn shapes(file: &File) -> Vec<Shape> {
     let File {
         store, clock, journal, history, removal_log, dns, tls, admin, web, site, log, zones, limits, http_client, mail, probe, collector, connections, process,
+        removal_policies: _, // its keys are names of reasons
         reason, key, feed, export,
     } = file;
     vec![

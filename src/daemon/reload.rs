@@ -11,6 +11,7 @@ use crate::{
     relay::RelayService,
     server::{Certificates, PreparedCertificates},
     store::schema::AuditRecord,
+    tickets::TicketService,
 };
 
 /// What a reload reads and changes.
@@ -22,6 +23,7 @@ pub(super) struct Reloader {
     pub exports: Exports,
     pub feeds: Feeds,
     pub relay: RelayService,
+    pub tickets: TicketService,
     pub certificates: Option<Arc<Certificates>>,
 }
 
@@ -70,6 +72,7 @@ impl Reloader {
         // The tokens of messages that are on their way stay valid.
         let relay = self.relay.settings().reloaded(config.probe.relay);
         self.relay.configure(relay);
+        self.tickets.configure(config.tickets);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

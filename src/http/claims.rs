@@ -19,9 +19,9 @@ use crate::{
     },
     model::{Role, Subject, subject::HostBits},
     relay::{
-        Actor, ClaimReceipt, OPT_OUT_REASON, OptOut, Proof, RelayError, RelayService,
-        SourceReplies, control::DecisionRow, message::redact, policy::JobState,
-        transcript::section,
+        Actor, ClaimReceipt, ClaimStatus, OPT_OUT_REASON, OptOut, Proof, RelayError, RelayService,
+        SourceReplies, advice::RepairAdvice, control::DecisionRow, message::redact,
+        policy::JobState, transcript::section,
     },
 };
 
@@ -31,7 +31,10 @@ const MAX_PROOFS: usize = 100;
 const MAX_PUBLIC_PROOFS: usize = 20;
 
 /// The blocked claims of a host, for its owner.
-fn blocked(relay: &RelayService, target: IpAddr) -> Result<Vec<BlockedClaimResponse>, RelayError> {
+pub(super) fn blocked(
+    relay: &RelayService,
+    target: IpAddr,
+) -> Result<Vec<BlockedClaimResponse>, RelayError> {
     let reply = |(sent, answered)| BlockedReplyResponse { sent, answered };
     let response = |s: SourceReplies| BlockedClaimResponse {
         source: s.source.map(|a| a.to_string()),
@@ -48,7 +51,21 @@ const CONTROL_NOTE: &str = " The host must accept mail to its own postmaster: on
 
 /// What follows from a claim, in words. Only a claimant who has proved to be responsible for the
 /// host is told the result of its test.
-fn what_happens(receipt: &ClaimReceipt, proved: bool) -> String {
+fn what_happens(receipt: &ClaimReceipt, status: &ClaimStatus, proved: bool) -> String {
+    if status.is_preliminary
+        && proved
+        && let (Some(next), Some(release)) = (status.next_try, status.release)
+    {
+        let setting = status.advice.and_then(RepairAdvice::setting);
+        let change = setting.map_or_else(
+            || "If you change it to refuse them (5xx)".into(),
+            |s| format!("If you change `{}` to `{}` in {}", s.from, s.to, s.file),
+        );
+        return format!(
+            "The host defers (4xx) test messages instead of refusing them. They are sent again at {next}. If it goes on to defer them, and no test message is delivered, it is released at {release} at the latest. {change}, and claim again after {}, it is released when every test is refused.",
+            status.retry_at
+        );
+    }
     let Some(end) = receipt.release else {
         return match receipt.job.state {
             JobState::Deferred => {
@@ -96,17 +113,19 @@ async fn claim(
     target: IpAddr,
     proved: bool,
 ) -> StatusResult<ClaimResponse> {
-    let (receipt, blocked) = call_relay(app, move |relay| {
+    let (receipt, status, blocked) = call_relay(app, move |relay| {
         let receipt = relay.claim(&actor, target, proved, relay.now())?;
+        let status = relay.claim_status(target, receipt.job.id, relay.now())?;
         let blocked = proved.then(|| blocked(relay, target)).transpose()?;
-        Ok((receipt, blocked.unwrap_or_default()))
+        Ok((receipt, status, blocked.unwrap_or_default()))
     })
     .await?;
     let response = ClaimResponse {
         job: public_job(&receipt.job),
         proved,
-        what_happens: what_happens(&receipt, proved),
+        what_happens: what_happens(&receipt, &status, proved),
         release: receipt.release.map(Into::into),
+        advice: status.advice.filter(|_| proved).map(Into::into),
         blocked,
     };
     Ok((StatusCode::ACCEPTED, Json(response)))
@@ -399,7 +418,7 @@ mod tests {
     use super::*;
     use crate::{
         model::Time,
-        relay::policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
+        relay::policy::{ClaimState, EvidenceOrigin, EvidenceSummary, Job, Trigger},
     };
 
     fn done(row: Option<DecisionRow>, paused: bool) -> ClaimReceipt {
@@ -422,15 +441,52 @@ mod tests {
         }
     }
 
+    /// The text for a receipt of a claim in its waiting period.
+    fn text_of(receipt: &ClaimReceipt, proved: bool) -> String {
+        what_happens(receipt, &status(receipt, false), proved)
+    }
+
+    fn status(receipt: &ClaimReceipt, is_preliminary: bool) -> ClaimStatus {
+        ClaimStatus {
+            state: ClaimState::Testing,
+            proved: true,
+            job: receipt.job.clone(),
+            row: receipt.row,
+            is_preliminary,
+            release: receipt.release,
+            paused: receipt.paused,
+            released: None,
+            next_try: Some(Time(300)),
+            retry_at: Time(120),
+            advice: Some(RepairAdvice::PostfixDefers),
+        }
+    }
+
+    #[test]
+    fn owner_of_a_host_that_defers_is_told_the_end_and_the_line_to_change() {
+        let receipt = done(Some(DecisionRow::DeferredControlAccepted), false);
+        let text = what_happens(&receipt, &status(&receipt, true), true);
+        for part in [
+            "sent again at 1970-01-01T00:05:00Z",
+            "released at 1970-01-02T00:00:00Z at the latest",
+            "defer_unauth_destination` to `smtpd_relay_restrictions",
+            "after 1970-01-01T00:02:00Z",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let unproved = what_happens(&receipt, &status(&receipt, true), false);
+        assert!(!unproved.contains("defer"), "{unproved}");
+    }
+
     #[test]
     fn waiting_period_is_explained_by_the_test_result_only_with_proof() {
-        let differs = what_happens(&done(Some(DecisionRow::RefusedControlDiffers), false), true);
+        let differs = text_of(&done(Some(DecisionRow::RefusedControlDiffers), false), true);
         assert!(
             differs.starts_with("Every test was refused, but")
                 && differs.ends_with("it is released at 1970-01-02T00:00:00Z."),
             "{differs}"
         );
-        let deferred = what_happens(
+        let deferred = text_of(
             &done(Some(DecisionRow::DeferredControlAccepted), true),
             true,
         );
@@ -441,7 +497,7 @@ mod tests {
         );
         // A claimant without proof does not learn how the host replied.
         for row in DecisionRow::VARIANTS {
-            let text = what_happens(&done(Some(*row), false), false);
+            let text = text_of(&done(Some(*row), false), false);
             assert!(text.starts_with("Its tests do not show yet"), "{text}");
         }
     }

@@ -36,7 +36,7 @@ impl ProblemDetails {
     }
 
     /// Logs an internal failure and returns its problem.
-    pub(super) fn internal(e: impl std::fmt::Display) -> ProblemDetails {
+    pub fn internal(e: impl std::fmt::Display) -> ProblemDetails {
         tracing::error!(error = %e, "request failed");
         ProblemDetails::new(
             ProblemCode::Unavailable,

@@ -236,6 +236,12 @@ fn outcome(o: &MessageOutcome, full: bool) -> (OutcomeKind, OutcomeDetail) {
     (kind, detail)
 }
 
+/// The kind of an outcome, and the SMTP reply code if the host replied.
+pub fn outcome_kind(o: &MessageOutcome) -> (OutcomeKind, Option<u16>) {
+    let (kind, detail) = outcome(o, false);
+    (kind, detail.code)
+}
+
 /// A result. Its envelope contains a token, which proves relaying, so that only operators see it.
 fn result(t: &TestResult, full: bool) -> TestResultResponse {
     let (outcome, detail) = outcome(&t.outcome, full);

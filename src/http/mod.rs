@@ -1,6 +1,6 @@
 //! The HTTP API: what operators and their programs do to a list. One router for the socket, which
-//! the command line uses (also when no daemon runs), and for `[admin] listen`; a small one for
-//! `[web] listen`, which serves the public look-up alone.
+//! the command line uses (also when no daemon runs), and for `[admin] listen`; what `[web] listen` serves to
+//! programs is a part of the site's router.
 
 pub mod access;
 mod accounts;
@@ -33,6 +33,7 @@ mod lookup;
 mod metrics;
 mod names;
 mod negotiation;
+pub mod notices;
 mod policy;
 mod proposals;
 mod proxy;
@@ -42,6 +43,7 @@ mod routes;
 pub mod secrets;
 mod status;
 mod subject;
+pub mod tickets;
 mod webhooks;
 mod zone_serial;
 
@@ -50,14 +52,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
-pub use caller::PeerAddress;
+pub use caller::{ClientAddress, PeerAddress};
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
+pub use input::{bytes as read_body, json as parse_json};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use metrics::{Disk, MachineState};
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
-pub use routes::{public_router, router};
+pub use routes::{public_routes, router};
 
 use crate::{
     api::{ConfigurationCheckResponse, ExportStatusResponse, FeedResponse, MirrorResponse},
@@ -105,6 +108,8 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
+    /// Tickets: requests that subjects are delisted.
+    pub tickets: crate::tickets::TicketService,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.

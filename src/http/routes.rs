@@ -16,9 +16,9 @@ use utoipa_axum::routes;
 use super::{
     App, accounts, backup, bulk, changes, claims, clock, commits, document, error, export, feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, metrics, names,
+    import, integrity, jobs, listings, lookup, metrics, names, notices,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    proposals, purge, reload, status, webhooks, zone_serial,
+    proposals, purge, reload, status, tickets, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -43,6 +43,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "zones", description = "Zones, exports and serials"),
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
+        (name = "notices", description = "Announcements on the public site"),
         (name = "users", description = "Users, tokens and the audit log"),
         (name = "webhooks", description = "Webhooks, to which every commit is sent"),
         (name = "state", description = "The state of the daemon, its configuration, backups and the clock"),
@@ -162,6 +163,9 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(kept(OPERATE), routes!(webhooks::remove_webhook))
         .add(OPERATE, routes!(webhooks::list_messages))
         .add(kept(OPERATE), routes!(webhooks::retry_messages))
+        .add(READ, routes!(notices::list_notices))
+        .add(kept(OPERATE), routes!(notices::add_notice))
+        .add(kept(OPERATE), routes!(notices::end_notice))
         .merge(relay_tests())
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
@@ -169,6 +173,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(PUBLIC, routes!(lookup::lookup))
         .add(PUBLIC, routes!(lookup::lookup_by_old_path))
         .add(PUBLIC, routes!(error::explain_problem))
+        .merge(removal_requests())
         .map(|router| router.layer(DefaultBodyLimit::max(MAX_CHANGE_BYTES)));
     // Streams have limits of their own, for each line or block.
     let streams = Routes::new(utoipa::openapi::OpenApi::default())
@@ -211,6 +216,18 @@ fn relay_tests() -> Routes {
         .add(PUBLIC, routes!(claims::get_proof))
 }
 
+/// The routes of tickets for their requesters.
+fn removal_requests() -> Routes {
+    Routes::new(utoipa::openapi::OpenApi::default())
+        .add(PUBLIC, routes!(tickets::post_ticket))
+        .add(PUBLIC, routes!(tickets::get_ticket))
+        .add(PUBLIC, routes!(tickets::post_ticket_retry))
+        .add(PUBLIC, routes!(tickets::post_ticket_review))
+        .add(PUBLIC, routes!(tickets::post_ticket_message))
+        .add(PUBLIC, routes!(tickets::post_ticket_withdrawal))
+        .add(PUBLIC, routes!(tickets::get_release))
+}
+
 /// The router of the socket and of `[admin] listen`.
 pub fn router(app: App) -> Router {
     let (routes, api, table) = described();
@@ -234,8 +251,9 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The router of `[web] listen`: the public look-up and claims, and nothing else.
-pub fn public_router(app: App) -> Router {
+/// The routes of `[web] listen`: the public look-up and claims for programs, and the `pages` of the
+/// site.
+pub fn public_routes(app: App, pages: Router) -> Router {
     let state = GuardState {
         app: app.clone(),
         table: Arc::default(),
@@ -246,11 +264,12 @@ pub fn public_router(app: App) -> Router {
         .route("/claims", post(claims::claim_closed_publicly))
         .route("/evidence/{id}", get(claims::get_proof))
         .route("/problems/{code}", get(error::explain_problem))
+        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
+        .with_state(app)
+        .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
         .layer(middleware::from_fn_with_state(state, guard))
-        .with_state(app)
 }
 
 async fn not_found(uri: axum::http::Uri) -> ProblemDetails {
@@ -274,7 +293,7 @@ mod tests {
     #[test]
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
-        let is_public_write = |path: &str| path == "/claims";
+        let is_public_write = |path: &str| path == "/claims" || path.starts_with("/tickets");
         for (path, item) in &api.paths.paths {
             for (method, operation) in [
                 ("GET", &item.get),

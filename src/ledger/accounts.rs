@@ -12,6 +12,7 @@ use super::{
     error::LedgerError,
     held::{HELD, HeldList, held_key, held_row, read_held},
     map::Map,
+    notices::{NOTICE, Notice, notice_key, read_notice},
     outbox::Webhook,
     proposals::{DAY, PROPOSE, Proposal, Proposals, read_row},
     rename::{NameKind, Rename},
@@ -38,6 +39,8 @@ pub struct Accounts {
     pub imports: Map<(Time, Arc<str>)>,
     /// Lists that a guard stopped, by feed.
     pub held: Map<HeldList>,
+    /// Notices, by [`notice_key`].
+    pub notices: Map<Notice>,
 }
 
 impl Accounts {
@@ -126,6 +129,10 @@ impl Accounts {
                     out.imports.insert_mut(name, (at, report.into()));
                 }
                 HELD => out.held.insert_mut(name, read_held(&value)?),
+                NOTICE => {
+                    let notice = read_notice(&value)?;
+                    out.notices.insert_mut(notice_key(notice.number), notice);
+                }
                 _ => {}
             }
         }
@@ -217,6 +224,10 @@ pub enum AccountChange {
     HeldList(Box<HeldList>),
     /// Deletes the held list of a feed, by the feed's name.
     DeleteHeldList(String),
+    /// Adds a notice, whose number no other notice may have.
+    AddNotice(Box<Notice>),
+    /// Ends the notice with a number, at a time.
+    EndNotice(u64, Time),
     /// Forgets the shape of a source's last list, so that a list of another shape is accepted.
     ResetListShape(SourceId),
 }

@@ -3,10 +3,10 @@
 
 mod accounts;
 mod diff;
+mod feature_rows;
 mod feeds;
 mod import;
 mod outbox;
-mod relay_rows;
 mod rename;
 mod serials;
 

@@ -4,12 +4,12 @@ mod accounts;
 mod configure;
 mod diff;
 mod expiry;
+mod feature_rows;
 mod feeds;
 mod image;
 mod import;
 mod outbox;
 mod recover;
-mod relay_rows;
 mod rename;
 mod serials;
 

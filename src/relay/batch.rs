@@ -14,12 +14,15 @@ use super::{
     tables::{DUE_JOBS, Due, KeyPart, LAST_ID, RelayRange, RelayTable},
 };
 use crate::{
-    ledger::{Ledger, RelayRows},
+    ledger::{FeatureRows, Ledger},
     model::{
         Change, Evidence, EvidenceKind, ReasonId, SourceId, Subject, Time, Verdict,
         history::{Command, HoldFor},
     },
-    store::{Store, StoreError, schema::AuditRecord},
+    store::{
+        Store, StoreError,
+        schema::{AuditRecord, FeatureFamily},
+    },
 };
 
 /// The new value of a row; `None` removes the row.
@@ -60,7 +63,7 @@ impl<'a> RelayBatch<'a> {
         let bytes = table.encode(key);
         let row = match self.rows.get(&bytes) {
             Some(entry) => entry.clone(),
-            None => self.store.relay_row(&bytes)?,
+            None => self.store.feature_row(FeatureFamily::Relay, &bytes)?,
         };
         row.map(|r| decode_value(&bytes, &r)).transpose()
     }
@@ -74,7 +77,10 @@ impl<'a> RelayBatch<'a> {
         let bytes = table.encode(key);
         Ok(match self.rows.get(&bytes) {
             Some(entry) => entry.is_some(),
-            None => self.store.relay_row(&bytes)?.is_some(),
+            None => self
+                .store
+                .feature_row(FeatureFamily::Relay, &bytes)?
+                .is_some(),
         })
     }
 
@@ -125,10 +131,11 @@ impl<'a> RelayBatch<'a> {
     ) -> Result<Vec<K>, StoreError> {
         let prefix = &range.prefix;
         let mut out = BTreeSet::new();
-        self.store.relay_rows(prefix, prefix, &mut |k, _| {
-            out.insert(k.to_vec());
-            Ok(out.len() < most)
-        })?;
+        self.store
+            .feature_rows(FeatureFamily::Relay, prefix, prefix, &mut |k, _| {
+                out.insert(k.to_vec());
+                Ok(out.len() < most)
+            })?;
         let changed = self.rows.range(prefix.clone()..);
         for (k, entry) in changed.take_while(|(k, _)| k.starts_with(prefix)) {
             match entry {
@@ -146,10 +153,11 @@ impl<'a> RelayBatch<'a> {
         f: &mut dyn FnMut(V),
     ) -> Result<(), StoreError> {
         let prefix = table.all().prefix;
-        self.store.relay_rows(&prefix, &prefix, &mut |k, v| {
-            f(decode_value(k, v)?);
-            Ok(true)
-        })
+        self.store
+            .feature_rows(FeatureFamily::Relay, &prefix, &prefix, &mut |k, v| {
+                f(decode_value(k, v)?);
+                Ok(true)
+            })
     }
 
     /// Returns the stored keys of a range that follow the bytes of the key `after`, at most `most`,
@@ -161,13 +169,14 @@ impl<'a> RelayBatch<'a> {
         most: usize,
     ) -> Result<(Vec<K>, Vec<u8>), StoreError> {
         let (mut out, mut last) = (Vec::new(), Vec::new());
-        self.store.relay_rows(&range.prefix, after, &mut |k, _| {
-            if k > after {
-                out.extend(range.decode(k));
-                last = k.to_vec();
-            }
-            Ok(out.len() < most)
-        })?;
+        self.store
+            .feature_rows(FeatureFamily::Relay, &range.prefix, after, &mut |k, _| {
+                if k > after {
+                    out.extend(range.decode(k));
+                    last = k.to_vec();
+                }
+                Ok(out.len() < most)
+            })?;
         Ok((out, last))
     }
 
@@ -177,13 +186,14 @@ impl<'a> RelayBatch<'a> {
         let mut out = Vec::new();
         let (table, end) = (DUE_JOBS.all(), DUE_JOBS.encode(&(to, u64::MAX)));
         let begin = DUE_JOBS.of(&from).prefix;
-        self.store.relay_rows(&table.prefix, &begin, &mut |k, _| {
-            let within = k <= &end[..] && out.len() < most;
-            if within {
-                out.extend(number_of(k));
-            }
-            Ok(within)
-        })?;
+        self.store
+            .feature_rows(FeatureFamily::Relay, &table.prefix, &begin, &mut |k, _| {
+                let within = k <= &end[..] && out.len() < most;
+                if within {
+                    out.extend(number_of(k));
+                }
+                Ok(within)
+            })?;
         Ok(out)
     }
 
@@ -197,11 +207,15 @@ impl<'a> RelayBatch<'a> {
     ) -> Result<Vec<u64>, StoreError> {
         let mut out = Vec::new();
         let before = [&range.prefix[..], &below.to_be_bytes()].concat();
-        self.store
-            .relay_rows_desc(&range.prefix, &before, &mut |k, _| {
+        self.store.feature_rows_desc(
+            FeatureFamily::Relay,
+            &range.prefix,
+            &before,
+            &mut |k, _| {
                 out.extend(number_of(k));
                 Ok(out.len() < most)
-            })?;
+            },
+        )?;
         Ok(out)
     }
 
@@ -294,10 +308,11 @@ impl<'a> RelayBatch<'a> {
     /// # Errors
     ///
     /// A value could not be encoded.
-    pub fn into_rows(self) -> Result<RelayRows, StoreError> {
+    pub fn into_rows(self) -> Result<FeatureRows, StoreError> {
         match self.unencoded {
             Some(error) => Err(error),
-            None => Ok(RelayRows {
+            None => Ok(FeatureRows {
+                family: FeatureFamily::Relay,
                 rows: self.rows.into_iter().collect(),
                 changes: self.changes,
                 audit: self.audit,

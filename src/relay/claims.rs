@@ -79,10 +79,19 @@ impl RelayService {
             )));
         }
         let mut host = batch.get_or_default(HOSTS, &target)?;
-        if let Some(claim) = &host.claim {
+        if let Some(claim) = host.claim.clone() {
             let job = batch.get(JOBS, &claim.job)?;
-            if let Some(job) = job.filter(|_| claim.proved || !proved) {
-                return Self::receipt(&batch, claim, job);
+            if let Some(mut job) = job.filter(|_| claim.proved || !proved)
+                && !may_retest(&batch, &settings, &host, &job, proved)?
+            {
+                if bring_forward(&batch, &settings, &mut job)? {
+                    save(&mut batch, &job)?;
+                    let detail = format!("job {}, next try brought forward", job.id);
+                    batch.audit(who, "claim", &target, detail, None);
+                    self.write(batch)?;
+                    batch = self.batch(now);
+                }
+                return Self::receipt(&batch, &claim, job);
             }
         }
         if !proved && self.count_unproved(&batch)? >= settings.max_unproved_claims {
@@ -155,25 +164,31 @@ impl RelayService {
         claim: &Claim,
         job: Job,
     ) -> Result<ClaimReceipt, RelayError> {
+        let end = Self::waiting_end(batch, claim)?;
+        let row = job.row.filter(|_| end.is_some());
+        Ok(ClaimReceipt {
+            job,
+            release: end.map(|(at, _)| at),
+            row,
+            paused: end.is_some_and(|(_, paused)| paused),
+        })
+    }
+
+    /// Returns the end of a claim's waiting period, if it has begun, and whether the period is
+    /// paused now.
+    pub(super) fn waiting_end(
+        batch: &RelayBatch<'_>,
+        claim: &Claim,
+    ) -> Result<Option<(Time, bool)>, RelayError> {
         let Some(release) = claim.release else {
-            return Ok(ClaimReceipt {
-                job,
-                release: None,
-                row: None,
-                paused: false,
-            });
+            return Ok(None);
         };
         let paused_until =
             |to: Time| Self::waiting_paused(batch, claim.at, waiting_since(release), to);
         let until_now = paused_until(batch.now)?;
         let until_next = paused_until(batch.now.plus(Seconds(1)))?;
-        let row = job.row;
-        Ok(ClaimReceipt {
-            job,
-            release: Some(release.plus(until_now).max(batch.now)),
-            row,
-            paused: until_next > until_now,
-        })
+        let end = release.plus(until_now).max(batch.now);
+        Ok(Some((end, until_next > until_now)))
     }
 
     /// Counts the unproved claims that wait for their test.
@@ -437,6 +452,46 @@ impl RelayService {
         batch.audit(who, "review", &target, "released".into(), Some(why.into()));
         self.write(batch)
     }
+}
+
+/// Whether a claim in its waiting period is tested again: its last test has ended some time ago, and
+/// the pauses between claims of its kind are over.
+fn may_retest(
+    batch: &RelayBatch<'_>,
+    settings: &RelaySettings,
+    host: &HostRecord,
+    job: &Job,
+    proved: bool,
+) -> Result<bool, RelayError> {
+    let waiting = host.claim.as_ref().filter(|c| c.release.is_some());
+    let Some(claim) = waiting.filter(|c| c.proved == proved) else {
+        return Ok(false);
+    };
+    let second = match claim.second_job {
+        Some(id) => batch.get(JOBS, &id)?,
+        None => None,
+    };
+    let is_tested = !job.is_open() && !second.is_some_and(|j| j.is_open());
+    let at = host.claim_time(proved, &settings.sources(job.target), batch.now);
+    Ok(is_tested && job.retest_time() <= batch.now && at <= batch.now)
+}
+
+/// Brings the next try of deferred messages forward. The try does not count as one of the three, so
+/// that claims in quick succession do not hide a server that defers unknown clients for a while.
+/// Returns whether the job has changed.
+fn bring_forward(
+    batch: &RelayBatch<'_>,
+    settings: &RelaySettings,
+    job: &mut Job,
+) -> Result<bool, RelayError> {
+    let at = job.early_try_time().map(|at| at.max(batch.now));
+    let Some(at) = at.filter(|at| *at < job.not_before) else {
+        return Ok(false);
+    };
+    (job.early_tries, job.tries) = (job.early_tries + 1, job.tries.saturating_sub(1));
+    job.not_before = at;
+    schedule(batch, settings, job)?;
+    Ok(true)
 }
 
 /// Returns when the waiting period that ends at `release` began.

@@ -3,6 +3,7 @@
 //!
 //! Modules that do not need the feature `daemon` are pure: they have no I/O and no clock.
 
+pub mod advice;
 pub mod catalogue;
 pub mod control;
 pub mod control_plan;
@@ -23,6 +24,8 @@ mod actor;
 mod arrivals;
 #[cfg(feature = "daemon")]
 mod batch;
+#[cfg(feature = "daemon")]
+mod claim_status;
 #[cfg(feature = "daemon")]
 mod claims;
 #[cfg(feature = "daemon")]
@@ -72,6 +75,7 @@ pub use token::{TokenCodec, TokenKind};
 pub use {
     actor::Actor,
     arrivals::ArrivalOutcome,
+    claim_status::ClaimStatus,
     claims::{ClaimReceipt, SourceReplies},
     jobs::Nomination,
     messages::{MessageResult, Phase, PreparedMessage},

@@ -4,8 +4,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::{
     actor::Actor,
+    advice::RepairAdvice,
     batch::RelayBatch,
-    control::ControlSession,
+    control::{ControlCheck, ControlSession, decision_row},
     host_names::HostNames,
     messages::{MessageResult, PreparedMessage, add_plain_forms, prepare_messages},
     outcome::{Assessment, MAX_TRIES, TestResult},
@@ -157,6 +158,11 @@ impl RelayService {
         // The proved forms are sent first: they decide a claim, and a slow host is left after a
         // while.
         let proved = self.proved_forms(&batch, job.target, job.port)?;
+        if job.is_claim()
+            && let Some(proved) = &proved
+        {
+            job.proved_forms = proved.tests.iter().cloned().collect();
+        }
         // A recheck has controls too, although no form counts as proved after the release.
         let proved = if job.is_claim() || job.trigger == Trigger::Recheck {
             Some(proved.unwrap_or_default())
@@ -181,8 +187,20 @@ impl RelayService {
         Ok((job, out))
     }
 
-    /// Stores the outcomes of the first groups of a claim's messages, and releases the host if they
-    /// suffice.
+    /// Returns which setting to change, for a host that defers the proved forms.
+    fn advice(
+        &self,
+        batch: &RelayBatch<'_>,
+        job: &Job,
+    ) -> Result<Option<RepairAdvice>, RelayError> {
+        let proved = self.proved_forms(batch, job.target, job.port)?;
+        let row = decision_row(&job.results, &proved.unwrap_or_default(), &job.controls);
+        Ok(RepairAdvice::of(row, &job.results))
+    }
+
+    /// Stores the outcomes of a running test so far, so that its owner sees them as they come. The
+    /// host of a claim is released if they suffice. Outcomes that are stored already may be
+    /// repeated.
     pub fn progress(
         &self,
         id: u64,
@@ -199,8 +217,10 @@ impl RelayService {
         add_results(&mut job, results);
         job.add_controls(controls);
         save(&mut batch, &job)?;
-        self.release_early(&mut batch, &mut job)?;
-        save(&mut batch, &job)?;
+        if job.is_claim() {
+            self.release_early(&mut batch, &mut job)?;
+            save(&mut batch, &job)?;
+        }
         self.write(batch).map(drop)
     }
 
@@ -229,6 +249,10 @@ impl RelayService {
             !job.remote && places.any(|(place, r)| is_to_send(r) && !reported.contains(&place));
         add_results(&mut job, results);
         job.add_controls(controls);
+        if job.is_claim() {
+            // The replies to deferred messages are not kept after the last try.
+            job.advice = self.advice(&batch, &job)?;
+        }
         append_transcript(&mut batch, id, transcript)?;
         let is_deferred = job.results.iter().any(|r| r.outcome.is_deferred());
         if is_interrupted {
@@ -372,6 +396,9 @@ fn interrupt_job(
         job.tries.saturating_sub(1),
     );
     let retries = job.interruptions < MAX_INTERRUPTIONS || job.is_claim();
+    if retries {
+        resend_without_control(job, why);
+    }
     for outcome in job.results.iter_mut().map(|r| &mut r.outcome) {
         if !(outcome.is_not_sent() || !retries && outcome.is_deferred()) {
             continue;
@@ -387,6 +414,20 @@ fn interrupt_job(
     }
     let pause = settings.retry_delays[usize::from(job.interruptions > MAX_TRIES)];
     retry(job, now.plus(pause), why.as_str().into())
+}
+
+/// Makes the refused messages of sessions that ended before their last control be sent again, because
+/// without that control their refusals do not show that the host is closed.
+fn resend_without_control(job: &mut Job, why: Interruption) {
+    let is_cut = |s: &mut ControlSession| s.after == ControlCheck::default();
+    for session in job.controls.extract_if(.., is_cut) {
+        for place in session.places {
+            let outcome = job.results.get_mut(place).map(|r| &mut r.outcome);
+            if let Some(outcome) = outcome.filter(|o| o.is_refused()) {
+                *outcome = MessageOutcome::Interrupted { why };
+            }
+        }
+    }
 }
 
 /// Makes a running job wait until a time, to run again.

@@ -284,7 +284,7 @@ impl RelayService {
         if rows.is_empty() {
             return Ok(None);
         }
-        Ok(self.ledger.commit_relay_rows(rows)?)
+        Ok(self.ledger.commit_feature_rows(rows)?)
     }
 
     /// Returns the next keys of a range, at most `most`. The next round continues after them.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::{
     encoded::EncodedRow,
     integrity::{FoundBy, Integrity},
-    schema::{self, SourceRecord, ZoneRecord},
+    schema::{self, FeatureFamily, SourceRecord, ZoneRecord},
 };
 use crate::model::{
     Event, Hold, Reasons, SourceId, Sources, StoreId, Subject, Time, Verdict, history::EventKind,
@@ -489,24 +489,46 @@ impl Store {
         }
     }
 
-    /// A row of relay tests.
-    pub fn relay_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.get(schema::RELAY, key)
+    /// A row of a feature.
+    pub fn feature_row(&self, family: FeatureFamily, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get(family.name(), key)
     }
 
-    /// Visits the rows of relay tests whose keys begin with a prefix, from `from` on, until `f`
+    /// Visits the rows of a feature whose keys begin with a prefix, from `from` on, until `f`
     /// returns false.
-    pub fn relay_rows(&self, prefix: &[u8], from: &[u8], f: RowFn) -> Result<()> {
+    pub fn feature_rows(
+        &self,
+        family: FeatureFamily,
+        prefix: &[u8],
+        from: &[u8],
+        f: RowFn,
+    ) -> Result<()> {
         let from = if from < prefix { prefix } else { from };
-        self.rows(schema::RELAY, from, &mut |k, v| {
+        self.rows(family.name(), from, &mut |k, v| {
             Ok(k.starts_with(prefix) && f(k, v)?)
         })
     }
 
-    /// Visits the rows of relay tests whose keys begin with a prefix and are less than `before`, in
+    /// Rewrites the files of the family of tickets, so that erased rows are gone from them.
+    pub fn compact_tickets(&self) -> Result<()> {
+        self.with(|db| {
+            let family = cf(db, FeatureFamily::Tickets.name())?;
+            db.flush_cf(&family)?;
+            db.compact_range_cf(&family, None::<&[u8]>, None::<&[u8]>);
+            Ok(())
+        })
+    }
+
+    /// Visits the rows of a feature whose keys begin with a prefix and are less than `before`, in
     /// descending order, until `f` returns false.
-    pub fn relay_rows_desc(&self, prefix: &[u8], before: &[u8], f: RowFn) -> Result<()> {
-        self.visit(schema::RELAY, before, Direction::Reverse, &mut |k, v| {
+    pub fn feature_rows_desc(
+        &self,
+        family: FeatureFamily,
+        prefix: &[u8],
+        before: &[u8],
+        f: RowFn,
+    ) -> Result<()> {
+        self.visit(family.name(), before, Direction::Reverse, &mut |k, v| {
             Ok(k >= before || (k.starts_with(prefix) && f(k, v)?))
         })
     }

@@ -15,7 +15,8 @@
 //! | `people` | [`ACCOUNTS`] | see below | users, tokens and other named values (`ledger::accounts`) |
 //! | `audit` | [`AUDIT`] | a number | [`AuditRecord`], never deleted |
 //! | `outbox` | [`OUTBOX`] | webhook, 0, commit | a message that waits for delivery (`ledger::outbox`) |
-//! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::rows` has the table of letters |
+//! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::tables` has the table of letters |
+//! | `tickets` | [`TICKETS`] | letter, number or subject | tickets with all that is personal in them, in JSON; `tickets::tables` has the table of letters |
 //! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for one to two days |
 //! | `once` | [`IDEMPOTENCY`] | day, key, 1 | the answer of an idempotent request: hash of the request, status, body |
 //! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before it |
@@ -30,6 +31,7 @@
 //! | `used/` token id | the time at which the token was last used, to the hour |
 //! | `import/` id | the start time and the report of an import |
 //! | `held/` feed | the list of a feed that a guard stopped, in JSON |
+//! | `notice/` number | an announcement of operators (`ledger::notices`), in JSON |
 //!
 //! | key in `meta` | value |
 //! | --- | --- |
@@ -57,9 +59,9 @@ use crate::model::{
 };
 
 /// The version of the store; a store of a newer version is refused.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// All column families.
-pub const FAMILIES: [&str; 14] = [
+pub const FAMILIES: [&str; 15] = [
     VERDICTS,
     FEEDS,
     RECORDS,
@@ -74,6 +76,7 @@ pub const FAMILIES: [&str; 14] = [
     IDEMPOTENCY,
     OUTBOX,
     RELAY,
+    TICKETS,
 ];
 /// The name of a column family; see the table of this module.
 pub const VERDICTS: &str = "verdicts";
@@ -103,6 +106,27 @@ pub const IDEMPOTENCY: &str = "once";
 pub const OUTBOX: &str = "outbox";
 /// The name of a column family; see the table of this module.
 pub const RELAY: &str = "probes";
+/// The name of a column family; see the table of this module.
+pub const TICKETS: &str = "tickets";
+
+/// A family whose rows a feature reads and writes, and the ledger only stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureFamily {
+    /// Rows of relay tests.
+    Relay,
+    /// Rows of tickets.
+    Tickets,
+}
+
+impl FeatureFamily {
+    /// The name of the family on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            FeatureFamily::Relay => RELAY,
+            FeatureFamily::Tickets => TICKETS,
+        }
+    }
+}
 
 /// The span of one bucket of feed events, in seconds. Old events are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;

@@ -290,7 +290,7 @@ mod tests {
         fs::write(&file, damaged).unwrap();
         let store = open(&path);
         let mut rows = 0;
-        let read = store.relay_rows(&[], &[], &mut |_, _| {
+        let read = store.feature_rows(schema::FeatureFamily::Relay, &[], &[], &mut |_, _| {
             rows += 1;
             Ok(true)
         });

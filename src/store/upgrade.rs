@@ -29,6 +29,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         // Rows of feeds can have notes, and sources the shape of their last list. There are none
         // yet.
         5 => store.commit(version_row(6))?,
+        // There is a new, empty family for tickets.
+        6 => store.commit(version_row(7))?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(

@@ -1,5 +1,55 @@
 //! Tickets: requests of the owners of listed hosts, from the first click to the removal.
+//!
+//! [`TicketService`] decides and stores; the pure rules are in `state` and `policies`.
 
+#[cfg(feature = "daemon")]
+mod batch;
+pub mod codes;
+pub mod control;
+#[cfg(feature = "daemon")]
+pub mod control_dns;
+#[cfg(feature = "daemon")]
+mod erasure;
+#[cfg(feature = "daemon")]
+mod error;
+#[cfg(feature = "daemon")]
+mod follow;
+#[cfg(feature = "daemon")]
+mod listings;
+mod policies;
+#[cfg(feature = "daemon")]
+mod removals;
+#[cfg(feature = "daemon")]
+mod requests;
+#[cfg(feature = "daemon")]
+mod reviews;
+#[cfg(feature = "daemon")]
+mod secret;
+#[cfg(feature = "daemon")]
+mod servers;
+#[cfg(feature = "daemon")]
+mod service;
 mod state;
+#[cfg(feature = "daemon")]
+mod suspensions;
+#[cfg(feature = "daemon")]
+mod tables;
+#[cfg(feature = "daemon")]
+mod ticket;
 
-pub use state::{ControlMethod, RemovalPolicy, TicketState};
+pub use policies::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies};
+pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
+#[cfg(feature = "daemon")]
+pub use {
+    batch::TicketBatch,
+    error::TicketError,
+    listings::TicketListing,
+    requests::{NewTicket, PROOF_PERIOD},
+    secret::TicketSecret,
+    servers::{ZoneServer, ZoneServers},
+    service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
+    ticket::{
+        ControlProof, Removal, Review, Ticket, TicketContact, TicketMessage, TicketStep,
+        TicketTest, ZoneRemoval,
+    },
+};

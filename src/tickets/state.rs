@@ -103,3 +103,162 @@ pub enum TicketState {
     /// The listing ended in another way.
     Ended,
 }
+
+/// The events of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
+#[strum(serialize_all = "lowercase")]
+pub enum TicketEvent {
+    /// A relay test is requested, or another one replaces it.
+    Test,
+    /// The test began the waiting period.
+    Wait,
+    /// The host refused the tester.
+    Block,
+    /// The test found the host open.
+    Fail,
+    /// The removal has to wait for a time.
+    Delay,
+    /// A person has to decide.
+    Review,
+    /// No person decided in time.
+    Suspend,
+    /// The subject is delisted.
+    Grant,
+    /// A person refuses the removal.
+    Refuse,
+    /// The requester withdraws the request, or does nothing for a long time.
+    Withdraw,
+    /// The listing has ended in another way.
+    End,
+}
+
+impl TicketEvent {
+    /// The name of the event in the documentation.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl TicketState {
+    /// The name of the state in the API and in the documentation.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether the request is not decided yet.
+    pub fn is_open(self) -> bool {
+        !matches!(
+            self,
+            TicketState::Granted
+                | TicketState::Refused
+                | TicketState::Withdrawn
+                | TicketState::Ended
+        )
+    }
+
+    /// Whether a person has to decide.
+    pub fn waits_for_person(self) -> bool {
+        matches!(self, TicketState::Review | TicketState::Suspended)
+    }
+
+    /// Whether nothing happens unless the requester acts.
+    pub fn waits_for_requester(self) -> bool {
+        matches!(
+            self,
+            TicketState::NeedsProof | TicketState::Blocked | TicketState::Failed
+        )
+    }
+
+    /// Returns the state after an event; `None` if the event cannot happen in this state.
+    /// `docs/removal.md` documents the table, and a test compares both.
+    pub fn after(self, event: TicketEvent) -> Option<TicketState> {
+        use TicketEvent as E;
+        use TicketState as S;
+        if !self.is_open() {
+            return None;
+        }
+        match (self, event) {
+            (_, E::Grant) => Some(S::Granted),
+            (_, E::Withdraw) => Some(S::Withdrawn),
+            (_, E::End) => Some(S::Ended),
+            // A person may decide about every request, whether it waits for them or not.
+            (_, E::Refuse) => Some(S::Refused),
+            (S::NeedsProof, E::Delay) => Some(S::Delayed),
+            // A suspension and a review go on while a blocked host is tested once more.
+            (S::Review | S::Suspended, E::Test | E::Wait | E::Block | E::Fail) => None,
+            (S::NeedsProof | S::Delayed, E::Test | E::Wait | E::Block | E::Fail) => None,
+            (_, E::Test) => Some(S::Testing),
+            (S::Testing | S::Waiting, E::Wait) => Some(S::Waiting),
+            (S::Testing, E::Block) => Some(S::Blocked),
+            (S::Testing | S::Waiting, E::Fail) => Some(S::Failed),
+            (S::Suspended, E::Review) => None,
+            (_, E::Review) => Some(S::Review),
+            (S::Review, E::Suspend) => Some(S::Suspended),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/removal.md");
+
+    /// Returns the header and the rows of the table of states in the documentation.
+    fn table() -> (Vec<String>, Vec<Vec<String>>) {
+        let cells = |line: &str| -> Vec<String> {
+            line.trim_matches('|')
+                .split('|')
+                .map(|c| c.trim().trim_matches('`').to_string())
+                .collect()
+        };
+        let mut lines = DOCUMENT
+            .lines()
+            .skip_while(|l| !l.starts_with("| state | test |"));
+        let head = cells(lines.next().expect("docs/removal.md has the table"));
+        let rows = lines.skip(1).take_while(|l| l.starts_with('|')).map(cells);
+        (head, rows.collect())
+    }
+
+    #[test]
+    fn documented_table_equals_the_transition_function() {
+        let (head, rows) = table();
+        let names: Vec<_> = TicketEvent::VARIANTS.iter().map(|e| e.as_str()).collect();
+        assert_eq!(head[1..], names);
+        let open: Vec<_> = TicketState::VARIANTS
+            .iter()
+            .filter(|s| s.is_open())
+            .collect();
+        let expected: Vec<Vec<&str>> = open
+            .iter()
+            .map(|state| {
+                let after = |e: &TicketEvent| state.after(*e).map_or("–", TicketState::as_str);
+                let row = TicketEvent::VARIANTS.iter().map(after);
+                std::iter::once(state.as_str()).chain(row).collect()
+            })
+            .collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn closed_ticket_accepts_no_event() {
+        for state in TicketState::VARIANTS.iter().filter(|s| !s.is_open()) {
+            let mut events = TicketEvent::VARIANTS.iter();
+            assert!(events.all(|e| state.after(*e).is_none()), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_removal_leads_to_granted() {
+        for state in TicketState::VARIANTS {
+            for event in TicketEvent::VARIANTS {
+                let granted = state.after(*event) == Some(TicketState::Granted);
+                assert!(!granted || *event == TicketEvent::Grant);
+            }
+        }
+    }
+}

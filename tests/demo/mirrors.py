@@ -124,7 +124,7 @@ def main():
     for d in ("orbsd/zones", "orbsd/keys"): os.makedirs(f"{tmp}/{d}")
     open(f"{tmp}/orbsd/config.toml", "w").write(
         f'[admin]\nlisten = ""\n[dns]\nlisten = ["127.0.0.1:{ours}"]\n[[key]]\nname = "mirror"\nfile = "keys/mirror"\n'
-        '[[reason]]\nname = "relay"\ntext = "Open relay, see https://orbs.example/lookup?subject=$"\n')
+        '[[reason]]\nname = "relay"\ntext = "Open relay, see https://orbs.example/$"\n')
     open(f"{tmp}/orbsd/keys/mirror", "w", opener=lambda p, f: os.open(p, f, 0o600)).write(SECRET + "\n")
     notify = ", ".join(f'{{ address = "127.0.0.1:{p}", key = "mirror" }}' for p in (nsd, knot))
     open(f"{tmp}/orbsd/zones/relays.toml", "w").write(

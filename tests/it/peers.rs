@@ -101,7 +101,7 @@ fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
     };
     for want in [
         "7.100.51.45 A: NOERROR 127.0.0.2",
-        "7.100.51.45 TXT: NOERROR \"Open relay, see https://orbs.example/lookup?subject=45.51.100.7\"",
+        "7.100.51.45 TXT: NOERROR \"Open relay, see https://orbs.example/45.51.100.7\"",
         "8.100.51.45 A: NXDOMAIN",
         "9.100.51.45 A: NXDOMAIN",
         "1.2.3.46 A: NOERROR 127.0.0.2",
@@ -115,7 +115,7 @@ fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
         "postfix clean: 250",
         "postscreen clean: 250",
         "exim clean: 250",
-        "exim listed: 550 Open relay, see https://orbs.example/lookup?subject=45.51.100.7",
+        "exim listed: 550 Open relay, see https://orbs.example/45.51.100.7",
         "spamassassin listed: RCVD_IN_ORBS=2",
         "spamassassin clean: none",
         "rspamd listed: ORBS_RELAY 2.0",
@@ -137,7 +137,7 @@ fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
         );
     }
     assert!(
-        said.contains("https://orbs.example/lookup?subject=45.51.100.7"),
+        said.contains("https://orbs.example/45.51.100.7"),
         "Postfix shows our text\n{}",
         logs()
     );

@@ -9,6 +9,7 @@ use crate::{
         error::LedgerError,
         held::{held_key, held_row},
         names::{NameOwner, check_free},
+        notices::{NOTICE, notice_key, notice_row, surplus},
     },
     store::{
         Batch,
@@ -123,6 +124,39 @@ impl Writer {
             AccountChange::DeleteHeldList(feed) => {
                 batch.delete(schema::ACCOUNTS, held_key(&feed));
                 accounts.held.remove_mut(&feed);
+            }
+            AccountChange::AddNotice(notice) => {
+                let key_of_new = notice_key(notice.number);
+                if accounts.notices.contains_key(&key_of_new) {
+                    return Err(LedgerError::Conflict(format!(
+                        "another user has just added notice {}; try again",
+                        notice.number
+                    )));
+                }
+                if let Some(oldest) = surplus(&accounts.notices, self.clock.now())? {
+                    batch.delete(schema::ACCOUNTS, key(NOTICE, &oldest));
+                    accounts.notices.remove_mut(&oldest);
+                }
+                let row = notice_row(&notice)?;
+                batch.put(schema::ACCOUNTS, key(NOTICE, &key_of_new), row);
+                accounts.notices.insert_mut(key_of_new, *notice);
+            }
+            AccountChange::EndNotice(number, at) => {
+                let id = notice_key(number);
+                let found = accounts.notices.get(&id).cloned();
+                let mut notice = found.ok_or_else(|| {
+                    LedgerError::NotFound(format!(
+                        "there is no notice {number}; `orbsd notice list` shows all"
+                    ))
+                })?;
+                if notice.is_over(at) {
+                    return Err(LedgerError::Conflict(format!(
+                        "notice {number} is over already"
+                    )));
+                }
+                notice.ended = Some(at);
+                batch.put(schema::ACCOUNTS, key(NOTICE, &id), notice_row(&notice)?);
+                accounts.notices.insert_mut(id, notice);
             }
             AccountChange::ResetListShape(source) => {
                 let reset = AcceptedList {

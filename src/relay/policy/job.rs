@@ -10,11 +10,13 @@ use super::{
     state::{JobEvent, JobState},
 };
 use crate::{
-    model::Time,
+    model::{Time, time::Seconds},
     relay::{
-        control::{self, ControlSession, DecisionRow},
+        advice::RepairAdvice,
+        control::{self, ClaimOutcome, ControlSession, DecisionRow, SecondSource},
         outcome::{Assessment, TestResult, assess},
     },
+    smtp::MessageOutcome,
 };
 
 /// The reason why a host is tested.
@@ -37,10 +39,10 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// Whether the verified owner of the host requested the test, so that it runs at once and with
-    /// short pauses.
+    /// Whether the owner of the host requested the test, so that it runs in the order and at the pace
+    /// of owners: short pauses and no minimum duration (safety rule S4).
     pub fn is_by_owner(self) -> bool {
-        matches!(self, Trigger::Owner | Trigger::Claim { proved: true })
+        matches!(self, Trigger::Owner | Trigger::Claim { .. })
     }
 
     /// Returns the budget that the test is counted in.
@@ -171,7 +173,28 @@ pub struct Job {
     /// The decision row of a claim's test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<DecisionRow>,
+    /// The tests whose forms had been delivered before a claim. They are tried first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proved_forms: Vec<String>,
+    /// Which setting of the host to change, so that a test decides at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RepairAdvice>,
+    /// How often a claim has brought the next try of deferred messages forward. Such tries do not
+    /// count as one of the three.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub early_tries: u8,
 }
+
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+/// The shortest pause between two tries of deferred messages.
+pub const EARLY_TRY_PAUSE: Seconds = Seconds(120);
+/// How often claims can bring the next try of one job forward.
+pub const MAX_EARLY_TRIES: u8 = 3;
+/// The shortest time between two tests of a claim in its waiting period.
+pub const RETEST_PAUSE: Seconds = Seconds(15 * 60);
 
 impl Job {
     /// Creates a queued job that was requested `now`.
@@ -207,6 +230,9 @@ impl Job {
             second: false,
             controls: Vec::new(),
             row: None,
+            proved_forms: Vec::new(),
+            advice: None,
+            early_tries: 0,
         }
     }
 
@@ -227,6 +253,41 @@ impl Job {
     /// Whether the job tests a claim.
     pub fn is_claim(&self) -> bool {
         matches!(self.trigger, Trigger::Claim { .. })
+    }
+
+    /// Whether the job tests a claim of a verified owner.
+    pub fn is_proved_claim(&self) -> bool {
+        self.trigger == Trigger::Claim { proved: true }
+    }
+
+    /// Returns the consequence of the decision row, as far as the row alone determines it.
+    pub fn row_outcome(&self) -> Option<ClaimOutcome> {
+        let outcome =
+            |row: DecisionRow| row.outcome(self.is_proved_claim(), SecondSource::Unavailable);
+        self.row.map(outcome)
+    }
+
+    /// Whether the test has decided the claim: the host was released, or the claim has failed or is
+    /// blocked.
+    pub fn has_decided(&self) -> bool {
+        let waits = self
+            .row_outcome()
+            .is_none_or(|o| o == ClaimOutcome::Waiting);
+        !waits || self.results.iter().any(|r| r.outcome.is_delivered())
+    }
+
+    /// Returns when a claim can bring the next try of deferred messages forward to; `None` if the
+    /// job does not wait for such a try, or if claims have brought it forward too often.
+    pub fn early_try_time(&self) -> Option<Time> {
+        let begun = self.begun.filter(|_| self.state == JobState::Deferred)?;
+        let is_deferred = |r: &TestResult| matches!(r.outcome, MessageOutcome::TempFail { .. });
+        let waits = self.early_tries < MAX_EARLY_TRIES && self.results.iter().any(is_deferred);
+        waits.then(|| begun.plus(EARLY_TRY_PAUSE).min(self.not_before))
+    }
+
+    /// Returns when a claim in its waiting period can be tested again.
+    pub fn retest_time(&self) -> Time {
+        self.ended.unwrap_or(self.at).plus(RETEST_PAUSE)
     }
 
     /// Returns our address that the test came from, if it is known.

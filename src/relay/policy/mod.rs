@@ -17,7 +17,10 @@ pub use claim::Claim;
 pub use host::{
     BLOCKED_PAUSE, BlockedClaims, HostRecord, QUICK_BLOCKED, RECHECK_PERIOD, claim_pause,
 };
-pub use job::{EvidenceOrigin, EvidenceSummary, InvalidTransition, Job, Trigger};
+pub use job::{
+    EARLY_TRY_PAUSE, EvidenceOrigin, EvidenceSummary, InvalidTransition, Job, MAX_EARLY_TRIES,
+    RETEST_PAUSE, Trigger,
+};
 pub use opt_out::OptOut;
 pub use outage::{MAX_LOAD_PAUSE, Outage, outage_time, paused_time};
 pub use output::{OutputRecord, RelayPath};

@@ -1,6 +1,7 @@
 //! Deferred, repeated and interrupted tests.
 
 use super::*;
+use crate::store::schema::FeatureFamily;
 
 #[test]
 fn deferred_message_is_sent_three_times_with_one_token() {
@@ -90,7 +91,7 @@ fn interrupted_test_sends_the_rest_later_and_old_tokens_are_removed() {
     b.relay
         .ledger
         .store
-        .relay_rows(b"T", b"T", &mut |_, _| {
+        .feature_rows(FeatureFamily::Relay, b"T", b"T", &mut |_, _| {
             rows += 1;
             Ok(true)
         })

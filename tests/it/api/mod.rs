@@ -7,6 +7,7 @@ mod faults;
 pub mod hooks;
 mod hostile;
 mod lists;
+mod notices;
 mod parts;
 mod restore;
 mod schema;

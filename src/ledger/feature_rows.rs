@@ -1,10 +1,15 @@
-//! Rows of relay tests, which the ledger stores without reading them.
+//! Rows of a feature in a family of its own, which the ledger stores without reading them.
 
-use crate::{model::Change, store::schema::AuditRecord};
+use crate::{
+    model::Change,
+    store::schema::{AuditRecord, FeatureFamily},
+};
 
-/// Rows of relay tests, with the changes and the audit record that are committed with them.
-#[derive(Debug, Default)]
-pub struct RelayRows {
+/// Rows of a feature, with the changes and the audit record that are committed with them.
+#[derive(Debug)]
+pub struct FeatureRows {
+    /// The family of the rows.
+    pub family: FeatureFamily,
     /// Keys and values; a value of `None` deletes the row.
     pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Changes of listings.
@@ -13,7 +18,7 @@ pub struct RelayRows {
     pub audit: Option<AuditRecord>,
 }
 
-impl RelayRows {
+impl FeatureRows {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.changes.is_empty() && self.audit.is_none()

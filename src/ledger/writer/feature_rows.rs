@@ -1,25 +1,26 @@
-//! Commits rows of relay tests, without reading them.
+//! Commits rows of a feature, without reading them.
 
 use super::Writer;
 use crate::{
     ledger::{
-        error::LedgerError, receipt::Receipt, relay_rows::RelayRows, transaction::Transaction,
+        error::LedgerError, feature_rows::FeatureRows, receipt::Receipt, transaction::Transaction,
     },
-    store::{Batch, schema},
+    store::Batch,
 };
 
 impl Writer {
     /// Commits rows with the changes that belong to them: all or nothing. Returns the receipt if
     /// there are changes.
-    pub(in crate::ledger) fn commit_relay_rows(
+    pub(in crate::ledger) fn commit_feature_rows(
         &mut self,
-        all: RelayRows,
+        all: FeatureRows,
     ) -> Result<Option<Receipt>, LedgerError> {
         self.check_idempotency(all.audit.as_ref().and_then(|a| a.idempotency))?;
+        let family = all.family.name();
         if all.changes.is_empty() {
             let mut batch = Batch::default();
             for (key, value) in all.rows {
-                batch.set(schema::RELAY, key, value);
+                batch.set(family, key, value);
             }
             self.commit_audited(batch, all.audit)?;
             return Ok(None);
@@ -30,7 +31,7 @@ impl Writer {
         }
         transaction.audit.extend(all.audit);
         for (key, value) in all.rows {
-            transaction.set(schema::RELAY, key, value);
+            transaction.set(family, key, value);
         }
         self.commit_changes(&mut transaction).map(Some)
     }

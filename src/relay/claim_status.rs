@@ -1,0 +1,210 @@
+//! The status of a claim: its test with the outcomes so far, and what follows from it.
+
+use std::net::IpAddr;
+
+use super::{
+    advice::RepairAdvice,
+    batch::RelayBatch,
+    control::{ClaimOutcome, DecisionRow, ProvedForms, SecondSource, decision_row},
+    messages::form_name,
+    outcome::{MAX_TRIES, TestResult},
+    policy::{ClaimState, Job, JobState, WAITING_PERIOD},
+    service::{INPUT_REASONS, RelayError, RelayService},
+    settings::RelaySettings,
+    tables::HOSTS,
+};
+use crate::model::{EventKind, Time, time::Seconds};
+
+/// The status of a claim that a host is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimStatus {
+    /// The state of the claim. A claim is `failed` as soon as a test message was delivered, also if
+    /// the host was released before.
+    pub state: ClaimState,
+    /// Whether the claimant has proved to speak for the host.
+    pub proved: bool,
+    /// The test, with its results so far. Results are stored as they come, at most once a second.
+    pub job: Job,
+    /// The decision row of the test; `None` while it is not known.
+    pub row: Option<DecisionRow>,
+    /// Whether `row` is not final: it applies if the host goes on to defer (4xx) the test messages
+    /// in the tries that are left.
+    pub is_preliminary: bool,
+    /// When the host is released if no test message is delivered until then. For a preliminary
+    /// row: at the latest.
+    pub release: Option<Time>,
+    /// Whether the waiting period is paused now, so that it ends later than `release`.
+    pub paused: bool,
+    /// When the host was released.
+    pub released: Option<Time>,
+    /// When the test begins, or when it sends the deferred messages again; `None` while it runs and
+    /// after its end.
+    pub next_try: Option<Time>,
+    /// When a new claim of the same kind is tested, or when a claim brings the next try forward.
+    pub retry_at: Time,
+    /// Which setting to change, so that a test decides at once.
+    pub advice: Option<RepairAdvice>,
+}
+
+impl ClaimStatus {
+    /// Whether the form of a result had been delivered before the claim, so that it is tried first.
+    pub fn had_passed(&self, result: &TestResult) -> bool {
+        self.job
+            .proved_forms
+            .iter()
+            .any(|test| *test == form_name(&result.test))
+    }
+
+    /// Returns the name of the test in the catalogue whose form a result is about.
+    pub fn form(result: &TestResult) -> &str {
+        form_name(&result.test)
+    }
+}
+
+impl RelayService {
+    /// Returns when a claim that is made `now` is tested.
+    pub fn claim_time(&self, target: IpAddr, proved: bool, now: Time) -> Result<Time, RelayError> {
+        let sources = self.settings().sources(target);
+        let host = self.batch(now).get_or_default(HOSTS, &target)?;
+        Ok(host.claim_time(proved, &sources, now))
+    }
+
+    /// Whether a claim would be tested from an address of ours that the host has not blocked since
+    /// it was listed.
+    pub fn has_untried_source(&self, target: IpAddr, proved: bool) -> Result<bool, RelayError> {
+        let sources = self.settings().sources(target);
+        let host = self.batch(self.now()).get_or_default(HOSTS, &target)?;
+        let blocked = &host.blocked[usize::from(proved)].sources;
+        Ok(sources.iter().any(|s| !blocked.contains(s)))
+    }
+
+    /// Returns the status of the claim that a job tests. If another claim has replaced it, that
+    /// claim is followed.
+    pub fn claim_status(
+        &self,
+        target: IpAddr,
+        job: u64,
+        now: Time,
+    ) -> Result<ClaimStatus, RelayError> {
+        let settings = self.settings();
+        let batch = self.batch(now);
+        let job = self.find_job(&batch, job)?;
+        if job.target != target || !job.is_claim() {
+            let id = job.id;
+            return Err(RelayError::NotFound(format!(
+                "job {id} does not test a claim of {target}"
+            )));
+        }
+        let host = batch.get_or_default(HOSTS, &target)?;
+        let claim = host.claim.as_ref().filter(|c| {
+            // A later claim replaces one that waits for its test, or for the end of its period.
+            c.is_tested_by(job.id) || job.id < c.job && !job.has_decided()
+        });
+        let job = match claim {
+            Some(c) if c.job != job.id => self.find_job(&batch, c.job)?,
+            _ => job,
+        };
+        let proved = claim.map_or(job.is_proved_claim(), |c| c.proved);
+        let sources = settings.sources(target);
+        let next_try = (job.state != JobState::Running && job.is_open()).then_some(job.not_before);
+        let mut status = ClaimStatus {
+            state: ClaimState::Withdrawn,
+            proved,
+            row: job.row,
+            is_preliminary: false,
+            release: None,
+            paused: false,
+            released: None,
+            next_try,
+            retry_at: match job.early_try_time() {
+                Some(at) => at.max(now),
+                None => host.claim_time(proved, &sources, now),
+            },
+            advice: job.advice,
+            job,
+        };
+        let Some(claim) = claim else {
+            self.decided(
+                &mut status,
+                &host.blocked.map(|b| b.jobs).concat(),
+                host.released,
+            )?;
+            return Ok(status);
+        };
+        status.state = claim.state();
+        if let Some((release, paused)) = Self::waiting_end(&batch, claim)? {
+            (status.release, status.paused) = (Some(release), paused);
+            status.retry_at = status.retry_at.max(status.job.retest_time());
+        } else {
+            self.forecast(&batch, &settings, &mut status)?;
+        }
+        Ok(status)
+    }
+
+    /// Completes the status of a claim that has ended.
+    fn decided(
+        &self,
+        status: &mut ClaimStatus,
+        blocked: &[u64],
+        released: Option<Time>,
+    ) -> Result<(), RelayError> {
+        let job = &status.job;
+        let is_delivered = job.results.iter().any(|r| r.outcome.is_delivered());
+        if is_delivered || job.row == Some(DecisionRow::Delivered) {
+            status.state = ClaimState::Failed;
+        } else if blocked.contains(&job.id) || job.row_outcome() == Some(ClaimOutcome::Blocked) {
+            status.state = ClaimState::Blocked;
+        } else if released.is_some_and(|t| t.plus(Seconds(1)) >= job.at) {
+            status.state = ClaimState::Released;
+            let since = job.at;
+            status.released = self.last_event(job.target, &INPUT_REASONS, |e| {
+                e.at >= since
+                    && matches!(e.kind, EventKind::Delisted { .. } | EventKind::Held { .. })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Foretells the consequence for a host that defers (4xx) the proved forms: it is known after
+    /// the first try that the waiting period follows if the host goes on so.
+    fn forecast(
+        &self,
+        batch: &RelayBatch<'_>,
+        settings: &RelaySettings,
+        status: &mut ClaimStatus,
+    ) -> Result<(), RelayError> {
+        let job = &status.job;
+        if !job.is_open() || !job.results.iter().any(|r| r.outcome.is_deferred()) {
+            return Ok(());
+        }
+        let forms = ProvedForms {
+            tests: job.proved_forms.iter().cloned().collect(),
+            other_port: false,
+        };
+        let row = decision_row(&job.results, &forms, &job.controls);
+        if row.outcome(status.proved, SecondSource::Unavailable) != ClaimOutcome::Waiting
+            || !matches!(row, DecisionRow::DeferredControlAccepted)
+        {
+            return Ok(());
+        }
+        let begins = match job.state {
+            JobState::Running => batch.now,
+            _ => job.not_before.max(batch.now),
+        };
+        // The tries that follow the next one, or the one that runs.
+        let tries = match job.state {
+            JobState::Running => job.tries,
+            _ => job.tries + 1,
+        };
+        let later = (tries..MAX_TRIES).map(|n| {
+            let delays = &settings.retry_delays;
+            delays[usize::from(n.saturating_sub(1)).min(delays.len() - 1)].0
+        });
+        let end = begins.plus(Seconds(later.sum::<u64>()));
+        status.row = Some(row);
+        status.is_preliminary = true;
+        status.release = Some(end.plus(WAITING_PERIOD));
+        status.advice = RepairAdvice::of(row, &job.results);
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+// Improves pages that work without it: copy buttons, a field that Enter submits, and live state.
+"use strict";
+(() => {
+  const all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
+
+  // Copy buttons, beside each text that is worth copying.
+  const addCopyButtons = (root) => {
+    if (!navigator.clipboard) return;
+    for (const text of all("[data-copy]", root)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = text.dataset.copy;
+      button.addEventListener("click", async () => {
+        try {
+          await navigator.clipboard.writeText(text.textContent.trim());
+          button.textContent = text.dataset.copied;
+        } catch {
+          getSelection().selectAllChildren(text);
+        }
+        setTimeout(() => { button.textContent = text.dataset.copy; }, 2000);
+      });
+      text.after(button);
+    }
+  };
+  addCopyButtons();
+
+  // Enter submits a single line; Shift+Enter and pasted lines stay.
+  for (const field of all(".ask textarea")) {
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !field.value.includes("\n")) {
+        event.preventDefault();
+        field.form.requestSubmit();
+      }
+    });
+  }
+
+  // The live part of a ticket: asked for every two seconds while something happens, replaced only
+  // if it changed, for an hour at most.
+  const follow = (live, until, wait) => {
+    setTimeout(async () => {
+      if (Date.now() > until) return;
+      let next = wait;
+      if (!document.hidden) {
+        try {
+          const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+          if (!response.ok) throw new Error(response.status);
+          const page = new DOMParser().parseFromString(await response.text(), "text/html");
+          const now = page.getElementById("live");
+          if (!now) return;
+          const isBusy = live.contains(document.activeElement) && /^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName);
+          if (now.dataset.version !== live.dataset.version && !isBusy) {
+            const open = all("details[id][open]", live).map((d) => d.id);
+            live.replaceChildren(...now.childNodes);
+            live.dataset.version = now.dataset.version;
+            for (const id of open) {
+              const details = document.getElementById(id);
+              if (details) details.open = true;
+            }
+            addCopyButtons(live);
+          }
+          if (now.dataset.closed) return;
+          next = Number(now.dataset.wait) || 2000;
+        } catch {
+          next = Math.min(wait * 2, 60000);
+        }
+      }
+      follow(live, until, next);
+    }, wait);
+  };
+  const live = document.getElementById("live");
+  if (live && !live.dataset.closed) {
+    follow(live, Date.now() + 3600000, Number(live.dataset.wait) || 2000);
+  }
+})();

@@ -1,0 +1,17 @@
+//! The home page.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::context::PageContext;
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage<'a> {
+    page: &'a PageContext,
+}
+
+/// `GET /`.
+pub(super) async fn get_home(page: PageContext) -> Response {
+    page.render_indexed(&HomePage { page: &page })
+}

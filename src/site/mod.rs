@@ -1,0 +1,33 @@
+//! The public site on `[web] listen`: pages of owners of listed hosts and of users of the lists,
+//! and the same values as JSON.
+//!
+//! A page is a GET whose handler calls one operation of [`crate::http`] and passes the value to a
+//! template. [`PageContext`] is an argument of each handler; it holds the language and the form
+//! (HTML or JSON) that the client prefers, and gives templates their texts, times and links. A
+//! handler responds with [`PageContext::render`] (not indexed, not stored by caches) or
+//! [`PageContext::render_indexed`]; with an `api` value beside the template by
+//! [`PageContext::respond`].
+//!
+//! To add a page: a template in `templates` that extends `layout.html`, a struct with the field
+//! `page: &PageContext` that derives `askama::Template`, a handler, its line in `routes.rs`, and
+//! the texts in `src/texts`. Errors are [`crate::api::ProblemDetails`]; `frame.rs` turns them into
+//! pages, adds the headers of all responses, and refuses requests that other sites forge.
+
+mod assets;
+mod context;
+mod dates;
+mod errors;
+mod frame;
+mod home;
+mod input;
+mod markup;
+mod negotiation;
+mod routes;
+mod settings;
+mod state;
+
+pub use context::PageContext;
+pub use markup::Markup;
+pub use routes::router;
+pub use settings::SiteSettings;
+pub use state::Banner;

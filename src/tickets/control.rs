@@ -1,0 +1,419 @@
+//! Which ways to prove control of a subject can work, with the commands and records to copy.
+//!
+//! Pure: what DNS has to say about a subject is a value of its own ([`ControlFacts`]), which
+//! [`super::control_dns`] looks up.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Subject, Time, time::Seconds};
+
+/// How long a proof of control is kept for its subject and ticket.
+pub const PROOF_LIFETIME: Seconds = Seconds(30 * 86_400);
+/// The text of a TXT record before the code.
+pub const TXT_PREFIX: &str = "orbsd-proof=";
+/// The reasons for which a request from the address proves nothing, because strangers act through
+/// the host.
+const USED_BY_STRANGERS: [&str; 3] = ["proxy", "form", "spamsource"];
+/// The shortest IPv4 prefix that DNS can prove.
+const MIN_PROVED_LEN4: u8 = 16;
+/// The shortest IPv6 prefix that DNS can prove.
+const MIN_PROVED_LEN6: u8 = 32;
+/// The most reverse names of a prefix whose zones are looked up.
+pub const MAX_REVERSE_NAMES: usize = 128;
+/// The mailboxes of a domain that receive a code: RFC 2142 gives both to those who answer for it.
+const ROLES: [&str; 2] = ["postmaster", "abuse"];
+
+/// What DNS has to say about a subject. It is looked up when a ticket is opened, because no page
+/// waits for DNS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlFacts {
+    /// When it was looked up.
+    pub at: Time,
+    /// The reverse name of the address that has the address in turn; `None` if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    /// Whether the domain of the mail way accepts no mail at all (null MX, RFC 7505).
+    #[serde(default)]
+    pub null_mx: bool,
+    /// The apexes of the reverse zones that together cover the subject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+}
+
+/// What the operator offers for proofs of control.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// The URL of the site, without a slash at the end.
+    pub base_url: String,
+    /// The URL of the site over plain HTTP, for servers without today's root certificates; `None`
+    /// if there is none.
+    pub plain_url: Option<String>,
+    /// Whether mail can be sent.
+    pub mail: bool,
+    /// The domains of providers, whose names belong to their customers.
+    pub providers: Vec<String>,
+}
+
+/// A way to prove control of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlOption {
+    /// A request from the address: programs and their commands.
+    Server(Vec<(&'static str, String)>),
+    /// A TXT record.
+    Dns {
+        /// The owner names of the record.
+        names: Vec<String>,
+        /// Whether the record has to be at every name, and not at one of them.
+        at_every_name: bool,
+        /// The text of the record.
+        text: String,
+    },
+    /// A code by mail to one of these addresses.
+    Mail(Vec<String>),
+}
+
+/// Returns the ways to prove control that can work for a subject that is listed for some reasons,
+/// the quickest first. Before DNS was asked (`facts` is `None`), those that need it are left out.
+pub fn control_options<R: AsRef<str>>(
+    subject: &Subject,
+    reasons: &[R],
+    facts: Option<&ControlFacts>,
+    code: &str,
+    settings: &ControlSettings,
+) -> Vec<ControlOption> {
+    let mut out = Vec::new();
+    if let Some(addr) = host_address(subject).filter(|_| is_server_proof_possible(reasons)) {
+        out.push(ControlOption::Server(commands(addr, code, settings)));
+    }
+    let addresses = facts.map(|f| mail_addresses(subject, f, settings));
+    if let Some(addresses) = addresses.filter(|a| settings.mail && !a.is_empty()) {
+        out.push(ControlOption::Mail(addresses));
+    }
+    let (names, at_every_name) = record_names(subject, facts);
+    if !names.is_empty() {
+        out.push(ControlOption::Dns {
+            names,
+            at_every_name,
+            text: format!("{TXT_PREFIX}{code}"),
+        });
+    }
+    out
+}
+
+/// Whether a request from the address proves control, for these reasons.
+pub fn is_server_proof_possible<R: AsRef<str>>(reasons: &[R]) -> bool {
+    !reasons
+        .iter()
+        .any(|r| USED_BY_STRANGERS.contains(&r.as_ref()))
+}
+
+/// Returns the address of a subject that is a single one.
+pub fn host_address(subject: &Subject) -> Option<IpAddr> {
+    match subject {
+        Subject::V4(p) if p.is_host() => Some(Ipv4Addr::from(p.first()).into()),
+        Subject::V6(p) if p.is_host() => Some(Ipv6Addr::from(p.first()).into()),
+        _ => None,
+    }
+}
+
+/// The commands that send a request from an address. Each uses the family of the address, since a
+/// server with both would prove the other one.
+fn commands(addr: IpAddr, code: &str, settings: &ControlSettings) -> Vec<(&'static str, String)> {
+    let (option, family) = match addr {
+        IpAddr::V4(_) => ("-4", "InterNetwork"),
+        IpAddr::V6(_) => ("-6", "InterNetworkV6"),
+    };
+    let plain = settings.plain_url.as_deref();
+    let url = format!("{}/prove/{code}", plain.unwrap_or(&settings.base_url));
+    let mut out = vec![
+        ("curl", format!("curl {option} -X POST {url}")),
+        ("wget", format!("wget {option} -q -O - --post-data=x {url}")),
+    ];
+    match plain.and_then(split_plain_url) {
+        Some((host, port, path)) => {
+            let port_part = if port == 80 {
+                String::new()
+            } else {
+                format!(":{port}")
+            };
+            let name = host.trim_matches(['[', ']']);
+            out.push((
+                "PowerShell",
+                format!(
+                    "$c=New-Object Net.Sockets.TcpClient([Net.Sockets.AddressFamily]::{family}); $c.Connect('{name}',{port}); \
+                     $s=$c.GetStream(); $b=[Text.Encoding]::ASCII.GetBytes(\"POST {path}/prove/{code} HTTP/1.1`r`nHost: {host}{port_part}`r`n\
+                     Content-Length: 0`r`nConnection: close`r`n`r`n\"); $s.Write($b,0,$b.Length); (New-Object IO.StreamReader($s)).ReadToEnd()"
+                ),
+            ));
+            out.push((
+                "nc",
+                format!(
+                    "printf 'POST {path}/prove/{code} HTTP/1.1\\r\\nHost: {host}{port_part}\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' \
+                     | nc {option} {name} {port}"
+                ),
+            ));
+        }
+        None => out.push(("PowerShell", format!("curl.exe {option} -X POST {url}"))),
+    }
+    out
+}
+
+/// The host, the port and the path of a URL with the scheme `http`.
+fn split_plain_url(url: &str) -> Option<(&str, u16, &str)> {
+    let rest = url.strip_prefix("http://")?;
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let has_port = |(_, port): &(&str, &str)| port.bytes().all(|b| b.is_ascii_digit());
+    match authority.rsplit_once(':').filter(has_port) {
+        Some((host, port)) => Some((host, port.parse().ok()?, path)),
+        None => Some((authority, 80, path)),
+    }
+}
+
+/// The owner names at which a TXT record proves control, the most specific first, and whether it
+/// has to be at all of them.
+fn record_names(subject: &Subject, facts: Option<&ControlFacts>) -> (Vec<String>, bool) {
+    if let Subject::Domain(d) = subject {
+        return (vec![d.name().to_string()], false);
+    }
+    let zones = facts.map_or(&[][..], |f| &f.zones);
+    match host_address(subject) {
+        Some(addr) => {
+            let own = reverse_name(addr);
+            let zones = zones.iter().filter(|z| **z != own).cloned();
+            (std::iter::once(own.clone()).chain(zones).collect(), false)
+        }
+        None if is_provable_by_dns(subject) => (zones.to_vec(), zones.len() > 1),
+        None => (Vec::new(), false),
+    }
+}
+
+/// Whether a subject is narrow enough for a proof by DNS: /16, or /32 of IPv6.
+pub fn is_provable_by_dns(subject: &Subject) -> bool {
+    match subject {
+        Subject::V4(p) => p.len() >= MIN_PROVED_LEN4,
+        Subject::V6(p) => p.len() >= MIN_PROVED_LEN6,
+        Subject::Domain(_) => true,
+    }
+}
+
+/// Returns the name of an address in `in-addr.arpa` or `ip6.arpa`.
+pub fn reverse_name(addr: IpAddr) -> String {
+    match addr.to_canonical() {
+        IpAddr::V4(a) => reverse_name4(a.to_bits(), 4),
+        IpAddr::V6(a) => reverse_name6(a.to_bits(), 32),
+    }
+}
+
+fn reverse_name4(addr: u32, octets: usize) -> String {
+    let labels = addr.to_be_bytes();
+    let labels = labels[..octets].iter().rev().map(|o| format!("{o}."));
+    labels.collect::<String>() + "in-addr.arpa"
+}
+
+fn reverse_name6(addr: u128, nibbles: usize) -> String {
+    let labels = (0..nibbles).rev();
+    let labels = labels.map(|i| format!("{:x}.", addr >> (124 - 4 * i) & 15));
+    labels.collect::<String>() + "ip6.arpa"
+}
+
+/// Returns the reverse names whose zones together cover a subject: those of the narrowest name
+/// boundaries (octets, nibbles) that are not wider than the subject. Below /24 these are the names
+/// of all its addresses, because such ranges are delegated by CNAME (RFC 2317). The list is empty
+/// for a domain, and for a prefix that DNS cannot prove.
+pub fn reverse_names(subject: &Subject) -> Vec<String> {
+    if !is_provable_by_dns(subject) {
+        return Vec::new();
+    }
+    match subject {
+        Subject::V4(p) => {
+            let octets = p.len().div_ceil(8);
+            let step = 1u64 << (32 - 8 * u32::from(octets));
+            (u64::from(p.first())..=u64::from(p.last()))
+                .step_by(step as usize)
+                .map(|a| reverse_name4(a as u32, usize::from(octets)))
+                .collect()
+        }
+        Subject::V6(p) => {
+            let nibbles = p.len().div_ceil(4);
+            let count = 1u128 << (4 * nibbles - p.len());
+            let shift = 128 - 4 * u32::from(nibbles);
+            (0..count)
+                .map(|i| reverse_name6(p.first() | i << shift, usize::from(nibbles)))
+                .collect()
+        }
+        Subject::Domain(_) => Vec::new(),
+    }
+}
+
+/// Whether a name is the apex of a reverse zone that a holder of addresses can have, and not
+/// `in-addr.arpa` itself or the whole of DNS.
+pub fn is_reverse_zone(apex: &str) -> bool {
+    [".in-addr.arpa", ".ip6.arpa"]
+        .iter()
+        .any(|top| apex.strip_suffix(top).is_some_and(|p| !p.is_empty()))
+}
+
+/// Whether a TXT text is the proof with a code. Spaces and quotation marks around it are ignored.
+pub fn is_proof_text(text: &str, code: &str) -> bool {
+    let text = text.trim().trim_matches('"').trim();
+    let prefix = text.get(..TXT_PREFIX.len());
+    prefix.is_some_and(|p| p.eq_ignore_ascii_case(TXT_PREFIX))
+        && text[TXT_PREFIX.len()..].trim().eq_ignore_ascii_case(code)
+}
+
+/// Returns the domain whose role mailboxes answer for a subject: the listed domain, or the
+/// forward-confirmed name of the address. `None` if mail to it would prove nothing.
+pub fn mail_domain<'a>(
+    subject: &'a Subject,
+    host_name: Option<&'a str>,
+    settings: &ControlSettings,
+) -> Option<&'a str> {
+    let (domain, addr) = match subject {
+        Subject::Domain(d) => (d.name(), None),
+        _ => (host_name?, Some(host_address(subject)?)),
+    };
+    let is_usable = is_host_name(domain)
+        && !is_public_suffix(domain)
+        && !is_below(domain, &settings.providers)
+        && addr.is_none_or(|a| !is_generic_name(domain, a));
+    is_usable.then_some(domain)
+}
+
+/// Returns the addresses that may receive a code by mail; none if mail would prove nothing.
+pub fn mail_addresses(
+    subject: &Subject,
+    facts: &ControlFacts,
+    settings: &ControlSettings,
+) -> Vec<String> {
+    match mail_domain(subject, facts.host_name.as_deref(), settings) {
+        Some(domain) if !facts.null_mx => ROLES.map(|r| format!("{r}@{domain}")).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a name can be the domain of a mail address. DNS data of strangers can contain anything.
+fn is_host_name(name: &str) -> bool {
+    let is_label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && !l.starts_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    name.len() <= 200
+        && name.contains('.')
+        && name.split('.').all(is_label)
+        && name.parse::<IpAddr>().is_err()
+}
+
+/// Whether many holders share a name: it is a public suffix, such as `co.uk` or `github.io`.
+pub fn is_public_suffix(name: &str) -> bool {
+    psl::Psl::suffix(&psl::List, name.as_bytes()).is_some_and(|s| s.as_bytes().len() == name.len())
+}
+
+/// Returns the registered domain of a name (the public suffix and one label before it), or the
+/// name itself if it has none.
+pub fn registered_domain(name: &str) -> &str {
+    let found = psl::Psl::domain(&psl::List, name.as_bytes());
+    let length = found.map_or(name.len(), |d| d.as_bytes().len());
+    &name[name.len() - length..]
+}
+
+/// Whether a name is one of the domains or below one.
+fn is_below(name: &str, domains: &[String]) -> bool {
+    domains.iter().any(|d| {
+        let rest = name.strip_suffix(d.as_str());
+        rest.is_some_and(|r| r.is_empty() || r.ends_with('.'))
+    })
+}
+
+/// The labels, or parts of labels between hyphens, of names that providers give to addresses of
+/// their customers.
+const GENERIC_PARTS: [&str; 31] = [
+    "adsl",
+    "broadband",
+    "cable",
+    "catv",
+    "client",
+    "cpe",
+    "cust",
+    "customer",
+    "customers",
+    "dhcp",
+    "dial",
+    "dialin",
+    "dialup",
+    "dip",
+    "dsl",
+    "dyn",
+    "dynamic",
+    "dynip",
+    "fiber",
+    "ftth",
+    "gprs",
+    "hsd",
+    "lte",
+    "mobile",
+    "modem",
+    "pool",
+    "ppp",
+    "pppoe",
+    "res",
+    "vdsl",
+    "xdsl",
+];
+
+/// Whether a name looks as if a provider had made it from the address or for a kind of access, so
+/// that it belongs to the provider's customers in turn.
+pub fn is_generic_name(name: &str, addr: IpAddr) -> bool {
+    let name = name.to_ascii_lowercase();
+    let own = registered_domain(&name);
+    let host = &name[..name.len() - own.len()];
+    let is_part = |p: &str| {
+        let word = p.trim_matches(|c: char| c.is_ascii_digit());
+        GENERIC_PARTS.contains(&word)
+    };
+    host.split(['.', '-', '_']).any(is_part) || has_address(host, addr)
+}
+
+/// Whether a name is made from an address: it has its last two octets (IPv6: its last 32 bits) in
+/// either order, in decimal or hexadecimal.
+fn has_address(host: &str, addr: IpAddr) -> bool {
+    let compact: String = host.chars().filter(char::is_ascii_alphanumeric).collect();
+    match addr.to_canonical() {
+        IpAddr::V4(a) => {
+            let [o1, o2, o3, o4] = a.octets();
+            let numbers: Vec<&str> = host
+                .split(|c: char| !c.is_ascii_digit())
+                .filter(|n| !n.is_empty())
+                .collect();
+            let is = |n: &str, o: u8| n.parse() == Ok(o);
+            // Two numbers of one digit are often those of a server and its site.
+            let pair = |a: u8, b: u8| {
+                let mut pairs = numbers.windows(2);
+                a.max(b) >= 10
+                    && pairs.any(|w| is(w[0], a) && is(w[1], b) || is(w[0], b) && is(w[1], a))
+            };
+            let decimal = |order: [u8; 4]| {
+                let plain: String = order.iter().map(u8::to_string).collect();
+                let padded: String = order.iter().map(|o| format!("{o:03}")).collect();
+                compact.contains(&padded) || plain.len() >= 6 && compact.contains(&plain)
+            };
+            let hex = |order: [u8; 4]| {
+                let text: String = order.iter().map(|o| format!("{o:02x}")).collect();
+                compact.contains(&text)
+            };
+            let (order, reversed) = ([o1, o2, o3, o4], [o4, o3, o2, o1]);
+            pair(o3, o4) || decimal(order) || decimal(reversed) || hex(order) || hex(reversed)
+        }
+        IpAddr::V6(a) => {
+            let text = format!("{:032x}", a.to_bits());
+            let reversed: String = text.chars().rev().collect();
+            compact.contains(&text[24..]) || compact.contains(&reversed[..8])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

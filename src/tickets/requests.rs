@@ -1,0 +1,433 @@
+//! What requesters do: they open tickets, try again, write messages, ask for a review, and withdraw.
+
+use std::net::IpAddr;
+
+use super::{
+    batch::TicketBatch,
+    error::TicketError,
+    listings::TicketListing,
+    removals::FROM,
+    secret::TicketSecret,
+    service::{MAX_OPEN_TICKETS, TicketService},
+    state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
+    tables::OPEN,
+    ticket::{ControlProof, MAX_MESSAGE_CHARS, Ticket, TicketMessage, TicketTest},
+};
+use crate::{
+    model::{Subject, Time, text::replace_controls, time::Seconds},
+    relay::{Actor, RelayError},
+};
+
+/// How long a proof of control is valid.
+pub const PROOF_PERIOD: Seconds = Seconds(30 * 86_400);
+/// The most open tickets of one subject.
+const MAX_OPEN_OF_SUBJECT: usize = 20;
+/// When to try again if too many tickets are open.
+const FULL_RETRY_AFTER: Seconds = Seconds(3600);
+/// Reasons under which strangers act through the host, so that a request from its address proves
+/// nothing.
+const USED_BY_STRANGERS: [&str; 3] = ["proxy", "form", "spamsource"];
+
+/// A request to open a ticket.
+#[derive(Debug, Clone)]
+pub struct NewTicket {
+    /// The subject.
+    pub subject: Subject,
+    /// The policy of the listings to delist; needed only if listings of several policies apply.
+    pub policy: Option<RemovalPolicy>,
+    /// A message to the operators; empty for none.
+    pub message: String,
+    /// The language of the requester.
+    pub language: String,
+    /// The address from which the request comes.
+    pub client: Option<IpAddr>,
+}
+
+impl TicketService {
+    /// Opens a ticket. If one is open for the same subject and policy, the new one joins its test
+    /// and does not remove twice.
+    ///
+    /// # Errors
+    ///
+    /// The subject is not listed, several policies apply and none is chosen, a rule refuses the
+    /// request, or a limit is reached.
+    pub fn open(&self, request: &NewTicket, now: Time) -> Result<Ticket, TicketError> {
+        let text = checked_message(&request.message)?;
+        let listings = self.listings(&request.subject)?;
+        let policy = choose_policy(&request.subject, &listings, request.policy)?;
+        let mine: Vec<&TicketListing> = listings.iter().filter(|l| l.policy == policy).collect();
+        let (number, receipt) = self.decide(now, |batch| {
+            self.check_limits(batch, &request.subject)?;
+            let mut ticket = self.new_ticket(batch, request, policy, &mine)?;
+            if !text.is_empty() {
+                ticket.messages.push(TicketMessage {
+                    at: now,
+                    operator: None,
+                    text,
+                });
+            }
+            if is_own_address(request, &ticket.reasons) {
+                ticket.proof = Some(proof(ControlMethod::Server, now));
+            }
+            self.begin(batch, &mut ticket, &mine)?;
+            batch.audit(&ticket.author(), FROM, "ticket-open", &ticket);
+            batch.save(&ticket);
+            Ok(ticket.number)
+        })?;
+        self.finish(number, receipt.as_ref(), now)
+    }
+
+    fn check_limits(&self, batch: &TicketBatch<'_>, subject: &Subject) -> Result<(), TicketError> {
+        if batch.keys(OPEN, None, MAX_OPEN_TICKETS)?.len() >= MAX_OPEN_TICKETS {
+            let why = format!("{MAX_OPEN_TICKETS} requests are open; try again later");
+            return Err(TicketError::LimitReached(why, FULL_RETRY_AFTER));
+        }
+        if self.open_of(subject)?.len() >= MAX_OPEN_OF_SUBJECT {
+            let why = format!(
+                "{MAX_OPEN_OF_SUBJECT} requests for {subject} are open; use the page of one of them"
+            );
+            return Err(TicketError::LimitReached(why, Seconds(86_400)));
+        }
+        Ok(())
+    }
+
+    fn new_ticket(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        request: &NewTicket,
+        policy: RemovalPolicy,
+        listings: &[&TicketListing],
+    ) -> Result<Ticket, TicketError> {
+        let mut reasons: Vec<String> = listings.iter().map(|l| l.name.clone()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        Ok(Ticket {
+            number: batch.next_number()?,
+            secret: TicketSecret::new(&self.random)?,
+            subject: request.subject.clone(),
+            reasons,
+            policy,
+            state: TicketState::NeedsProof,
+            opened: batch.now,
+            changed: batch.now,
+            closed: None,
+            steps: Vec::new(),
+            messages: Vec::new(),
+            language: request.language.chars().take(16).collect(),
+            test: None,
+            proof: None,
+            contact: None,
+            next_at: None,
+            review: None,
+            removal: None,
+        })
+    }
+
+    /// Brings a new ticket, or one whose control was just proved, into the state of its policy.
+    pub(super) fn begin(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        ticket: &mut Ticket,
+        listings: &[&TicketListing],
+    ) -> Result<(), TicketError> {
+        let now = batch.now;
+        match ticket.policy {
+            RemovalPolicy::AfterRetest => self.start_test(ticket, now)?,
+            RemovalPolicy::OnRequest => {
+                let at = self.on_request_time(listings, now)?;
+                if at > now {
+                    ticket.enter(TicketState::Delayed, now);
+                    ticket.next_at = Some(at);
+                } else {
+                    self.grant(batch, ticket, listings)?;
+                }
+            }
+            RemovalPolicy::WithLastInput => ticket.enter(TicketState::Review, now),
+            _ if !ticket.is_proved(now) => {
+                if ticket.steps.is_empty() {
+                    ticket.enter(TicketState::NeedsProof, now);
+                }
+            }
+            RemovalPolicy::Reviewed => ticket.enter(TicketState::Review, now),
+            RemovalPolicy::OwnerOfRange => self.grant(batch, ticket, listings)?,
+            RemovalPolicy::ByOwner => {
+                match self.relay.opt_in(&actor(ticket), &ticket.subject, now) {
+                    Ok(()) => self.record_granted(ticket, now)?,
+                    Err(RelayError::NotFound(_)) => self.grant(batch, ticket, listings)?,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            RemovalPolicy::None => {
+                return Err(TicketError::Refused(
+                    "listings for this reason end only at their own end".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts or joins the relay test of a ticket.
+    fn start_test(&self, ticket: &mut Ticket, now: Time) -> Result<(), TicketError> {
+        let Some(target) = ticket.host() else {
+            return Err(TicketError::Refused(
+                "only single addresses are tested".into(),
+            ));
+        };
+        let proved = ticket.is_proved(now);
+        let receipt = self.relay.claim(&actor(ticket), target, proved, now)?;
+        ticket.test = Some(TicketTest {
+            job: receipt.job.id,
+            at: now,
+        });
+        match (ticket.steps.is_empty(), receipt.release) {
+            (true, None) => ticket.enter(TicketState::Testing, now),
+            (true, Some(_)) => ticket.enter(TicketState::Waiting, now),
+            (false, release) => {
+                ticket.apply(TicketEvent::Test, now)?;
+                if release.is_some() {
+                    ticket.apply(TicketEvent::Wait, now)?;
+                }
+            }
+        }
+        let is_later = receipt.job.not_before > now;
+        ticket.next_at = receipt
+            .release
+            .or(is_later.then_some(receipt.job.not_before));
+        ticket.changed = now;
+        Ok(())
+    }
+
+    /// Completes a decision: records the zones of a removal, after it was committed.
+    pub(super) fn finish(
+        &self,
+        number: u64,
+        receipt: Option<&crate::ledger::Receipt>,
+        now: Time,
+    ) -> Result<Ticket, TicketError> {
+        let ticket = self.get(number)?;
+        let is_new = |t: &Ticket| t.removal.as_ref().is_some_and(|r| r.zones.is_empty());
+        if !is_new(&ticket) {
+            return Ok(ticket);
+        }
+        Ok(self
+            .decide(now, |batch| self.record_zones(batch, number, receipt))?
+            .0)
+    }
+
+    /// Records that the requester has proved control of the subject, and does what the policy does
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// There is no such ticket, or the ledger or the relay service refuses the change.
+    pub fn prove(
+        &self,
+        number: u64,
+        method: ControlMethod,
+        now: Time,
+    ) -> Result<Ticket, TicketError> {
+        let (_, receipt) = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            ticket.proof = Some(proof(method, now));
+            ticket.changed = now;
+            let listings = self.listings(&ticket.subject)?;
+            let mine = ticket.own_listings(&listings);
+            match ticket.state {
+                TicketState::NeedsProof if !mine.is_empty() => {
+                    self.begin(batch, &mut ticket, &mine)?;
+                }
+                // A proved claim waits less than an unproved one, and replaces it.
+                TicketState::Testing | TicketState::Waiting | TicketState::Blocked => {
+                    self.start_test(&mut ticket, now)?;
+                }
+                _ => {}
+            }
+            batch.audit(&ticket.author(), FROM, "ticket-proof", &ticket);
+            batch.save(&ticket);
+            Ok(())
+        })?;
+        self.finish(number, receipt.as_ref(), now)
+    }
+
+    /// Starts another test, or asks for the removal again.
+    ///
+    /// # Errors
+    ///
+    /// The state of the ticket does not allow it, or the relay service refuses the claim.
+    pub fn retry(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
+        let (_, receipt) = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            if !ticket.may_retry() {
+                return Err(TicketError::Refused(format!(
+                    "the ticket is in the state `{}`, in which there is nothing to try again",
+                    ticket.state.as_str()
+                )));
+            }
+            self.start_test(&mut ticket, now)?;
+            batch.audit(&ticket.author(), FROM, "ticket-retry", &ticket);
+            batch.save(&ticket);
+            Ok(())
+        })?;
+        self.finish(number, receipt.as_ref(), now)
+    }
+
+    /// Asks a person to decide.
+    ///
+    /// # Errors
+    ///
+    /// The state of the ticket does not allow it.
+    pub fn ask_review(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
+        let changed = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            if !ticket.may_ask_review() {
+                return Err(TicketError::Refused(format!(
+                    "the ticket is in the state `{}`, in which a review is not possible",
+                    ticket.state.as_str()
+                )));
+            }
+            ticket.apply(TicketEvent::Review, now)?;
+            batch.audit(&ticket.author(), FROM, "ticket-review", &ticket);
+            batch.save(&ticket);
+            Ok(ticket)
+        })?;
+        Ok(changed.0)
+    }
+
+    /// Adds a message of the requester.
+    ///
+    /// # Errors
+    ///
+    /// The message is empty or too long, or the conversation is full or closed.
+    pub fn add_message(&self, number: u64, text: &str, now: Time) -> Result<Ticket, TicketError> {
+        let text = checked_message(text)?;
+        if text.is_empty() {
+            return Err(TicketError::Invalid("text: write a message".into()));
+        }
+        self.update(number, now, |ticket| {
+            if !ticket.state.is_open() {
+                return Err(TicketError::Refused(
+                    "the ticket is closed; open a new one".into(),
+                ));
+            }
+            if ticket.messages_left() == 0 {
+                return Err(TicketError::Refused(
+                    "the conversation has 20 messages, which is the most".into(),
+                ));
+            }
+            ticket.messages.push(TicketMessage {
+                at: now,
+                operator: None,
+                text,
+            });
+            ticket.changed = now;
+            Ok(())
+        })
+    }
+
+    /// Withdraws the request. A relay test that has begun goes on, because other tickets can have
+    /// joined it.
+    ///
+    /// # Errors
+    ///
+    /// The ticket is closed.
+    pub fn withdraw(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
+        let changed = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            self.end_suspension(batch, &ticket)?;
+            ticket.apply(TicketEvent::Withdraw, now)?;
+            batch.audit(&ticket.author(), FROM, "ticket-withdraw", &ticket);
+            batch.save(&ticket);
+            Ok(ticket)
+        })?;
+        Ok(changed.0)
+    }
+}
+
+impl Ticket {
+    /// The listings that the ticket is about.
+    pub fn own_listings<'l>(&self, all: &'l [TicketListing]) -> Vec<&'l TicketListing> {
+        all.iter()
+            .filter(|l| l.policy == self.policy && self.reasons.contains(&l.name))
+            .collect()
+    }
+
+    /// Whether the requester may start another test.
+    pub fn may_retry(&self) -> bool {
+        matches!(self.state, TicketState::Blocked | TicketState::Failed)
+            && self.policy == RemovalPolicy::AfterRetest
+    }
+
+    /// Whether the requester may ask a person to decide.
+    pub fn may_ask_review(&self) -> bool {
+        use TicketState as S;
+        matches!(
+            self.state,
+            S::NeedsProof | S::Delayed | S::Waiting | S::Blocked | S::Failed
+        )
+    }
+}
+
+/// The ticket as the relay service knows it: by its number.
+pub(super) fn actor(ticket: &Ticket) -> Actor {
+    Actor {
+        name: ticket.author(),
+        from: FROM.into(),
+        idempotency: None,
+    }
+}
+
+/// A proof of control that begins now.
+fn proof(method: ControlMethod, now: Time) -> ControlProof {
+    ControlProof {
+        method,
+        at: now,
+        until: now.plus(PROOF_PERIOD),
+    }
+}
+
+/// Whether a request comes from its own subject. That proves control of the host, unless strangers
+/// act through it.
+fn is_own_address(request: &NewTicket, reasons: &[String]) -> bool {
+    request.client.map(Subject::host) == Some(request.subject.clone())
+        && !reasons
+            .iter()
+            .any(|r| USED_BY_STRANGERS.contains(&r.as_str()))
+}
+
+/// Chooses the policy of a ticket.
+fn choose_policy(
+    subject: &Subject,
+    listings: &[TicketListing],
+    requested: Option<RemovalPolicy>,
+) -> Result<RemovalPolicy, TicketError> {
+    let mut all: Vec<RemovalPolicy> = Vec::new();
+    for l in listings {
+        if !all.contains(&l.policy) {
+            all.push(l.policy);
+        }
+    }
+    match (requested, &all[..]) {
+        (_, []) => Err(TicketError::NotFound(format!("{subject} is not listed"))),
+        (Some(policy), all) if all.contains(&policy) => Ok(policy),
+        (None, [policy]) => Ok(*policy),
+        (_, all) => {
+            let names: Vec<&str> = all.iter().map(|p| p.as_str()).collect();
+            Err(TicketError::Invalid(format!(
+                "policy: choose one of the policies of the listings of {subject}: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// Checks a message, and removes control characters except line breaks from it.
+pub(super) fn checked_message(text: &str) -> Result<String, TicketError> {
+    let text = text.trim().replace("\r\n", "\n");
+    if text.chars().count() > MAX_MESSAGE_CHARS {
+        return Err(TicketError::Invalid(format!(
+            "text: at most {MAX_MESSAGE_CHARS} characters"
+        )));
+    }
+    let lines: Vec<String> = text.split('\n').map(replace_controls).collect();
+    Ok(lines.join("\n"))
+}

@@ -1,0 +1,175 @@
+//! What operators do: they reply, approve and refuse. Suspensions of listings that nobody decided
+//! about in time.
+
+use super::{
+    batch::TicketBatch,
+    error::TicketError,
+    requests::checked_message,
+    service::TicketService,
+    state::{RemovalPolicy, TicketEvent, TicketState},
+    ticket::{Ticket, TicketMessage},
+};
+use crate::{
+    model::{Time, history::Command},
+    relay::Actor,
+};
+
+impl TicketService {
+    /// Adds a reply of an operator.
+    ///
+    /// # Errors
+    ///
+    /// The message is empty or too long, or there is no such ticket.
+    pub fn reply(
+        &self,
+        who: &Actor,
+        number: u64,
+        text: &str,
+        now: Time,
+    ) -> Result<Ticket, TicketError> {
+        let text = required(text)?;
+        let changed = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            add_reply(&mut ticket, who, text, now);
+            audit(batch, who, "ticket-reply", &ticket);
+            batch.save(&ticket);
+            Ok(ticket)
+        })?;
+        Ok(changed.0)
+    }
+
+    /// Grants a request after a person has reviewed it. The text is for the requester, and may be
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// The ticket is closed, or the ledger or the relay service refuses the removal.
+    pub fn approve(
+        &self,
+        who: &Actor,
+        number: u64,
+        text: &str,
+        now: Time,
+    ) -> Result<Ticket, TicketError> {
+        let text = checked_message(text)?;
+        let (_, receipt) = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            if !ticket.state.is_open() {
+                return Err(closed(&ticket));
+            }
+            if !text.is_empty() {
+                add_reply(&mut ticket, who, text, now);
+            }
+            let listings = self.listings_with_suspended(&ticket)?;
+            let mine = ticket.own_listings(&listings);
+            self.end_suspension(batch, &ticket)?;
+            match (ticket.policy, ticket.host()) {
+                (RemovalPolicy::AfterRetest, Some(target)) => {
+                    // All messages that were sent before the review are covered by it.
+                    let why = format!("released after the review of {}", ticket.author());
+                    self.relay.review(who, target, &why, now)?;
+                    self.record_granted(&mut ticket, now)?;
+                }
+                _ if mine.is_empty() => ticket.apply(TicketEvent::End, now)?,
+                _ => self.grant(batch, &mut ticket, &mine)?,
+            }
+            audit(batch, who, "ticket-approve", &ticket);
+            batch.save(&ticket);
+            Ok(())
+        })?;
+        self.finish(number, receipt.as_ref(), now)
+    }
+
+    /// Refuses a request. The text tells the requester why.
+    ///
+    /// # Errors
+    ///
+    /// The text is empty or too long, or the ticket is closed.
+    pub fn refuse(
+        &self,
+        who: &Actor,
+        number: u64,
+        text: &str,
+        now: Time,
+    ) -> Result<Ticket, TicketError> {
+        let text = required(text)?;
+        let changed = self.decide(now, |batch| {
+            let mut ticket = batch.ticket(number)?;
+            if !ticket.state.is_open() {
+                return Err(closed(&ticket));
+            }
+            add_reply(&mut ticket, who, text, now);
+            self.end_suspension(batch, &ticket)?;
+            ticket.apply(TicketEvent::Refuse, now)?;
+            audit(batch, who, "ticket-refuse", &ticket);
+            batch.save(&ticket);
+            Ok(ticket)
+        })?;
+        Ok(changed.0)
+    }
+
+    /// Ends the suspension of the listings of a ticket, so that they are published again.
+    pub(super) fn end_suspension(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        ticket: &Ticket,
+    ) -> Result<(), TicketError> {
+        if ticket.state != TicketState::Suspended {
+            return Ok(());
+        }
+        let verdict = self.ledger.store.verdict(&ticket.subject)?;
+        let dictionary = self.ledger.store.dictionary();
+        for reason in ticket
+            .reasons
+            .iter()
+            .filter_map(|r| dictionary.reasons.get(r))
+        {
+            if verdict.holds.iter().any(|h| h.reason == reason) {
+                let reason = Some(reason);
+                batch
+                    .changes
+                    .push(self.change(ticket, Command::Unhold { reason }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a reply of an operator to a conversation. It may exceed the limit of the requester.
+fn add_reply(ticket: &mut Ticket, who: &Actor, text: String, now: Time) {
+    ticket.messages.push(TicketMessage {
+        at: now,
+        operator: Some(who.name.clone()),
+        text,
+    });
+    ticket.changed = now;
+    if let Some(review) = &mut ticket.review {
+        review.answered.get_or_insert(now);
+    }
+}
+
+fn required(text: &str) -> Result<String, TicketError> {
+    let text = checked_message(text)?;
+    match text.is_empty() {
+        true => Err(TicketError::Invalid(
+            "text: required; write what the requester has to know".into(),
+        )),
+        false => Ok(text),
+    }
+}
+
+fn closed(ticket: &Ticket) -> TicketError {
+    TicketError::Refused(format!(
+        "ticket {} is closed: {}",
+        ticket.number,
+        ticket.state.as_str()
+    ))
+}
+
+/// Sets the audit record of an operator's action. It has the number of the ticket, and no text.
+fn audit(batch: &mut TicketBatch<'_>, who: &Actor, action: &str, ticket: &Ticket) {
+    batch.audit(&who.name, &who.from, action, ticket);
+    if let Some(record) = &mut batch.audit {
+        record.idempotency = who.idempotency;
+    }
+}

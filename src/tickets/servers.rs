@@ -1,0 +1,91 @@
+//! The public name servers of zones, and the serial that each is known to serve.
+
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+
+use super::{
+    listings::{TicketListing, lists_kind},
+    service::TicketService,
+    ticket::{Removal, Ticket},
+};
+use crate::model::{Serial, Subject, Time};
+
+/// A public name server of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneServer {
+    /// The name of the zone.
+    pub zone: String,
+    /// The name of the server, or its address.
+    pub name: String,
+    /// The serial that the server is known to have.
+    pub serial: Option<Serial>,
+}
+
+/// Returns the public name servers of all zones, this server left out.
+pub type ZoneServers = Arc<dyn Fn() -> Vec<ZoneServer> + Send + Sync>;
+
+/// The name of this server, if `[dns] nsid` is empty.
+const THIS_SERVER: &str = "this server";
+
+impl TicketService {
+    /// Returns the zones that publish listings of a subject.
+    pub fn zones_of(&self, subject: &Subject, listings: &[&TicketListing]) -> Vec<String> {
+        let mask = listings.iter().fold(0, |all, l| all | l.reason.bit());
+        let snapshot = self.ledger.published.snapshot();
+        let zones = snapshot.zones.all().iter();
+        zones
+            .filter(|z| lists_kind(z.spec.kind, subject) && z.mask & mask != 0)
+            .map(|z| z.name.to_string())
+            .collect()
+    }
+
+    /// Returns the servers of the zones of a removal: the zone, the name of the server, and when it
+    /// was first known to have the removal. This server comes first.
+    pub fn removal_servers(&self, removal: &Removal) -> Vec<(String, String, Option<Time>)> {
+        let settings = self.ledger.settings();
+        let own = match settings.nsid.as_str() {
+            "" => THIS_SERVER,
+            nsid => nsid,
+        };
+        let known = (self.servers)();
+        let mut out = Vec::new();
+        for z in &removal.zones {
+            out.push((z.zone.clone(), own.to_string(), Some(removal.at)));
+            let mut all: BTreeMap<&str, Option<Time>> = BTreeMap::new();
+            for (name, at) in &z.servers {
+                all.insert(name, Some(*at));
+            }
+            for server in known.iter().filter(|s| s.zone == z.zone) {
+                all.entry(&server.name).or_default();
+            }
+            let all = all.into_iter();
+            out.extend(all.map(|(name, at)| (z.zone.clone(), name.to_string(), at)));
+        }
+        out
+    }
+
+    /// Records which servers have a removal by now. Returns whether anything was new.
+    pub(super) fn note_servers(
+        &self,
+        ticket: &mut Ticket,
+        known: &[ZoneServer],
+        now: Time,
+    ) -> bool {
+        let mut is_new = false;
+        let zones = ticket.removal.iter_mut().flat_map(|r| &mut r.zones);
+        for z in zones {
+            for server in known.iter().filter(|s| s.zone == z.zone) {
+                let has = server.serial.is_some_and(|s| {
+                    matches!(
+                        s.partial_cmp(&z.serial),
+                        Some(Ordering::Equal | Ordering::Greater)
+                    )
+                });
+                if has && !z.servers.contains_key(&server.name) {
+                    z.servers.insert(server.name.clone(), now);
+                    is_new = true;
+                }
+            }
+        }
+        is_new
+    }
+}
