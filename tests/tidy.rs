@@ -28,6 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "api",
         &[
             "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay", "tickets",
+            "recipes",
         ],
     ),
     ("bounce", &["model", "lists"]),
@@ -45,7 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger", "texts",
+            "ledger", "texts", "recipes",
         ],
     ),
     (

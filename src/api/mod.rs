@@ -16,6 +16,7 @@ mod mirrors;
 mod notices;
 mod problem;
 mod proposals;
+mod public_lists;
 mod status;
 mod subjects;
 mod tickets;
@@ -65,6 +66,11 @@ pub use notices::{
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+};
+pub use public_lists::{
+    ListCodeResponse, ListResponse, ListStatusResponse, PolicyResponse, PublicStatusResponse,
+    PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse, RecipeResponse,
+    TestPointsResponse,
 };
 pub use status::{
     BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,

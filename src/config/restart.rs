@@ -24,6 +24,7 @@ pub(super) fn values(file: &File) -> Vec<(&'static str, String)> {
         tls: listen https quic h3 https_path;
         admin: listen socket socket_group tls trusted_proxies forwarded_header;
         web: listen tls trusted_proxies forwarded_header;
+        site: name tagline operator contact alternate_contact legal_notice languages;
         connections: dns transfers admin web socket collector max_share_per_address
             max_share_per_network max_share_per_wide_network reserved_share;
         log: format;
@@ -45,7 +46,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 33] = [
+    const RELOADED: [&str; 26] = [
         "removal_log.path",
         "removal_log.on_loss",
         "dns.nsid",
@@ -54,13 +55,6 @@ mod tests {
         "tls.client_ca",
         "admin.uids",
         "web.base_url",
-        "site.name",
-        "site.tagline",
-        "site.operator",
-        "site.contact",
-        "site.alternate_contact",
-        "site.legal_notice",
-        "site.languages",
         "zones.path",
         "limits.allow_special_ranges",
         "limits.max_pending_proposals",

@@ -455,7 +455,7 @@ fn local_api() -> String {
     "127.0.0.1:8053".into()
 }
 
-fn local_web() -> String {
+pub(super) fn local_web() -> String {
     "http://127.0.0.1:8054".into()
 }
 

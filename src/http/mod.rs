@@ -37,6 +37,7 @@ pub mod notices;
 mod policy;
 mod proposals;
 mod proxy;
+pub mod public_lists;
 mod purge;
 mod reload;
 mod routes;
@@ -110,6 +111,8 @@ pub struct App {
     pub relay: crate::relay::RelayService,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// The figures of the public pages.
+    pub figures: public_lists::Figures,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.
