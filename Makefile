@@ -7,7 +7,7 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers snapshots mirrors lab docs
+.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab docs
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ peers: ## fetch the servers that tests and benchmarks run, without installing th
 
 snapshots: ## renew the snapshots of tests: the help of all commands, and the OpenAPI document
 	UPDATE_SNAPSHOTS=1 $(CARGO) test --lib --locked -q snapshot
+
+screenshots: need peers ## make pictures of every page of the site, in all languages and on all screens, into TARGET/tmp/browser/pages
+	ORBSD_SCREENSHOTS=1 TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored pictures_of_every_page
 
 deny: ## check licences and sources of all dependencies
 	@sh tests/deny.sh $(TARGET)

@@ -58,6 +58,7 @@ pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{bytes as read_body, json as parse_json};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
+pub use lookup::lookup;
 pub use metrics::{Disk, MachineState};
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};

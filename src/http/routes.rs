@@ -259,8 +259,6 @@ pub fn public_routes(app: App, pages: Router) -> Router {
         table: Arc::default(),
     };
     Router::new()
-        .route("/lookup", get(lookup::lookup))
-        .route("/nph-lookup", get(lookup::lookup_by_old_path))
         .route("/claims", post(claims::claim_closed_publicly))
         .route("/evidence/{id}", get(claims::get_proof))
         .route("/problems/{code}", get(error::explain_problem))

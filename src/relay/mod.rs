@@ -64,7 +64,7 @@ mod tables;
 pub mod tester;
 
 #[cfg(all(test, feature = "daemon"))]
-mod tests;
+pub(crate) mod tests;
 
 pub use catalogue::Catalogue;
 pub use forms::RelayTest;

@@ -53,7 +53,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemTimeSource, wall},
     ledger::{self, ReasonSettings},
-    model::{SourceId, Subject, Time, history::HoldFor, time::Seconds},
+    model::{SourceId, Subject, Time, Zone, history::HoldFor, time::Seconds},
     smtp::{MessageOutcome, SmtpStage, outcome::RecipientReply, session::ReceivedMessage},
     store::Store,
 };
@@ -72,6 +72,11 @@ pub fn ip(t: &str) -> IpAddr {
 
 impl Bench {
     pub fn new() -> Bench {
+        Bench::with(&[], Vec::new())
+    }
+
+    /// A service whose ledger has more reasons, and zones.
+    pub fn with(more_reasons: &[&'static str], zones: Vec<Zone>) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let settings = crate::store::StoreSettings {
             path: dir.path().join("data"),
@@ -85,6 +90,7 @@ impl Bench {
         let reasons = REASONS
             .iter()
             .chain([&OPT_OUT_REASON])
+            .chain(more_reasons)
             .map(|name| ReasonSettings {
                 name: (*name).into(),
                 text: "x".into(),
@@ -97,7 +103,7 @@ impl Bench {
         ];
         let own = ledger::LedgerSettings {
             reasons: reasons.collect(),
-            zones: Vec::new(),
+            zones,
             feeds: Vec::new(),
             special: special.clone(),
             nsid: String::new(),
@@ -288,7 +294,7 @@ impl Bench {
     }
 
     /// Nominates a host and proves it open. Returns the messages of the test.
-    fn prove(&mut self, host: &str) -> Vec<PreparedMessage> {
+    pub fn prove(&mut self, host: &str) -> Vec<PreparedMessage> {
         let job = self.nominate(host, "anna");
         let (_, ready) = self.run(&job, &accepted());
         self.deliver(&ready[0], host);
@@ -311,6 +317,11 @@ impl Bench {
             data: message.to_vec(),
         };
         self.relay.arrived(&incoming, ip(output), self.now).unwrap()
+    }
+
+    /// The ledger of the service.
+    pub fn ledger(&self) -> &ledger::Ledger {
+        &self.relay.ledger
     }
 
     pub fn later(&mut self, seconds: u64) {
@@ -346,7 +357,7 @@ fn results_of(ready: &[PreparedMessage], outcome: &MessageOutcome) -> Vec<Messag
     };
     ready.iter().map(result).collect()
 }
-fn refused() -> MessageOutcome {
+pub fn refused() -> MessageOutcome {
     MessageOutcome::Refused {
         stage: SmtpStage::Rcpt,
         code: 550,
@@ -386,7 +397,7 @@ pub fn controls(ready: &[PreparedMessage], check: &ControlCheck) -> Vec<ControlS
     }
     out.into_iter().map(|(_, s)| s).collect()
 }
-fn accepted() -> MessageOutcome {
+pub fn accepted() -> MessageOutcome {
     MessageOutcome::Accepted {
         text: "queued".into(),
     }

@@ -67,6 +67,12 @@ pub(super) async fn get_asset(Path(file): Path<String>) -> Result<Response, Prob
     Ok((headers, asset.content).into_response())
 }
 
+/// `GET /favicon.ico`: the icon, for clients that do not read the page.
+pub(super) async fn get_icon() -> Result<Response, ProblemDetails> {
+    let path = path("icon.svg").strip_prefix("/assets/");
+    get_asset(Path(path.unwrap_or_default().into())).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     assets, dates,
-    markup::{IntoTextArgument, Markup, TextArgument, escape},
+    markup::{IntoTextArgument, Markup, TextArgument, escape, is_hidden},
     negotiation::prefers_html,
     settings::SiteSettings,
     state::{Banner, SiteState},
@@ -105,7 +105,7 @@ impl PageContext {
             HeaderValue::from_static(self.language.tag()),
         );
         match template.render() {
-            Ok(html) => (status, headers, html).into_response(),
+            Ok(html) => (status, headers, visible(html)).into_response(),
             Err(e) => ProblemDetails::internal(e).into_response(),
         }
     }
@@ -159,6 +159,26 @@ impl PageContext {
         value2: impl IntoTextArgument,
     ) -> Markup {
         self.text(key, &[(name, value.argument()), (name2, value2.argument())])
+    }
+
+    /// The text of a key with three arguments.
+    #[allow(clippy::too_many_arguments)] // names and values, for templates
+    pub fn t3(
+        &self,
+        key: &str,
+        name: &str,
+        value: impl IntoTextArgument,
+        name2: &str,
+        value2: impl IntoTextArgument,
+        name3: &str,
+        value3: impl IntoTextArgument,
+    ) -> Markup {
+        let args = [
+            (name, value.argument()),
+            (name2, value2.argument()),
+            (name3, value3.argument()),
+        ];
+        self.text(key, &args)
     }
 
     /// The text of a key with its arguments. Texts are escaped, in the translation and in the
@@ -249,9 +269,43 @@ impl PageContext {
         Markup::trusted(format!("<a href=\"{href}\">{}</a>", self.t(key)))
     }
 
+    /// A text of fixed width, such as an address.
+    pub fn code(&self, text: impl AsRef<str>) -> Markup {
+        let text = escape(text.as_ref());
+        Markup::trusted(format!("<span class=\"subject\">{text}</span>"))
+    }
+
+    /// A list of names in a sentence.
+    pub fn list<T: AsRef<str>>(&self, names: impl IntoIterator<Item = T>) -> Markup {
+        let separator = match self.language {
+            Language::En | Language::De => ", ",
+            Language::Ja => "、",
+        };
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|n| self.code(n).to_string())
+            .collect();
+        Markup::trusted(names.join(separator))
+    }
+
+    /// A mail address, as a link if it is one.
+    pub fn mail(&self, address: &str) -> Markup {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"@.-_+=".contains(&b);
+        let shown = escape(address);
+        match address.contains('@') && address.bytes().all(plain) {
+            true => Markup::trusted(format!("<a href=\"mailto:{shown}\">{shown}</a>")),
+            false => Markup::trusted(shown),
+        }
+    }
+
     /// The path of a file of the site.
     pub fn asset(&self, name: &str) -> &'static str {
         assets::path(name)
+    }
+
+    /// The query of the page without its language.
+    pub fn query(&self) -> Option<&str> {
+        self.location.split_once('?').map(|(_, query)| query)
     }
 
     /// The languages of the switch, each with its page.
@@ -268,6 +322,15 @@ impl PageContext {
     /// The full URL of a path of the site.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.settings.base_url)
+    }
+}
+
+/// Replaces characters of a page that are not shown, but change how other text is shown. The
+/// texts of pages have none; those of strangers may.
+fn visible(html: String) -> String {
+    match html.contains(is_hidden) {
+        true => html.replace(is_hidden, "\u{fffd}"),
+        false => html,
     }
 }
 

@@ -40,16 +40,18 @@ pub fn escape(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
             '\r' => {}
-            c if c.is_control() || is_direction_mark(c) => out.push('\u{fffd}'),
+            c if is_hidden(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
     out
 }
 
-/// Whether a character changes the direction of the text after it (Unicode UAX 9).
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character is a control character, or changes the direction of the text after it
+/// (Unicode UAX 9).
+pub(super) fn is_hidden(c: char) -> bool {
+    let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    direction || c.is_control() && !matches!(c, '\n' | '\t' | '\r')
 }
 
 /// An argument of a text.

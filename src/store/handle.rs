@@ -509,6 +509,23 @@ impl Store {
         })
     }
 
+    /// The families that have a row with these bytes.
+    #[cfg(test)]
+    pub fn families_with(&self, bytes: &[u8]) -> Result<Vec<&'static str>> {
+        let mut out = Vec::new();
+        for family in schema::FAMILIES {
+            let has = |row: &[u8]| row.windows(bytes.len()).any(|w| w == bytes);
+            self.rows(family, &[], &mut |k, v| {
+                if has(k) || has(v) {
+                    out.push(family);
+                    return Ok(false);
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(out)
+    }
+
     /// Rewrites the files of the family of tickets, so that erased rows are gone from them.
     pub fn compact_tickets(&self) -> Result<()> {
         self.with(|db| {

@@ -63,9 +63,21 @@ impl Language {
 
     fn files(self) -> Files {
         match self {
-            Language::En => &[include_str!("en/common.ftl"), include_str!("en/home.ftl")],
-            Language::De => &[include_str!("de/common.ftl"), include_str!("de/home.ftl")],
-            Language::Ja => &[include_str!("ja/common.ftl"), include_str!("ja/home.ftl")],
+            Language::En => &[
+                include_str!("en/common.ftl"),
+                include_str!("en/home.ftl"),
+                include_str!("en/lookup.ftl"),
+            ],
+            Language::De => &[
+                include_str!("de/common.ftl"),
+                include_str!("de/home.ftl"),
+                include_str!("de/lookup.ftl"),
+            ],
+            Language::Ja => &[
+                include_str!("ja/common.ftl"),
+                include_str!("ja/home.ftl"),
+                include_str!("ja/lookup.ftl"),
+            ],
         }
     }
 

@@ -159,7 +159,7 @@ impl TicketService {
     }
 
     /// Returns the status of the relay test of a ticket; `None` if there is none.
-    fn claim_status(&self, ticket: &Ticket, now: Time) -> Option<ClaimStatus> {
+    pub(super) fn claim_status(&self, ticket: &Ticket, now: Time) -> Option<ClaimStatus> {
         let (test, target) = (ticket.test.as_ref()?, ticket.host()?);
         self.relay.claim_status(target, test.job, now).ok()
     }

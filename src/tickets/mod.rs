@@ -37,6 +37,9 @@ mod tables;
 #[cfg(feature = "daemon")]
 mod ticket;
 
+#[cfg(all(test, feature = "daemon"))]
+mod tests;
+
 pub use policies::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies};
 pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
 #[cfg(feature = "daemon")]

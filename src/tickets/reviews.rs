@@ -1,6 +1,8 @@
 //! What operators do: they reply, approve and refuse. Suspensions of listings that nobody decided
 //! about in time.
 
+use std::net::IpAddr;
+
 use super::{
     batch::TicketBatch,
     error::TicketError,
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Time, history::Command},
-    relay::Actor,
+    relay::{Actor, policy::ClaimState},
 };
 
 impl TicketService {
@@ -65,6 +67,7 @@ impl TicketService {
             self.end_suspension(batch, &ticket)?;
             match (ticket.policy, ticket.host()) {
                 (RemovalPolicy::AfterRetest, Some(target)) => {
+                    self.check_sources(&ticket, target, now)?;
                     // All messages that were sent before the review are covered by it.
                     let why = format!("released after the review of {}", ticket.author());
                     self.relay.review(who, target, &why, now)?;
@@ -106,6 +109,27 @@ impl TicketService {
             Ok(ticket)
         })?;
         Ok(changed.0)
+    }
+
+    /// Refuses the release of a host that has blocked the tester, until it was tested from every
+    /// source address.
+    fn check_sources(&self, ticket: &Ticket, target: IpAddr, now: Time) -> Result<(), TicketError> {
+        let Some(status) = self.claim_status(ticket, now) else {
+            return Ok(());
+        };
+        let is_untried = match status.state {
+            ClaimState::Testing => true,
+            ClaimState::Blocked => self
+                .relay
+                .has_untried_source(target, ticket.is_proved(now))?,
+            _ => false,
+        };
+        if is_untried {
+            return Err(TicketError::Refused(format!(
+                "{target} has not been tested from every source address yet; the test is under way (`orbsd job list`), approve after it"
+            )));
+        }
+        Ok(())
     }
 
     /// Ends the suspension of the listings of a ticket, so that they are published again.

@@ -422,6 +422,8 @@ impl Browser {
         lines
             .filter(|l| l["level"] != "INFO" && l["level"] != "DEBUG")
             .map(|l| l["message"].as_str().unwrap_or_default().to_string())
+            // A page of an error has the status of the error.
+            .filter(|m| !m.contains("the server responded with a status of"))
             .collect()
     }
 

@@ -123,6 +123,19 @@ pub async fn all(browser: &Browser) -> Findings {
     found
 }
 
+/// The checks that a translation can break, because its texts are longer.
+pub async fn translated(browser: &Browser) -> Findings {
+    let mut found = axe(browser).await;
+    found.extend(browser.console().await);
+    for name in ["targets", "spacing"] {
+        found.extend(lines(&check(browser, name).await));
+    }
+    browser.screen(Screen::Zoomed).await;
+    found.extend(lines(&check(browser, "overflow").await));
+    browser.screen(Screen::Phone).await;
+    found
+}
+
 /// What html-validate finds in pages: each has a name and its HTML.
 pub fn html(pages: &[(String, String)]) -> Findings {
     let dir = tempfile::tempdir().unwrap();
