@@ -35,7 +35,11 @@ pub(super) fn check(file: &File, report: &mut Report) {
         ("tagline", &file.site.tagline, MAX_LINE_CHARS),
         ("operator", &file.site.operator, MAX_LINE_CHARS),
         ("contact", &file.site.contact, MAX_LINE_CHARS),
-        ("alternate_contact", &file.site.alternate_contact, MAX_LINE_CHARS),
+        (
+            "alternate_contact",
+            &file.site.alternate_contact,
+            MAX_LINE_CHARS,
+        ),
         ("legal_notice", &file.site.legal_notice, MAX_NOTICE_CHARS),
     ] {
         let chars = value.chars().count();
@@ -60,12 +64,27 @@ pub(super) fn check(file: &File, report: &mut Report) {
         return;
     }
     for (key, value, next) in [
-        ("operator", &file.site.operator, "name the person or organisation that runs the list"),
-        ("contact", &file.site.contact, "name a mail address that people read (RFC 6471 section 2.2.2)"),
-        ("legal_notice", &file.site.legal_notice, "write the legal notice that your country requires, or the URL of a page with it"),
+        (
+            "operator",
+            &file.site.operator,
+            "name the person or organisation that runs the list",
+        ),
+        (
+            "contact",
+            &file.site.contact,
+            "name a mail address that people read (RFC 6471 section 2.2.2)",
+        ),
+        (
+            "legal_notice",
+            &file.site.legal_notice,
+            "write the legal notice that your country requires, or the URL of a page with it",
+        ),
     ] {
         if value.trim().is_empty() {
-            table.warning(key, format_args!("it is empty, and [web] listen is public; {next}"));
+            table.warning(
+                key,
+                format_args!("it is empty, and [web] listen is public; {next}"),
+            );
         }
     }
     let is_default = file.web.base_url.trim_end_matches('/') == super::tables::local_web();

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds,
-    relay::TesterSource,
-    texts::Language,
+    relay::TesterSource, texts::Language,
 };
 
 /// `config.toml`.

@@ -57,9 +57,11 @@ pub use caller::{ClientAddress, PeerAddress};
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{bytes as read_body, json as parse_json};
+pub use jobs::relay_tests;
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::lookup;
 pub use metrics::{Disk, MachineState};
+pub use notices::public as public_notices;
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
@@ -134,4 +136,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
         // The sender is gone, so that no stop will be announced.
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether a text is a mail address.
+pub fn is_mail_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, domain)| {
+        let is_plain =
+            |s: &str| !s.is_empty() && !s.contains([' ', '<', '>', '"', ':', '/', '?', '&']);
+        is_plain(user) && is_plain(domain) && !domain.contains('@')
+    })
 }

@@ -49,7 +49,9 @@ fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)>
 /// Returns all lists, without recipes.
 pub fn lists(app: &App) -> Vec<ListResponse> {
     let snapshot = app.ledger.published.snapshot();
-    public_zones(&snapshot).map(|(_, z)| list_of(app, z, Vec::new())).collect()
+    public_zones(&snapshot)
+        .map(|(_, z)| list_of(app, z, Vec::new()))
+        .collect()
 }
 
 /// Returns a list with the recipes for its use.
@@ -61,7 +63,9 @@ pub fn list(app: &App, name: &str) -> Result<ListResponse, ProblemDetails> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, name)?;
     if zone.spec.kind == ZoneKind::Catalog {
-        return Err(ProblemDetails::not_found(format!("there is no list `{name}`")));
+        return Err(ProblemDetails::not_found(format!(
+            "there is no list `{name}`"
+        )));
     }
     Ok(list_of(app, zone, recipes::of(&zone.spec)))
 }
@@ -102,7 +106,8 @@ fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
     }
 }
 
-fn recipe(recipe: Recipe) -> RecipeResponse {
+/// A recipe as it is sent.
+pub fn recipe(recipe: Recipe) -> RecipeResponse {
     let parts = recipe.parts.into_iter().map(|p| RecipePartResponse {
         purpose: p.purpose,
         file: p.file,
@@ -171,7 +176,9 @@ pub async fn status(app: &App) -> PublicStatusResponse {
     let (now, app_copy) = (app.ledger.now(), app.clone());
     let (missing, due) = {
         let mut counted = app.figures.0.lock();
-        let is_old = counted.at.is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
+        let is_old = counted
+            .at
+            .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
         let due = is_old && !counted.under_way;
         counted.under_way |= due;
         (counted.at.is_none(), due)
@@ -219,10 +226,15 @@ fn read_status(app: &App, now: Time) -> PublicStatusResponse {
     let changed = changes(app, &snapshot);
     let counted = app.figures.0.lock().clone();
     let lists = public_zones(&snapshot).map(|(i, zone)| {
-        let own = mirrors.iter().filter(|m| m.configured && m.zone == *zone.name);
+        let own = mirrors
+            .iter()
+            .filter(|m| m.configured && m.zone == *zone.name);
         let own: Vec<_> = own.collect();
         let since = changed.get(&*zone.name).map(|(_, at)| *at);
-        let listed = counted.by_reasons.iter().filter(|(mask, _)| **mask & zone.mask != 0);
+        let listed = counted
+            .by_reasons
+            .iter()
+            .filter(|(mask, _)| **mask & zone.mask != 0);
         ListStatusResponse {
             zone: zone.name.to_string(),
             alias: zone.spec.short_name.clone(),
@@ -231,7 +243,10 @@ fn read_status(app: &App, now: Time) -> PublicStatusResponse {
             age_seconds: since.map(|at| now.0.saturating_sub(at.0)),
             entries: counted.at.map(|_| listed.map(|(_, n)| n).sum()),
             mirrors: own.len(),
-            current_mirrors: own.iter().filter(|m| m.mirror_serial == Some(m.serial)).count(),
+            current_mirrors: own
+                .iter()
+                .filter(|m| m.mirror_serial == Some(m.serial))
+                .count(),
             lag_seconds: own
                 .iter()
                 .filter_map(|m| m.behind.filter(|b| b.serials > 0).map(|b| b.seconds))
@@ -247,7 +262,11 @@ fn read_status(app: &App, now: Time) -> PublicStatusResponse {
         lists: lists.collect(),
         removals_30_days: counted.removals,
         counted: counted.at.map(Into::into),
-        notices: notices::public(app).items.into_iter().filter(|n| current(n.state)).collect(),
+        notices: notices::public(app)
+            .items
+            .into_iter()
+            .filter(|n| current(n.state))
+            .collect(),
     }
 }
 
@@ -261,8 +280,9 @@ fn changes(app: &App, snapshot: &Snapshot) -> BTreeMap<String, (Serial, Time)> {
     let is_known = |known: &BTreeMap<String, (Serial, Time)>, name: &str, serial: Serial| {
         known.get(name).is_some_and(|(s, _)| *s == serial)
     };
-    let mut missing: BTreeMap<String, Serial> =
-        serials().filter(|(name, serial)| !is_known(&known, name, *serial)).collect();
+    let mut missing: BTreeMap<String, Serial> = serials()
+        .filter(|(name, serial)| !is_known(&known, name, *serial))
+        .collect();
     let mut seq = snapshot.seq;
     let oldest = snapshot.seq.saturating_sub(MAX_COMMITS);
     while !missing.is_empty() && seq > oldest {

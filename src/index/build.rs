@@ -49,8 +49,9 @@ impl Tables {
                 let hosts = block.hosts.len();
                 match &block.facts {
                     HostFacts::One(f) => *by_facts.entry(*f).or_default() += hosts as u64,
-                    facts => (0..hosts)
-                        .for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1),
+                    facts => {
+                        (0..hosts).for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1)
+                    }
                 }
             }
         }

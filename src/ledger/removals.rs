@@ -337,7 +337,9 @@ pub fn count_since(path: &Path, since: Time) -> std::io::Result<u64> {
     let mut count = 0;
     visit(&mut file, &mut |_, _, line| {
         // The first line may be the end of one, and is older then.
-        let Some(line) = line.ok().filter(|l| l.at.parse().is_ok_and(|at: Time| at >= since))
+        let Some(line) = line
+            .ok()
+            .filter(|l| l.at.parse().is_ok_and(|at: Time| at >= since))
         else {
             return Ok(());
         };

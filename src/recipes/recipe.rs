@@ -118,7 +118,11 @@ pub fn of(zone: &Zone) -> Vec<Recipe> {
     let fits = |t: &&Template| {
         t.kind == zone.kind && (recommended == Recommendation::Refuse || !t.refuses)
     };
-    TEMPLATES.iter().filter(fits).map(|t| t.recipe(zone)).collect()
+    TEMPLATES
+        .iter()
+        .filter(fits)
+        .map(|t| t.recipe(zone))
+        .collect()
 }
 
 impl Template {
@@ -244,14 +248,22 @@ mod tests {
 
     #[test]
     fn recipe_matches_exactly_the_codes_of_the_zone() {
-        let all = of(&zone(Address, &[[127, 0, 0, 3], [127, 0, 0, 2], [127, 0, 1, 9]]));
+        let all = of(&zone(
+            Address,
+            &[[127, 0, 0, 3], [127, 0, 0, 2], [127, 0, 1, 9]],
+        ));
         let postfix = text(&all, "postfix");
-        assert!(postfix.contains("bl.example.org=127.0.0.[2;3]\n"), "{postfix}");
+        assert!(
+            postfix.contains("bl.example.org=127.0.0.[2;3]\n"),
+            "{postfix}"
+        );
         assert!(postfix.contains("bl.example.org=127.0.1.9\n"), "{postfix}");
         assert!(text(&all, "exim").contains("=127.0.0.3,127.0.0.2,127.0.1.9\n"));
         assert!(text(&all, "sendmail").contains("`', `127.0.0.3.', `127.0.0.2.', `127.0.1.9.')"));
         assert!(text(&all, "rspamd").contains("RBL_MY_LIST = [\"127.0.0.3\", \"127.0.0.2\""));
-        assert!(text(&all, "spamassassin").contains(r"'^(?:127\.0\.0\.3|127\.0\.0\.2|127\.0\.1\.9)$'"));
+        assert!(
+            text(&all, "spamassassin").contains(r"'^(?:127\.0\.0\.3|127\.0\.0\.2|127\.0\.1\.9)$'")
+        );
     }
 
     #[test]
@@ -262,9 +274,15 @@ mod tests {
                 for part in recipe.parts {
                     let rest = part.text.replace("postmaster@", "");
                     assert!(!rest.contains("@each"), "{}: {rest}", recipe.id);
-                    let names = ["ZONE", "SYMBOL", "NAME", "CODES", "GROUP", "POINTS", "SCORE", "REJECT"];
+                    let names = [
+                        "ZONE", "SYMBOL", "NAME", "CODES", "GROUP", "POINTS", "SCORE", "REJECT",
+                    ];
                     for name in names {
-                        assert!(!rest.contains(&format!("@{name}@")), "{}: {rest}", recipe.id);
+                        assert!(
+                            !rest.contains(&format!("@{name}@")),
+                            "{}: {rest}",
+                            recipe.id
+                        );
                     }
                 }
             }

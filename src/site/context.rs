@@ -31,7 +31,17 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 1] = [("/", "footer-home")];
+const FOOTER: [(&str, &str); 9] = [
+    ("/", "footer-home"),
+    ("/zones", "footer-lists"),
+    ("/policy", "footer-policy"),
+    ("/open-relay", "footer-open-relay"),
+    ("/tests", "footer-tests"),
+    ("/opt-out", "footer-opt-out"),
+    ("/notices", "footer-notices"),
+    ("/status", "footer-status"),
+    ("/privacy", "footer-privacy"),
+];
 
 /// The preferences of a client, and what templates need.
 #[derive(Debug, Clone)]
@@ -311,7 +321,8 @@ impl PageContext {
     /// The languages of the switch, each with its page.
     pub fn languages(&self) -> Vec<(Language, String)> {
         let all = self.settings.languages.iter();
-        all.map(|l| (*l, with_language(&self.location, *l))).collect()
+        all.map(|l| (*l, with_language(&self.location, *l)))
+            .collect()
     }
 
     /// The pages that the footer links to, with the keys of their titles.

@@ -67,16 +67,19 @@ impl Language {
                 include_str!("en/common.ftl"),
                 include_str!("en/home.ftl"),
                 include_str!("en/lookup.ftl"),
+                include_str!("en/pages.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),
                 include_str!("de/home.ftl"),
                 include_str!("de/lookup.ftl"),
+                include_str!("de/pages.ftl"),
             ],
             Language::Ja => &[
                 include_str!("ja/common.ftl"),
                 include_str!("ja/home.ftl"),
                 include_str!("ja/lookup.ftl"),
+                include_str!("ja/pages.ftl"),
             ],
         }
     }

@@ -118,11 +118,23 @@ fn every_recipe_recognises_what_is_listed() {
         .unwrap();
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     let logs = || {
-        let logs = ["orbsd.log", "un/log", "pf/log", "ex/err", "sa/err", "rs/log/log", "sm/err"];
+        let logs = [
+            "orbsd.log",
+            "un/log",
+            "pf/log",
+            "ex/err",
+            "sa/err",
+            "rs/log/log",
+            "sm/err",
+        ];
         let more = ["os/log", "hk/log", "rpz/log"];
         let read = |n: &&str| fs::read_to_string(dir.path().join(n)).unwrap_or_default();
         let all: Vec<String> = logs.iter().chain(&more).map(read).collect();
-        format!("{said}\n{}\n{}", String::from_utf8_lossy(&out.stderr), all.join("\n"))
+        format!(
+            "{said}\n{}\n{}",
+            String::from_utf8_lossy(&out.stderr),
+            all.join("\n")
+        )
     };
     let expect = |want: &str| {
         let printed = said.lines().any(|l| l.trim_end().starts_with(want));
@@ -156,8 +168,16 @@ fn every_recipe_recognises_what_is_listed() {
     ] {
         expect(want);
     }
-    for server in ["postfix", "postscreen", "postfix-domain", "sendmail", "sendmail dnsbl"] {
-        let line = said.lines().find(|l| l.starts_with(&format!("{server} listed: 5")));
+    for server in [
+        "postfix",
+        "postscreen",
+        "postfix-domain",
+        "sendmail",
+        "sendmail dnsbl",
+    ] {
+        let line = said
+            .lines()
+            .find(|l| l.starts_with(&format!("{server} listed: 5")));
         assert!(
             line.is_some_and(|l| l.contains("bl.orbs.example")),
             "missing: {server} listed\n{}",
@@ -167,12 +187,22 @@ fn every_recipe_recognises_what_is_listed() {
     for want in ["opensmtpd listed: 5", "haraka listed: 5"] {
         expect(want);
     }
-    for server in ["postfix", "postfix-domain", "exim", "exim-domain", "sendmail"] {
+    for server in [
+        "postfix",
+        "postfix-domain",
+        "exim",
+        "exim-domain",
+        "sendmail",
+    ] {
         for client in ["clean", "allowed", "exempt"] {
             expect(&format!("{server} {client}: 250"));
         }
     }
-    for want in ["postscreen clean: 250", "postscreen allowed: 250", "sendmail dnsbl clean: 250"] {
+    for want in [
+        "postscreen clean: 250",
+        "postscreen allowed: 250",
+        "sendmail dnsbl clean: 250",
+    ] {
         expect(want);
     }
     for client in ["clean", "allowed", "exempt"] {

@@ -9,6 +9,8 @@ footer-notices = Notices
 footer-status = Status
 footer-privacy = Privacy
 
+pages-only-english = So far, this page is in English only.
+
 lists-title = Use this list
 lists-lead = Free for everybody. No account. Choose a list to see its codes and the settings for your mail server.
 lists-none = No list is served yet.
@@ -30,6 +32,10 @@ list-code = Code
 list-reason = Reason
 list-meaning = Meaning
 list-ends = Ends after
+list-days = { $count ->
+    [one] one day
+   *[other] { $count } days
+}
 list-ends-never = when a person removes it
 list-bitmask = The last octet of each code is a bit mask: test the bit, not the number.
 list-digest = The names in this list are digests of mail addresses or files, one label each. Programs compute the digest and look it up.
@@ -49,8 +55,6 @@ list-postmaster = Please keep your postmaster address reachable (RFC 6471 sectio
 list-opensmtpd-dnsbl = The filter filter-dnsbl of OpenSMTPD is not described here, because nobody has tried it with this list.
 list-contact = Questions about this list
 list-other = All lists
-list-copy = Copy
-list-copied = Copied
 
 recipe-use = Use the list
 recipe-allow = Let one sender through
@@ -111,7 +115,7 @@ policy-promise-free = Everything is free: to look up, to use, to be removed. The
 policy-promise-answer = A request that a person has to decide is answered within two days and decided within seven.
 policy-promise-anyone = Everybody may ask for a removal. A proof of control only makes it faster, except where this page says that it is needed.
 policy-promise-reach = We do not use our own lists for mail to our contact address, and the pages answer listed addresses like all others.
-policy-promise-own = Only what meets the criteria on this page is listed. A request of one criterion is not held up by another.
+policy-promise-own = Only what meets the criteria on this page is listed, and what no longer meets them is removed. A removal has no other conditions.
 policy-promise-end = If a list ever ends, it is announced a month ahead and then lists nothing. It will never list everybody.
 policy-promise-notice = If we make a mistake, we remove it as a whole, keep it out, and say so on the page of { $notices }.
 policy-reasons = Reasons for a listing
@@ -120,7 +124,10 @@ policy-reason-lifetime = Ends by itself
 policy-reason-removal = Removal
 policy-reason-proof = A proof of control is needed first.
 policy-reason-approved = A second person approves each listing.
-policy-lifetime = { $duration } after the last evidence
+policy-lifetime = { $count ->
+    [one] One day after the last evidence
+   *[other] { $count } days after the last evidence
+}
 policy-lifetime-never = No; a person reviews it
 policy-scope = Scope
 policy-scope-single = Tests and traps list single addresses, never their neighbours. Ranges are listed only for the reasons that say so, and each look-up shows which range covers an address.
@@ -143,7 +150,7 @@ policy-on-request = Press the button on the look-up page. The first removal is i
 policy-owner-of-range = For the holder of the address or range, after a proof of control. The exception stays as long as the reverse name does.
 policy-reviewed = A person decides: answer within two days, decision within seven.
 policy-with-last-input = Ends with the listings of the hosts for which it delivers, or after a review by a person.
-policy-by-owner = Whoever asked for the entry ends it.
+policy-by-owner = The owner who asked for the entry ends it.
 policy-none = Ends by itself only.
 
 reason-relay = A mail server that delivered a stranger's test message: an open relay.
@@ -160,12 +167,12 @@ reason-notest = Its owner asked for no relay tests. This says nothing about its 
 reason-spam = A domain that is used for spam.
 
 tests-title = Relay tests
-tests-lead = To find out whether a mail server relays mail for strangers, we send it messages that are addressed to ourselves. If one arrives, the server is an open relay. A reply of 250 proves nothing, and lists nobody.
+tests-lead = To find out whether a mail server relays mail for strangers, we send it messages that are addressed to ourselves. If one arrives, the server is an open relay. A reply of 250 alone lists no host.
 tests-off = This server does not test hosts on the Internet.
 tests-rules = Rules of the tests
 tests-rule-provocation = No host is tested without a cause: a message from it, or the request of its owner. No network is ever scanned.
 tests-rule-pace = One session at a time, with pauses. No host is tested more than once in 24 hours, except by claims of its owner.
-tests-rule-harm = No passwords are tried, no address is guessed, and nothing is sent that has ever stopped a server.
+tests-rule-harm = No passwords are tried, and no addresses are guessed. Products that a test has harmed before do not get it.
 tests-rule-own = Each message says who tests and why, and how to opt out. All go to our own server.
 tests-rule-opt-out = You can { $opt-out } at any time.
 tests-catalogue = The test messages
@@ -180,6 +187,7 @@ tests-not-run = Not sent by this server
 tests-placeholders = In braces: u, our recipient; d, our domain; s, our sender; e, a second domain of ours; R, the name of the tested server; L, a domain that it hosts; I, its address.
 tests-contact = Contact about tests
 
+opt-out-link = opt out of the tests
 opt-out-title = Opt out of relay tests
 opt-out-lead = You can ask us never to test your mail servers.
 opt-out-effect = What it does
@@ -187,7 +195,7 @@ opt-out-effect-stop = No test of the address or range begins, and a test that ru
 opt-out-effect-listing = A listing that exists stays until it ends by itself: a host that cannot be tested cannot show that it is closed. If you want to be delisted, let it be tested first, then opt out.
 opt-out-effect-public = The list notest publishes the opt-out. It is information, and nobody should refuse mail because of it.
 opt-out-who = Who may ask
-opt-out-who-text = Whoever is responsible for the address or range: the owner of the server, or the holder of the network as its registry names it. Tell us how we can see that.
+opt-out-who-text = The person or organisation that is responsible for the address or range: the owner of the server, or the holder of the network as its registry names it. Tell us how we can see that.
 opt-out-how = How to ask
 opt-out-how-text = Write to us from an address of the domain of the server or of the network, and name the address or range. An opt-out has no end; write again to end it.
 opt-out-no-contact = The operator has not named a contact for tests yet. Please use the address of the list:
