@@ -27,6 +27,7 @@ mod markup;
 mod negotiation;
 mod news;
 mod reasons;
+mod privacy;
 mod routes;
 mod settings;
 mod state;

@@ -14,7 +14,7 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lists, lookup, news,
+    lists, lookup, news, privacy,
     settings::SiteSettings,
     state::{Banner, SiteState},
 };
@@ -60,6 +60,7 @@ fn list_pages() -> Router<SiteState> {
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))
         .route("/status", get(news::get_status))
+        .route("/privacy", get(privacy::get_privacy))
         .route("/robots.txt", get(news::get_robots))
         .route("/.well-known/security.txt", get(news::get_security_txt))
 }

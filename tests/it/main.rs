@@ -29,6 +29,7 @@ mod peers;
 mod people;
 mod primary;
 mod proxies;
+mod public;
 mod recipes;
 mod recovery;
 mod relay;
