@@ -106,6 +106,7 @@ pub mod probe;
 mod removal_policies;
 mod renamed;
 mod restart;
+mod retention;
 mod site;
 mod start_checks;
 mod tables;
@@ -205,6 +206,7 @@ impl Config {
                     daily: file.limits.max_proposals_per_day,
                 },
                 socket_users: accounts::socket_users(&file),
+                retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
             },
             dns: server::DnsSettings {
@@ -244,7 +246,6 @@ impl Config {
             probe,
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
-                ..TicketSettings::default()
             },
             connections: file.connections.settings(),
             user: file.process.user.clone(),

@@ -31,6 +31,7 @@ use crate::{
 
 pub mod relay;
 mod reload;
+mod retention;
 mod scrub;
 pub mod tickets;
 
@@ -78,6 +79,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let reserved = ReservedClients::new(ledger.published.clone(), Some(mirrors.clone()));
     let limiters = Limiters::new(&connections, reserved);
+    let collect = limiters.collect.clone();
+    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
+    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
+    let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -99,9 +104,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = config.site.clone();
-    let collect = limiters.collect.clone();
-    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -126,6 +128,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         machine_state,
         check_url,
         relay: tests.service.clone(),
+        retention: retention.clone(),
         tickets: tickets.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
@@ -163,7 +166,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -171,14 +174,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Running requests get their receipts while queries are still answered. A stream that does not
-    // end in time is aborted.
-    let ended = async {
-        for task in web {
-            let _ = task.await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    end_requests(web).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -195,6 +191,17 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .await
         .map_err(|e| e.to_string())?
         .map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Waits for running requests, which get their receipts while queries are still answered. A stream
+/// that does not end in time is aborted.
+async fn end_requests(web: Vec<tokio::task::JoinHandle<()>>) {
+    let ended = async {
+        for task in web {
+            let _ = task.await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
 }
 
 /// Opens the store with its ledger, and the file of the mirrors.
@@ -610,13 +617,15 @@ fn start_udp(
     Ok(out)
 }
 
-/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in
+/// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in
 /// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
+    retention: crate::privacy::RetentionJob,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
+    retention::start(retention, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),
         tokio::spawn(watch_clock(ledger.clock.clone())),

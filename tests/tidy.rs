@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 30] = [
+const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -34,6 +34,10 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
     ("bounce", &["model", "lists"]),
     ("recipes", &["model"]),
     ("texts", &[]),
+    (
+        "privacy",
+        &["model", "clock", "store", "ledger", "relay", "tickets"],
+    ),
     ("reverse_names", &["model", "net", "resolver", "clock"]),
     (
         "tickets",
@@ -46,7 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger", "texts", "recipes",
+            "ledger", "texts", "recipes", "privacy",
         ],
     ),
     (
@@ -72,6 +76,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
     (
         "http",
         &[
+            "privacy",
             "api",
             "model",
             "random",
@@ -128,6 +133,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
     (
         "daemon",
         &[
+            "privacy",
             "api",
             "model",
             "random",
@@ -158,6 +164,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
     (
         "cli",
         &[
+            "privacy",
             "api",
             "model",
             "random",

@@ -35,6 +35,7 @@ mod names;
 mod negotiation;
 pub mod notices;
 mod policy;
+pub mod privacy;
 mod proposals;
 mod proxy;
 pub mod public_lists;
@@ -62,6 +63,7 @@ pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, r
 pub use lookup::lookup;
 pub use metrics::{Disk, MachineState};
 pub use notices::public as public_notices;
+pub use privacy::public as stored_data;
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
@@ -112,6 +114,8 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
+    /// The job that erases old data.
+    pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
     /// The figures of the public pages.

@@ -25,8 +25,6 @@ use crate::{clock::ClockReport, model::Time};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often due claims and outputs are processed, in polls.
 const DUE_EVERY: u64 = 5;
-/// How often old rows are removed, in polls.
-const CLEANUP_EVERY: u64 = 3600;
 /// The timeout of the look-up of a host's names.
 const NAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// The shortest time between two stores of the outcomes of a running test.
@@ -72,10 +70,6 @@ pub async fn run(
         if round % DUE_EVERY == 0 {
             let done = blocking(&service, |d| d.tick(d.now())).await;
             log_failure("process due claims and outputs", done);
-        }
-        if round % CLEANUP_EVERY == CLEANUP_EVERY - 1 {
-            let done = blocking(&service, |d| d.forget(d.now())).await;
-            log_failure("remove old rows", done);
         }
         // Jobs that are being started are still in their queues.
         let starting_count = starting.lock().len();
