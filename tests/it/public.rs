@@ -48,7 +48,8 @@ name = "own-reason"
 text = "A reason <of the operator> $"
 "#;
 
-const COMMON: &str = "ns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'hostmaster@orbs.example'\n";
+const COMMON: &str =
+    "ns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'hostmaster@orbs.example'\n";
 
 /// A daemon with a site.
 struct Site {
@@ -64,9 +65,30 @@ impl Site {
             format!("origin = '{origin}'\nkind = '{kind}'\n{COMMON}{rest}")
         };
         let zones = [
-            ("bl", zone("bl.orbs.example", "address", "publish = [{ reason = 'relay', code = '127.0.0.2' }, { reason = 'manual', code = '127.0.0.9' }, { reason = 'own-reason', code = '127.0.0.14' }]")),
-            ("dyn", zone("dyn.orbs.example", "address", "publish = [{ reason = 'dynamic', code = '127.0.0.10' }]\n[about]\nrecommended = 'score'\nuse_for = 'Scoring mail of <dynamic> ranges.'")),
-            ("dbl", zone("dbl.orbs.example", "domain", "publish = [{ reason = 'spam', code = '127.0.1.2' }]")),
+            (
+                "bl",
+                zone(
+                    "bl.orbs.example",
+                    "address",
+                    "publish = [{ reason = 'relay', code = '127.0.0.2' }, { reason = 'manual', code = '127.0.0.9' }, { reason = 'own-reason', code = '127.0.0.14' }]",
+                ),
+            ),
+            (
+                "dyn",
+                zone(
+                    "dyn.orbs.example",
+                    "address",
+                    "publish = [{ reason = 'dynamic', code = '127.0.0.10' }]\n[about]\nrecommended = 'score'\nuse_for = 'Scoring mail of <dynamic> ranges.'",
+                ),
+            ),
+            (
+                "dbl",
+                zone(
+                    "dbl.orbs.example",
+                    "domain",
+                    "publish = [{ reason = 'spam', code = '127.0.1.2' }]",
+                ),
+            ),
             ("catalog", zone("catalog.orbs.example", "catalog", "")),
         ];
         let zones: Vec<(&str, &str)> = zones.iter().map(|(n, t)| (*n, t.as_str())).collect();
@@ -118,25 +140,51 @@ fn xml_texts(xml: &str, elements: &[&str]) -> Vec<String> {
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), xml.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success(), "{xml}");
-    String::from_utf8(out.stdout).unwrap().lines().map(String::from).collect()
+    String::from_utf8(out.stdout)
+        .unwrap()
+        .lines()
+        .map(String::from)
+        .collect()
 }
 
 #[test]
 fn no_link_of_the_site_is_dead_or_leads_to_an_unknown_host() {
     let site = Site::new();
-    site.folder.ok(&["notice", "add", "A feed was purged.\n\nAll is well again.", "--title", "Purge"]);
+    site.folder.ok(&[
+        "notice",
+        "add",
+        "A feed was purged.\n\nAll is well again.",
+        "--title",
+        "Purge",
+    ]);
     let start = ["/", "/45.51.100.7", "/zones/dyn", "/bad.example"].map(String::from);
     let found = crawl(&site.base, &start);
     assert!(found.broken.is_empty(), "{:#?}", found.broken);
-    for path in ["/zones", "/zones/bl", "/zones/dbl", "/policy", "/tests", "/opt-out", "/open-relay", "/notices", "/status"] {
+    for path in [
+        "/zones",
+        "/zones/bl",
+        "/zones/dbl",
+        "/policy",
+        "/tests",
+        "/opt-out",
+        "/open-relay",
+        "/notices",
+        "/status",
+    ] {
         assert!(found.pages.contains_key(path), "no link leads to {path}");
     }
     for (path, page) in &found.pages {
         for part in page.body.split("href=\"http").skip(1) {
             let link = part.split('"').next().unwrap_or_default();
-            assert!(link.starts_with("s://status.example.net/"), "{path}: http{link}");
+            assert!(
+                link.starts_with("s://status.example.net/"),
+                "{path}: http{link}"
+            );
         }
-        assert!(!page.body.contains("<dynamic>") && !page.body.contains("<of the"), "{path}");
+        assert!(
+            !page.body.contains("<dynamic>") && !page.body.contains("<of the"),
+            "{path}"
+        );
     }
 }
 
@@ -158,7 +206,10 @@ fn list_page_has_codes_test_points_and_settings_of_its_zone() {
         "A reason &lt;of the operator&gt;",
         "data-copy",
     ] {
-        let shown = page.replace("&#x27;", "&#39;").replace("&#60;", "&lt;").replace("&#62;", "&gt;");
+        let shown = page
+            .replace("&#x27;", "&#39;")
+            .replace("&#60;", "&lt;")
+            .replace("&#62;", "&gt;");
         assert!(shown.contains(part), "{part} is missing\n{page}");
     }
     // A list that is one sign among several has no settings that refuse mail.
@@ -186,14 +237,36 @@ fn status_shows_zones_figures_and_current_notices() {
     assert_eq!(list("bl")["entries"], 1);
     assert_eq!(list("dyn")["entries"], 1);
     assert_eq!(list("dbl")["entries"], 1);
-    assert!(list("bl")["age_seconds"].as_u64().is_some_and(|s| s < 120), "{status:#}");
+    assert!(
+        list("bl")["age_seconds"].as_u64().is_some_and(|s| s < 120),
+        "{status:#}"
+    );
     assert_eq!(status["removals_30_days"], 0);
-    assert!(!status["lists"].as_array().unwrap().iter().any(|l| l["alias"] == "catalog"));
+    assert!(
+        !status["lists"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|l| l["alias"] == "catalog")
+    );
     let page = site.html("/status");
-    assert!(page.contains("bl.orbs.example: one entry") && page.contains("<svg"), "{page}");
-    let added = site.folder.ok(&["notice", "add", "A mirror is down.", "--title", "Mirror & <b>x</b>"]);
+    assert!(
+        page.contains("bl.orbs.example: one entry") && page.contains("<svg"),
+        "{page}"
+    );
+    let added = site.folder.ok(&[
+        "notice",
+        "add",
+        "A mirror is down.",
+        "--title",
+        "Mirror & <b>x</b>",
+    ]);
     let page = site.html("/status");
-    assert!(page.contains("Mirror &amp; &lt;b&gt;x&lt;/b&gt;") || page.contains("Mirror &#38; &#60;b&#62;x"), "{added}\n{page}");
+    assert!(
+        page.contains("Mirror &amp; &lt;b&gt;x&lt;/b&gt;")
+            || page.contains("Mirror &#38; &#60;b&#62;x"),
+        "{added}\n{page}"
+    );
     assert!(site.html("/").contains("class=\"banner\""));
 }
 
@@ -201,12 +274,25 @@ fn status_shows_zones_figures_and_current_notices() {
 fn feed_of_notices_is_valid_atom() {
     let site = Site::new();
     let empty = get(&site.base, "/notices.atom", "en");
-    assert!(empty.content_type.starts_with("application/atom+xml"), "{}", empty.content_type);
+    assert!(
+        empty.content_type.starts_with("application/atom+xml"),
+        "{}",
+        empty.content_type
+    );
     assert_eq!(xml_texts(&empty.body, &["entry"]).len(), 0);
     let title = "Purge of <xbl> & \"others\"";
-    site.folder.ok(&["notice", "add", "First line ]]> <b>\n\nSecond.", "--title", title]);
+    site.folder.ok(&[
+        "notice",
+        "add",
+        "First line ]]> <b>\n\nSecond.",
+        "--title",
+        title,
+    ]);
     let feed = get(&site.base, "/notices.atom", "en").body;
-    let found = xml_texts(&feed, &["title", "id", "updated", "published", "content", "name"]);
+    let found = xml_texts(
+        &feed,
+        &["title", "id", "updated", "published", "content", "name"],
+    );
     let has = |part: &str| found.iter().any(|l| l.contains(part));
     for part in [
         "title 'Example lists'",
@@ -219,7 +305,10 @@ fn feed_of_notices_is_valid_atom() {
     }
     // RFC 4287 section 4.1: each feed and entry has exactly one id, title and updated.
     for (element, count) in [("id", 2), ("title", 2), ("updated", 2), ("published", 1)] {
-        let n = found.iter().filter(|l| l.starts_with(&format!("{element} "))).count();
+        let n = found
+            .iter()
+            .filter(|l| l.starts_with(&format!("{element} ")))
+            .count();
         assert_eq!(n, count, "{element}: {found:#?}");
     }
 }
@@ -230,16 +319,29 @@ fn files_for_programs_say_who_to_contact_and_what_to_index() {
     let security = get(&site.base, "/.well-known/security.txt", "en");
     assert!(security.content_type.starts_with("text/plain"));
     let line = |name: &str| {
-        let found = security.body.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
+        let found = security
+            .body
+            .lines()
+            .find_map(|l| l.strip_prefix(name))
+            .unwrap_or_default();
         found.trim_start_matches(": ").to_string()
     };
     assert_eq!(line("Contact"), "mailto:list@orbs.example");
     assert!(line("Expires").ends_with("T00:00:00Z"), "{}", security.body);
-    assert_eq!(line("Canonical"), format!("{}/.well-known/security.txt", site.base));
+    assert_eq!(
+        line("Canonical"),
+        format!("{}/.well-known/security.txt", site.base)
+    );
     let robots = get(&site.base, "/robots.txt", "en").body;
-    assert!(robots.contains("Disallow: /\n") && robots.contains("Allow: /policy"), "{robots}");
+    assert!(
+        robots.contains("Disallow: /\n") && robots.contains("Allow: /policy"),
+        "{robots}"
+    );
     let header = |path: &str| {
-        let response = ureq::get(format!("{}{path}", site.base)).header("accept", "text/html").call().unwrap();
+        let response = ureq::get(format!("{}{path}", site.base))
+            .header("accept", "text/html")
+            .call()
+            .unwrap();
         response.headers().get("x-robots-tag").is_some()
     };
     assert!(header("/45.51.100.7") && !header("/policy"));
@@ -321,7 +423,12 @@ fn every_duty_of_rfc_6471_is_met_or_explained() {
     assert!(missing.is_empty(), "{missing:#?}");
     // B22 in DNS: the test points of both kinds of zones.
     let answers = |name: &str| {
-        let reply = udp(site.folder.addr(), &query(name, 1, true), Duration::from_secs(3)).unwrap();
+        let reply = udp(
+            site.folder.addr(),
+            &query(name, 1, true),
+            Duration::from_secs(3),
+        )
+        .unwrap();
         u16::from_be_bytes([reply[6], reply[7]])
     };
     assert_eq!(answers("2.0.0.127.bl.orbs.example"), 3);
