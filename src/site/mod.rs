@@ -13,6 +13,7 @@
 //! the texts in `src/texts`. Errors are [`crate::api::ProblemDetails`]; `frame.rs` turns them into
 //! pages, adds the headers of all responses, and refuses requests that other sites forge.
 
+mod about;
 mod assets;
 mod context;
 mod dates;
@@ -24,9 +25,12 @@ pub mod examples;
 mod frame;
 mod home;
 mod input;
+mod lists;
 mod lookup;
 mod markup;
 mod negotiation;
+mod news;
+mod privacy;
 mod proofs;
 mod reasons;
 mod routes;

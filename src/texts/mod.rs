@@ -69,6 +69,7 @@ impl Language {
                 include_str!("en/lookup.ftl"),
                 include_str!("en/ticket.ftl"),
                 include_str!("en/mail.ftl"),
+                include_str!("en/pages.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),
@@ -76,6 +77,7 @@ impl Language {
                 include_str!("de/lookup.ftl"),
                 include_str!("de/ticket.ftl"),
                 include_str!("de/mail.ftl"),
+                include_str!("de/pages.ftl"),
             ],
             Language::Ja => &[
                 include_str!("ja/common.ftl"),
@@ -83,6 +85,7 @@ impl Language {
                 include_str!("ja/lookup.ftl"),
                 include_str!("ja/ticket.ftl"),
                 include_str!("ja/mail.ftl"),
+                include_str!("ja/pages.ftl"),
             ],
         }
     }
@@ -90,7 +93,13 @@ impl Language {
     /// Chooses the language for an `Accept-Language` header (RFC 9110 section 12.5.4): the
     /// supported one with the highest weight, and of equals the first.
     pub fn negotiate(header: &str) -> Language {
-        let mut best = (Language::En, 0.0);
+        Language::choose(header, &Language::ALL)
+    }
+
+    /// As [`Language::negotiate`], among some languages; the first of them if the header names none
+    /// of them.
+    pub fn choose(header: &str, among: &[Language]) -> Language {
+        let mut best = (among.first().copied().unwrap_or_default(), 0.0);
         for range in header.split(',') {
             let mut parts = range.split(';');
             let tag = parts.next().unwrap_or_default().trim();
@@ -103,6 +112,7 @@ impl Language {
                 .to_ascii_lowercase();
             let language = primary.parse::<Language>();
             if let Ok(language) = language
+                && among.contains(&language)
                 && weight > best.1
             {
                 best = (language, weight);
@@ -162,6 +172,13 @@ mod tests {
         ] {
             assert_eq!(Language::negotiate(header), expected, "{header}");
         }
+    }
+
+    #[test]
+    fn language_that_a_site_does_not_have_is_not_chosen() {
+        let among = [Language::De, Language::En];
+        assert_eq!(Language::choose("ja, en;q=0.5", &among), Language::En);
+        assert_eq!(Language::choose("ja", &among), Language::De);
     }
 
     #[test]

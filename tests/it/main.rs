@@ -32,6 +32,7 @@ mod primary;
 mod privacy;
 mod proofs;
 mod proxies;
+mod public;
 mod recipes;
 mod recovery;
 mod relay;
