@@ -160,14 +160,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.extend(proofs);
-    web.push(tickets::start_mail(
-        &background,
-        &running,
-        &tickets,
-        &web_stopped,
-    )?);
-    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
+    web.push(background.spawn(tickets::run(tickets, ticket_mail, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
