@@ -85,7 +85,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
     let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
-    let running = config.clone();
+    let ticket_mail = tickets::mail_sender(&config.mail)?;
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
@@ -145,25 +145,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         daemon: true,
         stop: web_stopped.clone(),
     };
-    // The API and all background work run on threads of their own, with a lower priority than DNS.
-    let background = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .thread_name("web")
-        .on_thread_start(sys::lower_priority)
-        .build();
-    let background = background.map_err(|e| e.to_string())?;
-    let proofs = proofs.map(|listener| {
-        let config = listener_configs[1].clone();
-        tickets::start_proofs(&background, listener, app.clone(), config, &web_stopped)
-    });
-    let proofs = proofs.transpose()?;
+    let background = background_runtime()?;
     let mut web = start_web(
         &background,
         HttpSockets {
             socket,
             admin,
             public,
+            proofs,
         },
         app,
         site,
@@ -172,14 +161,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.extend(proofs);
-    web.push(tickets::start_mail(
-        &background,
-        &running,
-        &tickets,
-        &web_stopped,
-    )?);
-    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
+    web.push(background.spawn(tickets::run(tickets, ticket_mail, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
@@ -220,6 +202,18 @@ async fn end_requests(web: Vec<tokio::task::JoinHandle<()>>) {
     let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
 }
 
+/// The runtime of the API and of all background work, on threads of its own with a lower priority
+/// than DNS.
+fn background_runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .thread_name("web")
+        .on_thread_start(sys::lower_priority)
+        .build();
+    runtime.map_err(|e| e.to_string())
+}
+
 /// Opens the store with its ledger, and the file of the mirrors.
 async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
@@ -248,6 +242,8 @@ struct HttpSockets {
     admin: Option<std::net::TcpListener>,
     /// `[web] listen`, if it is set.
     public: Option<std::net::TcpListener>,
+    /// `[proofs] listen`, if it is set.
+    proofs: Option<std::net::TcpListener>,
 }
 
 /// Starts the listeners of the socket, the API and the public look-up.
@@ -265,6 +261,7 @@ fn start_web(
         socket,
         admin,
         public,
+        proofs,
     } = sockets;
     let socket = socket
         .into_std()
@@ -276,18 +273,28 @@ fn start_web(
         socket_limiter.clone(),
         stop.clone(),
     ))];
-    let both = [
-        (admin, http::router(app.clone())),
-        (public, crate::site::router(app, Arc::new(site))),
+    // Proofs come without TLS, and through the same proxies as the site.
+    let plain = http::ListenerConfig {
+        tls: None,
+        ..configs[1].clone()
+    };
+    let proof_router = http::tickets_control::proof_router(app.clone());
+    let all = [
+        (admin, http::router(app.clone()), configs[0].clone()),
+        (proofs, proof_router, plain),
+        (
+            public,
+            crate::site::router(app, Arc::new(site)),
+            configs[1].clone(),
+        ),
     ];
-    for ((listener, router), config) in both.into_iter().zip(configs) {
+    for (listener, router, config) in all {
         let listener = listener
             .map(tokio::net::TcpListener::from_std)
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener
-                .map(|l| background.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
+            listener.map(|l| background.spawn(http::run_tcp(l, router, config, stop.clone()))),
         );
     }
     Ok(out)

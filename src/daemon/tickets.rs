@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    http::{self, App},
     ledger::Ledger,
-    mail::Mailer,
+    mail::{MailSettings, Mailer},
     model::Serial,
     random::Random,
     relay::RelayService,
@@ -74,47 +73,19 @@ pub fn removal_mail(
     }))
 }
 
-/// Starts sending the mail about tickets.
+/// Returns what sends mail about tickets; `None` if no smart host is configured.
 ///
 /// # Errors
 ///
 /// The smart host is not valid.
-pub fn start_mail(
-    background: &Runtime,
-    config: &Config,
-    tickets: &TicketService,
-    stop: &watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, String> {
-    let sender = Mailer::new(&config.mail)?.map(|mailer| -> MailSender {
-        let mailer = Arc::new(mailer);
+pub fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String> {
+    let mailer = Mailer::new(settings)?.map(Arc::new);
+    Ok(mailer.map(|mailer| -> MailSender {
         Arc::new(move |mail| {
             let mailer = mailer.clone();
             Box::pin(async move { mailer.send_automatic(&mail).await })
         })
-    });
-    Ok(background.spawn(outbox::run(tickets.clone(), sender, stop.clone())))
-}
-
-/// Serves proofs of control over plain HTTP.
-///
-/// # Errors
-///
-/// The runtime cannot use the socket.
-pub fn start_proofs(
-    background: &Runtime,
-    listener: std::net::TcpListener,
-    app: App,
-    config: http::ListenerConfig,
-    stop: &watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, String> {
-    let _in = background.enter();
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
-    let config = http::ListenerConfig {
-        tls: None,
-        ..config
-    };
-    let router = http::tickets_control::proof_router(app);
-    Ok(background.spawn(http::run_tcp(listener, router, config, stop.clone())))
+    }))
 }
 
 /// The public name servers of the zones: the configured mirrors.
@@ -133,8 +104,13 @@ fn zone_servers(ledger: &Ledger, mirrors: &Arc<Mirrors>) -> ZoneServers {
     })
 }
 
-/// Follows open tickets and recent removals until `stop` is set.
-pub async fn run(service: TicketService, mut stop: watch::Receiver<bool>) {
+/// Follows open tickets and recent removals, and sends their mail, until `stop` is set.
+pub async fn run(service: TicketService, sender: Option<MailSender>, stop: watch::Receiver<bool>) {
+    let mail = outbox::run(service.clone(), sender, stop.clone());
+    tokio::join!(follow(service, stop), mail);
+}
+
+async fn follow(service: TicketService, mut stop: watch::Receiver<bool>) {
     loop {
         let tickets = service.clone();
         let done = tokio::task::spawn_blocking(move || tickets.tick(tickets.now())).await;
