@@ -57,7 +57,7 @@ pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{bytes as read_body, json as parse_json};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
-pub use lookup::lookup;
+pub use lookup::{LookupInput, lookup, only_subject, public_lookup, query_input};
 pub use metrics::{Disk, MachineState};
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
@@ -111,6 +111,10 @@ pub struct App {
     pub relay: crate::relay::RelayService,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// The cache of reverse names, for pages.
+    pub reverse_names: crate::reverse_names::ReverseNames,
+    /// The host of the public pages, in lower case.
+    pub public_host: String,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.
