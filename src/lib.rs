@@ -28,6 +28,7 @@
 //! | | [`reverse_names`] | reverse names of listed addresses, found in the background |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
@@ -68,6 +69,8 @@ pub mod http;
 pub mod mail;
 #[cfg(feature = "daemon")]
 pub mod net;
+#[cfg(feature = "daemon")]
+pub mod privacy;
 #[cfg(feature = "daemon")]
 pub mod resolver;
 #[cfg(feature = "daemon")]

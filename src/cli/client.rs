@@ -463,6 +463,11 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         reverse_names: Default::default(),
         public_host: String::new(),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
+        retention: crate::privacy::RetentionJob::new(
+            ledger.clone(),
+            relay.clone(),
+            tickets.clone(),
+        ),
         relay,
         tickets,
         connections: Arc::new(Vec::new),

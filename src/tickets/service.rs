@@ -42,21 +42,10 @@ const NO_TICKET: &str =
     "there is no ticket at this address; tickets are erased some time after they close";
 
 /// The settings of tickets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketSettings {
     /// The policy of removal of each reason.
     pub policies: RemovalPolicies,
-    /// How long a ticket is kept after it has closed.
-    pub erase_after: Seconds,
-}
-
-impl Default for TicketSettings {
-    fn default() -> TicketSettings {
-        TicketSettings {
-            policies: RemovalPolicies::default(),
-            erase_after: Seconds(90 * 86_400),
-        }
-    }
 }
 
 /// Which tickets to list.

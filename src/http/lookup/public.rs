@@ -13,14 +13,13 @@ use crate::{
     api::{
         FeedResponse, HostNameResponse, LookupAnswer, LookupReasonResponse, LookupResponse,
         LookupZoneResponse, NetworkResponse, OtherListResponse, PastListingResponse,
-        PublicSourceResponse, RelayFindingsResponse, UnaskableZoneResponse,
+        ProblemDetails, PublicSourceResponse, RelayFindingsResponse, UnaskableZoneResponse,
     },
     bounce::Bounce,
     index::ZoneView,
     model::{Event, Mask, Subject},
     relay::networks::Network,
-    store::{Dictionary, StoreError},
-    tickets::TicketError,
+    store::Dictionary,
 };
 
 /// The most `dig` commands of a response.
@@ -31,7 +30,7 @@ pub(super) fn find_public(
     app: &App,
     asked: &LookupSubject,
     client: IpAddr,
-) -> Result<LookupResponse, StoreError> {
+) -> Result<LookupResponse, ProblemDetails> {
     let subject = &asked.subject;
     let (store, snapshot) = (&app.ledger.store, app.ledger.published.snapshot());
     let dictionary = store.dictionary();
@@ -91,8 +90,9 @@ pub(super) fn find_public(
     let relay_tests = addr
         .filter(|_| listed)
         .and_then(|a| claims::relay_findings(&app.relay, a, client));
+    let refused = |e| ProblemDetails::of_ticket_error(e, &dictionary);
     let removal = match listed {
-        true => tickets::removal_options(&app.tickets, subject).map_err(store_error)?,
+        true => tickets::removal_options(&app.tickets, subject).map_err(refused)?,
         false => Vec::new(),
     };
     Ok(LookupResponse {
@@ -114,13 +114,6 @@ pub(super) fn find_public(
         bounce,
         removal,
     })
-}
-
-fn store_error(e: TicketError) -> StoreError {
-    match e {
-        TicketError::Ledger(crate::ledger::LedgerError::Store(e)) => e,
-        other => StoreError::Io(format!("{other:?}")),
-    }
 }
 
 /// The address of a subject that is a single host.
@@ -159,13 +152,12 @@ fn reasons(
         };
         let oldest = mine().filter(is_alike).min_by_key(|l| l.entry.since);
         let l = oldest.unwrap_or(nearest);
-        let source = l.entry.source.is_feed().then(|| {
-            let feeds = match feeds {
-                Some(feeds) => feeds,
-                unread => unread.insert((app.feeds)()),
-            };
-            public_source(feeds, dictionary.sources.name(l.entry.source), subject)
-        });
+        let mut source = None;
+        if l.entry.source.is_feed() {
+            let feeds = feeds.get_or_insert_with(|| (app.feeds)());
+            let name = dictionary.sources.name(l.entry.source);
+            source = Some(public_source(feeds, name, subject));
+        }
         out.push(LookupReasonResponse {
             reason: dictionary.reasons.name(l.entry.reason).into(),
             listed: l.listed.to_string(),
@@ -207,16 +199,18 @@ fn past_listing(
     history: &[Event],
     kind: &[&ZoneView],
     published: Mask,
-) -> Result<Option<PastListingResponse>, StoreError> {
+) -> Result<Option<PastListingResponse>, ProblemDetails> {
     let Some(end) = past::last_end(&app.ledger.store, subject, history, published)? else {
         return Ok(None);
     };
     let zones = kind.iter().filter(|z| z.mask & end.reasons != 0);
     let zones: Vec<String> = zones.map(|z| z.name.to_string()).collect();
+    let dictionary = app.ledger.store.dictionary();
+    let refused = |e| ProblemDetails::of_ticket_error(e, &dictionary);
     let everywhere_at = app
         .tickets
         .everywhere_at(subject, &zones, end.at)
-        .map_err(store_error)?;
+        .map_err(refused)?;
     Ok(Some(PastListingResponse {
         zones,
         ended: end.at.into(),
