@@ -9,6 +9,7 @@ mod bugs;
 mod clock;
 mod command;
 mod connections;
+mod demo;
 mod doh;
 mod export_samples;
 mod exports;
