@@ -8,11 +8,7 @@ use std::process::Command;
 #[ignore = "takes minutes; run `make test`"]
 fn demonstration_keeps_its_promises() {
     let out = Command::new("python3")
-        .args([
-            "tests/demo/site.py",
-            env!("CARGO_BIN_EXE_orbsd"),
-            "check",
-        ])
+        .args(["tests/demo/site.py", env!("CARGO_BIN_EXE_orbsd"), "check"])
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&out.stdout);
