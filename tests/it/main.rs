@@ -31,6 +31,7 @@ mod people;
 mod primary;
 mod privacy;
 mod proxies;
+mod public;
 mod recipes;
 mod recovery;
 mod relay;
