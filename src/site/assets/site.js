@@ -51,7 +51,11 @@
           const isBusy = live.contains(document.activeElement) && /^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName);
           if (now.dataset.version !== live.dataset.version && !isBusy) {
             const open = all("details[id][open]", live).map((d) => d.id);
-            live.replaceChildren(...now.childNodes);
+            // The parts stay, for a screen reader announces changes within them.
+            for (const part of all("[data-live]", live)) {
+              const fresh = page.getElementById(part.id);
+              if (fresh) part.replaceChildren(...fresh.childNodes);
+            }
             live.dataset.version = now.dataset.version;
             for (const id of open) {
               const details = document.getElementById(id);

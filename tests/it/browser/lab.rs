@@ -112,7 +112,10 @@ impl SiteLab {
     /// Sends a request from an address of this machine, as a program on that host does. Returns the
     /// whole response.
     pub fn request_from(&self, source: IpAddr, method: &str, path: &str) -> String {
-        let mut stream = connect(source, self.site).unwrap();
+        // `connect` has a runtime of its own, and tests of a browser run in one.
+        let site = self.site;
+        let connected = std::thread::spawn(move || connect(source, site)).join();
+        let mut stream = connected.unwrap().unwrap();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: curl/8\r\naccept: */*\r\n\
