@@ -63,7 +63,10 @@ pub use mirrors::{
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,
 };
-pub use privacy::{DataKindResponse, PrivacyKindsResponse, RetentionResponse};
+pub use privacy::{
+    DataKindResponse, PersonalDataRequest, PersonalDataResponse, PersonalErasureResponse,
+    PersonalFindingResponse, PrivacyKindsResponse, RetentionResponse,
+};
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
@@ -88,9 +91,10 @@ pub use subjects::{
 pub use tickets::{
     CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
     ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
-    RemovalServerResponse, TestOutcomeResponse, TicketContactResponse, TicketDecisionRequest,
+    RemovalServerResponse, TestOutcomeResponse, TicketAddressResponse, TicketClockResponse,
+    TicketContactResponse, TicketConversationResponse, TicketDecisionRequest, TicketDetailResponse,
     TicketMessageRequest, TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
-    TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    TicketSummaryResponse, TicketTestResponse, TicketsQuery, TicketsStatusResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

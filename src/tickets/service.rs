@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     batch::TicketBatch,
+    clocks::TicketCounters,
     error::TicketError,
     listings::{TicketListing, listings_of},
     policies::RemovalPolicies,
@@ -72,6 +73,7 @@ pub struct TicketService {
     lock: Arc<Mutex<()>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
     over_limit: Arc<AtomicUsize>,
+    pub(super) counters: Arc<TicketCounters>,
     /// For tables that are read in rounds: the last key of the previous round.
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
 }
@@ -93,6 +95,7 @@ impl TicketService {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
             over_limit: Arc::default(),
+            counters: Arc::default(),
             rounds: Arc::default(),
         }
     }
@@ -161,11 +164,15 @@ impl TicketService {
         let _guard = self.lock.lock();
         let mut batch = self.batch(now);
         let out = decision(&mut batch)?;
+        let notices = batch.notices.clone();
         let rows = batch.into_rows()?;
         let receipt = match rows.is_empty() {
             true => None,
             false => self.ledger.commit_feature_rows(rows)?,
         };
+        notices
+            .iter()
+            .for_each(|notice| self.counters.count(notice));
         Ok((out, receipt))
     }
 
