@@ -95,12 +95,14 @@ pub use subjects::{
     SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
 };
 pub use tickets::{
-    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
-    ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
-    RemovalServerResponse, TestOutcomeResponse, TicketAddressResponse, TicketClockResponse,
-    TicketContactResponse, TicketConversationResponse, TicketDecisionRequest, TicketDetailResponse,
-    TicketMessageRequest, TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
-    TicketSummaryResponse, TicketTestResponse, TicketsQuery, TicketsStatusResponse,
+    CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
+    ControlProofResponse, ControlProvedResponse, MessageAuthor, ReasonPolicyResponse,
+    ReleasedResponse, RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse,
+    TestOutcomeResponse, TicketAddressResponse, TicketClockResponse, TicketCodeRequest,
+    TicketContactRequest, TicketContactResponse, TicketConversationResponse, TicketDecisionRequest,
+    TicketDetailResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    TicketsStatusResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     clocks::TicketNotice,
     error::TicketError,
+    mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
     state::TicketState,
     tables::{
         CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SUBJECTS, TICKETS, TicketKey,
@@ -194,7 +195,14 @@ impl<'a> TicketBatch<'a> {
     }
 
     /// Removes a ticket with its rows in other tables.
-    pub(super) fn erase(&mut self, ticket: &Ticket) {
+    pub(super) fn erase(&mut self, ticket: &Ticket) -> Result<(), StoreError> {
+        for id in self.keys(OUTBOX, None, MAX_QUEUED)? {
+            let mail = self.get(OUTBOX, &id)?;
+            if mail.is_some_and(|m| m.ticket == ticket.number) {
+                self.delete(OUTBOX, &id);
+            }
+        }
+        self.delete(NOTIFIED, &ticket.number);
         self.delete(TICKETS, &ticket.number);
         self.delete(SECRETS, &ticket.secret.key());
         self.delete(SUBJECTS, &(ticket.subject.clone(), ticket.number));
@@ -206,6 +214,7 @@ impl<'a> TicketBatch<'a> {
         if let Some(at) = ticket.closed {
             self.delete(CLOSED, &(at, ticket.number));
         }
+        Ok(())
     }
 
     /// Sets the audit record: who did what with which ticket.
