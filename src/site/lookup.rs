@@ -202,7 +202,7 @@ impl<'a> LookupPage<'a> {
 
     /// The part of the page of a zone that says how one address is let through.
     fn zone_path(&self, zone: &LookupZoneResponse) -> String {
-        self.page.href(&format!("/zones/{}#allow", zone.zone))
+        self.page.href(&format!("/zones/{}#settings", zone.zone))
     }
 
     /// The key of the button of a removal.

@@ -159,12 +159,14 @@ pub fn html(pages: &[(String, String)]) -> Findings {
     }
     let out = Command::new("node")
         .arg(folder().join("node_modules/html-validate/bin/html-validate.mjs"))
-        .args(["--formatter", "json", "--ext", "html"])
+        .args(["--formatter", "json=report.json", "--ext", "html"])
         .arg(dir.path())
         .current_dir(dir.path())
         .output()
         .unwrap();
-    let report: Value = serde_json::from_slice(&out.stdout)
+    // A pipe would lose the end of a long report.
+    let report = fs::read(dir.path().join("report.json")).unwrap_or_default();
+    let report: Value = serde_json::from_slice(&report)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
     let mut found = Findings::new();
     for file in report.as_array().into_iter().flatten() {
