@@ -189,17 +189,22 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
-    let stopped = tokio::task::spawn_blocking(move || {
-        workers.into_iter().for_each(|w| drop(w.join()));
-        mirrors.save();
-        ledger.stop()
-    });
+    let closed = tokio::task::spawn_blocking(move || close(workers, &mirrors, &ledger));
     let _ = std::fs::remove_file(&socket_path);
     background.shutdown_background();
-    stopped
-        .await
-        .map_err(|e| e.to_string())?
-        .map_err(|e| format!("the store could not be closed: {e:?}"))
+    closed.await.map_err(|e| e.to_string())?
+}
+
+/// Waits for the UDP workers, saves the state of the mirrors, and closes the store.
+fn close(
+    workers: Vec<std::thread::JoinHandle<()>>,
+    mirrors: &server::Mirrors,
+    ledger: &Ledger,
+) -> Result<(), String> {
+    workers.into_iter().for_each(|w| drop(w.join()));
+    mirrors.save();
+    let closed = ledger.stop();
+    closed.map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
 /// Waits for running requests, which get their receipts while queries are still answered. A stream
