@@ -5,12 +5,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
+    config::Config,
     ledger::Ledger,
+    mail::{MailSettings, Mailer},
     model::Serial,
     random::Random,
     relay::RelayService,
+    resolver::Resolver,
     server::Mirrors,
-    tickets::{TicketService, TicketSettings, ZoneServer, ZoneServers},
+    tickets::{
+        TicketService, TicketSettings, ZoneServer, ZoneServers,
+        inbound::{self, RemovalMail},
+        outbox::{self, MailSender},
+    },
 };
 
 /// How often tickets follow their tests and listings.
@@ -26,6 +33,59 @@ pub fn service(
     let servers = zone_servers(ledger, mirrors);
     let (ledger, relay) = (ledger.clone(), relay.clone());
     TicketService::new(ledger, relay, settings, servers, Random::system())
+}
+
+/// Lets a service look up names for proofs of control.
+#[must_use]
+pub fn with_resolver(service: TicketService, resolvers: &[std::net::SocketAddr]) -> TicketService {
+    // A machine without /etc/resolv.conf offers no proofs by DNS.
+    match Resolver::uncached(resolvers) {
+        Ok(resolver) => service.with_dns(Arc::new(resolver)),
+        Err(error) => {
+            tracing::warn!(error, "proofs of control by DNS are not possible");
+            service
+        }
+    }
+}
+
+/// Makes the receiver of requests by mail; `None` if no address is configured.
+///
+/// # Errors
+///
+/// SPF and DKIM cannot be checked on this machine.
+pub fn removal_mail(
+    config: &Config,
+    tickets: &TicketService,
+) -> Result<Option<RemovalMail>, String> {
+    let address = &config.proofs.removal_address;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let authenticator = Resolver::new(&config.http_client.resolvers, false)
+        .and_then(|resolver| resolver.mail_authenticator())
+        .map_err(|e| format!("collector.removal_address: SPF cannot be checked: {e}"))?;
+    Ok(Some(RemovalMail {
+        address: address.clone(),
+        tickets: tickets.clone(),
+        authenticator: Arc::new(authenticator),
+        host_name: config.probe.receiver.hello.clone(),
+        find_subjects: inbound::subject_finder(&tickets.ledger, &config.base_url),
+    }))
+}
+
+/// Returns what sends mail about tickets; `None` if no smart host is configured.
+///
+/// # Errors
+///
+/// The smart host is not valid.
+pub fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String> {
+    let mailer = Mailer::new(settings)?.map(Arc::new);
+    Ok(mailer.map(|mailer| -> MailSender {
+        Arc::new(move |mail| {
+            let mailer = mailer.clone();
+            Box::pin(async move { mailer.send_automatic(&mail).await })
+        })
+    }))
 }
 
 /// The public name servers of the zones: the configured mirrors.
@@ -44,8 +104,13 @@ fn zone_servers(ledger: &Ledger, mirrors: &Arc<Mirrors>) -> ZoneServers {
     })
 }
 
-/// Follows open tickets and recent removals until `stop` is set.
-pub async fn run(service: TicketService, mut stop: watch::Receiver<bool>) {
+/// Follows open tickets and recent removals, and sends their mail, until `stop` is set.
+pub async fn run(service: TicketService, sender: Option<MailSender>, stop: watch::Receiver<bool>) {
+    let mail = outbox::run(service.clone(), sender, stop.clone());
+    tokio::join!(follow(service, stop), mail);
+}
+
+async fn follow(service: TicketService, mut stop: watch::Receiver<bool>) {
     loop {
         let tickets = service.clone();
         let done = tokio::task::spawn_blocking(move || tickets.tick(tickets.now())).await;

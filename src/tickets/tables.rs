@@ -1,6 +1,7 @@
 //! The tables of tickets, each with the types of its keys and values.
 //!
-//! A key on disk is the letter of its table, followed by the key. A value on disk is JSON.
+//! A key on disk is the letter of its table, followed by the key. A value on disk is JSON. The
+//! letters `m`, `w` and `l` are those of the tables of mail, in [`super::mail_rows`].
 
 use std::marker::PhantomData;
 
