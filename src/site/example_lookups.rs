@@ -43,6 +43,7 @@ pub(super) fn all() -> Vec<(&'static str, LookupResponse)> {
 
 fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
     LookupResponse {
+        unicode: None,
         subject: subject.into(),
         answer,
         listed: false,
