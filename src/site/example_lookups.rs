@@ -45,6 +45,7 @@ fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
     LookupResponse {
         unicode: None,
         subject: subject.into(),
+        unicode: None,
         answer,
         listed: false,
         zones: Vec::new(),
