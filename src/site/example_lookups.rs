@@ -43,7 +43,6 @@ pub(super) fn all() -> Vec<(&'static str, LookupResponse)> {
 
 fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
     LookupResponse {
-        unicode: None,
         subject: subject.into(),
         unicode: None,
         answer,
