@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity, privacy,
+    integrity, operator_tickets, privacy,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -281,6 +281,7 @@ fn write_slow(out: &mut Exposition, app: &App) {
         around.certificate_end.map(|t| t.0 as f64),
     );
     write_webhooks(out, app);
+    operator_tickets::write_metrics(out, &app.tickets);
     let enabled = app.relay.settings().enabled;
     out.gauge(
         "tester_enabled",

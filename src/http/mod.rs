@@ -34,6 +34,7 @@ mod metrics;
 mod names;
 mod negotiation;
 pub mod notices;
+mod operator_tickets;
 mod policy;
 pub mod privacy;
 mod proposals;
