@@ -32,6 +32,7 @@ use crate::{
 pub mod relay;
 mod reload;
 mod scrub;
+mod served;
 pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
@@ -101,7 +102,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let site = site_settings(&config);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
+    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
+    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -159,7 +161,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(tickets, web_stopped.clone())));
+    web.push(background.spawn(tickets::run(tickets, served, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, &shared.stop)?;

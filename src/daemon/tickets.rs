@@ -1,16 +1,13 @@
-//! Composes tickets: the service with the mirrors' serials, and its periodic work.
+//! Composes tickets: the service with the serials of public name servers, and its periodic work.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::sync::watch;
 
+use super::served::ServedSerials;
 use crate::{
-    ledger::Ledger,
-    model::Serial,
-    random::Random,
-    relay::RelayService,
-    server::Mirrors,
-    tickets::{TicketService, TicketSettings, ZoneServer, ZoneServers},
+    api::MirrorResponse, config::Config, http::Report, ledger::Ledger, random::Random,
+    relay::RelayService, tickets::TicketService,
 };
 
 /// How often tickets follow their tests and listings.
@@ -18,34 +15,34 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Makes the service of tickets.
 pub fn service(
-    settings: TicketSettings,
+    config: &Config,
     ledger: &Ledger,
     relay: &RelayService,
-    mirrors: &Arc<Mirrors>,
+    served: &ServedSerials,
 ) -> TicketService {
-    let servers = zone_servers(ledger, mirrors);
+    let settings = config.tickets.clone();
     let (ledger, relay) = (ledger.clone(), relay.clone());
-    TicketService::new(ledger, relay, settings, servers, Random::system())
+    TicketService::new(
+        ledger,
+        relay,
+        settings,
+        served.zone_servers(),
+        Random::system(),
+    )
 }
 
-/// The public name servers of the zones: the configured mirrors.
-fn zone_servers(ledger: &Ledger, mirrors: &Arc<Mirrors>) -> ZoneServers {
-    let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
-    Arc::new(move || {
-        let report = mirrors.report(&published.snapshot()).into_iter();
-        report
-            .filter(|m| m.configured)
-            .map(|m| ZoneServer {
-                zone: m.zone,
-                name: m.address,
-                serial: m.mirror_serial.map(Serial),
-            })
-            .collect()
-    })
+/// Makes the list of public name servers. `mirrors` reports the configured mirrors.
+pub fn served(
+    config: &Config,
+    ledger: &Ledger,
+    mirrors: Report<Vec<MirrorResponse>>,
+) -> ServedSerials {
+    let own = config.dns.listen.iter().map(SocketAddr::ip);
+    ServedSerials::new(ledger, mirrors, own.collect())
 }
 
 /// Follows open tickets and recent removals until `stop` is set.
-pub async fn run(service: TicketService, mut stop: watch::Receiver<bool>) {
+pub async fn run(service: TicketService, served: ServedSerials, mut stop: watch::Receiver<bool>) {
     loop {
         let tickets = service.clone();
         let done = tokio::task::spawn_blocking(move || tickets.tick(tickets.now())).await;
@@ -54,6 +51,7 @@ pub async fn run(service: TicketService, mut stop: watch::Receiver<bool>) {
             Ok(Err(e)) => tracing::warn!(error = ?e, "due work for tickets failed"),
             Err(e) => tracing::error!(error = %e, "due work for tickets failed"),
         }
+        served.ask(&service.awaited());
         tokio::select! {
             () = tokio::time::sleep(POLL_INTERVAL) => {}
             _ = stop.wait_for(|s| *s) => return,

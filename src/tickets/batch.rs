@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     error::TicketError,
     tables::{
-        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SUBJECTS, TICKETS, TicketKey,
-        TicketTable,
+        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,
+        TicketKey, TicketTable,
     },
     ticket::Ticket,
 };
@@ -180,6 +180,7 @@ impl<'a> TicketBatch<'a> {
         if let Some(removal) = &ticket.removal {
             self.delete(RELEASES, &removal.released.key());
             self.delete(REMOVED, &ticket.number);
+            self.delete(SPREADING, &ticket.number);
         }
         if let Some(at) = ticket.closed {
             self.delete(CLOSED, &(at, ticket.number));

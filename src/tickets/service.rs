@@ -3,7 +3,7 @@
 //! together.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Receipt},
-    model::{Subject, Time, time::Seconds},
+    model::{Serial, Subject, Time, time::Seconds},
     random::Random,
     relay::RelayService,
 };
@@ -81,6 +81,8 @@ pub struct TicketService {
     settings: Arc<ArcSwap<TicketSettings>>,
     /// Locked during each decision.
     lock: Arc<Mutex<()>>,
+    /// See [`TicketService::awaited`].
+    pub(super) awaited: Arc<Mutex<BTreeMap<String, Serial>>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
     over_limit: Arc<AtomicUsize>,
     /// For tables that are read in rounds: the last key of the previous round.
@@ -103,6 +105,7 @@ impl TicketService {
             servers,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
+            awaited: Arc::default(),
             over_limit: Arc::default(),
             rounds: Arc::default(),
         }

@@ -22,7 +22,9 @@ pub const SECRETS: &TicketTable<[u8; 32], u64> = &TicketTable::new(b's');
 pub const RELEASES: &TicketTable<[u8; 32], u64> = &TicketTable::new(b'r');
 /// The numbers of open tickets.
 pub const OPEN: &TicketTable<u64, ()> = &TicketTable::new(b'o');
-/// Tickets with a removal, until they are erased: their mirrors and their subjects are watched.
+/// Tickets with a removal that some public server may not have yet.
+pub const SPREADING: &TicketTable<u64, ()> = &TicketTable::new(b'p');
+/// Tickets with a removal, until they are erased: whether their subject is listed again.
 pub const REMOVED: &TicketTable<u64, ()> = &TicketTable::new(b'v');
 /// The numbers of closed tickets, by the time at which they closed.
 pub const CLOSED: &TicketTable<(Time, u64), ()> = &TicketTable::new(b'c');
