@@ -7,7 +7,7 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab docs
+.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,13 +49,14 @@ test: check peers deny ## run all tests but the long ones: units, properties, sc
 	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
-bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md and RELAY.md of benches/
+bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, TRANSFERS.md, API.md, RELAY.md and SITE.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/transfers.py $(TARGET)
 	python3 benches/api.py $(TARGET)
 	python3 benches/relay.py $(TARGET)
+	python3 benches/site.py $(TARGET)
 
 fuzz: need ## fuzz every decoder, ten million runs each
 	@sh tests/fuzz/run.sh
@@ -67,6 +68,10 @@ drill: need peers ## run the long tests: ten million entries, hours of faults, O
 lab: need peers ## show relay tests in a closed network, from nomination to release
 	$(CARGO) build --release --bins --locked
 	@python3 tests/demo/lab.py $(TARGET)/release/orbsd $(TARGET)/peers
+
+demo: need ## show the public site with made-up entries and four mail servers of its own; needs no privileges
+	$(CARGO) build --release --bins --locked
+	@python3 tests/demo/site.py $(TARGET)/release/orbsd
 
 # The size of the zone of `make mirrors`; for example: make mirrors N=1000000
 N ?= 10000000

@@ -1,6 +1,6 @@
 //! Sends requests to the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS
-//! RATE SECONDS`, `… bulk LINES`, or `… get PATH`. Prints one line of JSON. Latencies are in
-//! milliseconds.
+//! RATE SECONDS`, `… pages CONNECTIONS RATE SECONDS FILE`, `… bulk LINES`, or `… get PATH`. FILE has
+//! the paths of pages, one on a line. Prints one line of JSON. Latencies are in milliseconds.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -18,16 +18,19 @@ fn main() -> Result<(), BoxError> {
         [addr, token, "list", connections, count] => {
             list(addr, token, connections.parse()?, count.parse()?)
         }
-        [addr, token, "lookup", connections, rate, seconds] => lookup(
-            addr,
-            token,
-            connections.parse()?,
-            rate.parse()?,
-            seconds.parse()?,
-        ),
+        [addr, token, "lookup", connections, rate, seconds] => {
+            let pace = Pace::parse(connections, rate, seconds)?;
+            lookup(addr, token, &pace)
+        }
+        [addr, token, "pages", connections, rate, seconds, file] => {
+            let paths = std::fs::read_to_string(file)?;
+            let paths: Vec<&str> = paths.lines().collect();
+            let pace = Pace::parse(connections, rate, seconds)?;
+            pages(addr, token, &pace, &paths)
+        }
         [addr, token, "bulk", lines] => bulk(addr, token, lines.parse()?),
         [addr, token, "get", path] => get(addr, token, path),
-        _ => Err("http ADDR TOKEN list|lookup|bulk|get …".into()),
+        _ => Err("http ADDR TOKEN list|lookup|pages|bulk|get …".into()),
     }
 }
 
@@ -177,37 +180,71 @@ fn list(addr: &str, token: &str, connections: u32, count: u32) -> Result<(), Box
     })
 }
 
-fn lookup(
-    addr: &str,
-    token: &str,
+/// A rate of requests on some connections, for a time.
+struct Pace {
     connections: u32,
+    /// Requests a second.
     rate: f64,
     seconds: f64,
-) -> Result<(), BoxError> {
-    let each = rate / f64::from(connections);
-    let started = Instant::now();
-    run_on_connections(connections, |c| {
-        let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
-        for k in 0.. {
-            let due = (f64::from(k) + f64::from(c) / f64::from(connections)) / each;
-            if due > seconds {
-                return Ok((out, wrong));
+}
+
+impl Pace {
+    fn parse(connections: &str, rate: &str, seconds: &str) -> Result<Pace, BoxError> {
+        Ok(Pace {
+            connections: connections.parse()?,
+            rate: rate.parse()?,
+            seconds: seconds.parse()?,
+        })
+    }
+
+    /// Sends GET requests. `path` gets the number of a request, and `is_right` the status and the
+    /// body of its response. `head` has more header fields.
+    fn get(
+        &self,
+        addr: &str,
+        token: &str,
+        head: &str,
+        path: impl Fn(u32) -> String + Sync,
+        is_right: impl Fn(u16, &[u8]) -> bool + Sync,
+    ) -> Result<(), BoxError> {
+        let connections = f64::from(self.connections);
+        let each = self.rate / connections;
+        let started = Instant::now();
+        run_on_connections(self.connections, |c| {
+            let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
+            client.head.push_str(head);
+            for k in 0.. {
+                let due = (f64::from(k) + f64::from(c) / connections) / each;
+                if due > self.seconds {
+                    return Ok((out, wrong));
+                }
+                let due = started + Duration::from_secs_f64(due);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let (status, body) = client.call("GET", &path(c * 7919 + k), "")?;
+                // Latency counts from the time at which the request was due, so that the delays of
+                // a slow server are counted.
+                out.push(due.elapsed().as_secs_f64() * 1000.0);
+                wrong += usize::from(!is_right(status, &body));
             }
-            let due = started + Duration::from_secs_f64(due);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let path = format!(
-                "/lookup?subject={}",
-                std::net::Ipv4Addr::from(
-                    0x0100_0000 + (c * 7919 + k).wrapping_mul(2_654_435_761) % 0xde00_0000
-                )
-            );
-            let (status, body) = client.call("GET", &path, "")?;
-            // Latency counts from the time at which the request was due, so that the delays of a slow
-            // server are counted.
-            out.push(due.elapsed().as_secs_f64() * 1000.0);
-            wrong += usize::from(status != 200 || !body.starts_with(b"{\"subject\""));
-        }
-        Ok((out, wrong))
+            Ok((out, wrong))
+        })
+    }
+}
+
+fn lookup(addr: &str, token: &str, pace: &Pace) -> Result<(), BoxError> {
+    let path = |n: u32| {
+        let address = 0x0100_0000 + n.wrapping_mul(2_654_435_761) % 0xde00_0000;
+        format!("/lookup?subject={}", std::net::Ipv4Addr::from(address))
+    };
+    let is_right = |status, body: &[u8]| status == 200 && body.starts_with(b"{\"subject\"");
+    pace.get(addr, token, "", path, is_right)
+}
+
+fn pages(addr: &str, token: &str, pace: &Pace, paths: &[&str]) -> Result<(), BoxError> {
+    let head = "accept: text/html\r\naccept-language: en\r\naccept-encoding: gzip\r\n";
+    let path = |n: u32| paths[n as usize % paths.len()].to_string();
+    pace.get(addr, token, head, path, |status, body| {
+        status == 200 && !body.is_empty()
     })
 }
 

@@ -102,6 +102,7 @@ pub mod probe;
 mod removal_policies;
 mod renamed;
 mod restart;
+mod retention;
 mod start_checks;
 mod tables;
 mod value_errors;
@@ -199,6 +200,7 @@ impl Config {
                     daily: file.limits.max_proposals_per_day,
                 },
                 socket_users: accounts::socket_users(&file),
+                retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
             },
             dns: server::DnsSettings {
@@ -237,7 +239,6 @@ impl Config {
             probe,
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
-                ..TicketSettings::default()
             },
             connections: file.connections.settings(),
             user: file.process.user.clone(),

@@ -31,6 +31,7 @@ use crate::{
 
 pub mod relay;
 mod reload;
+mod retention;
 mod scrub;
 mod served;
 pub mod tickets;
@@ -79,6 +80,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let mut shared = ServerContext::new(&ledger, Some(mirrors.clone()));
     let reserved = ReservedClients::new(ledger.published.clone(), Some(mirrors.clone()));
     let limiters = Limiters::new(&connections, reserved);
+    let collect = limiters.collect.clone();
+    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
+    let resolvers = config.http_client.resolvers.clone();
+    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
+    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
+    let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -100,10 +107,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = site_settings(&config);
-    let collect = limiters.collect.clone();
-    let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
-    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -128,6 +131,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         machine_state,
         check_url,
         relay: tests.service.clone(),
+        retention: retention.clone(),
         tickets: tickets.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
@@ -161,10 +165,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(tickets, served, web_stopped.clone())));
+    web.push(background.spawn(tickets::run(
+        tickets,
+        served,
+        resolvers,
+        web_stopped.clone(),
+    )));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -172,14 +181,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     tickers.iter().for_each(|t| t.abort());
     feeds.stop();
     let _ = stop_web.send(true);
-    // Running requests get their receipts while queries are still answered. A stream that does not
-    // end in time is aborted.
-    let ended = async {
-        for task in web {
-            let _ = task.await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    end_requests(web).await;
     tester.iter().chain([&notifier]).for_each(|t| t.abort());
     exports.stop();
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
@@ -196,6 +198,17 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         .await
         .map_err(|e| e.to_string())?
         .map_err(|e| format!("the store could not be closed: {e:?}"))
+}
+
+/// Waits for running requests, which get their receipts while queries are still answered. A stream
+/// that does not end in time is aborted.
+async fn end_requests(web: Vec<tokio::task::JoinHandle<()>>) {
+    let ended = async {
+        for task in web {
+            let _ = task.await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
 }
 
 /// Opens the store with its ledger, and the file of the mirrors.
@@ -620,13 +633,15 @@ fn start_udp(
     Ok(out)
 }
 
-/// Starts the periodic work: scrubs on a thread, and the ticks of the ledger and of the clock in
+/// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in
 /// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
+    retention: crate::privacy::RetentionJob,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
+    retention::start(retention, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),
         tokio::spawn(watch_clock(ledger.clock.clone())),

@@ -14,6 +14,7 @@
 //! | | [`dns`] | turns queries into replies; transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
 //! | | [`smtp`] | both sides of SMTP as state machines |
+//! | | [`bounce`] | what a pasted bounce names: the refused client, the lists, the refusing server |
 //! | storage | [`clock`] | trusted time |
 //! | | [`store`] | the database; the only module that uses RocksDB |
 //! | | [`ledger`] | the only writer: decides, commits, publishes |
@@ -26,6 +27,7 @@
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
@@ -38,6 +40,7 @@ pub mod metrics;
 pub mod model;
 pub mod random;
 
+pub mod bounce;
 pub mod dns;
 pub mod index;
 pub mod lists;
@@ -65,6 +68,8 @@ pub mod http;
 pub mod mail;
 #[cfg(feature = "daemon")]
 pub mod net;
+#[cfg(feature = "daemon")]
+pub mod privacy;
 #[cfg(feature = "daemon")]
 pub mod resolver;
 #[cfg(feature = "daemon")]

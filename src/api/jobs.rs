@@ -5,7 +5,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Timestamp;
 use crate::relay::{
-    MessageResult, PreparedMessage, control::ControlSession, outcome::Assessment, policy::JobState,
+    MessageResult, PreparedMessage, advice::RepairAdvice, control::ControlSession,
+    outcome::Assessment, policy::JobState,
 };
 
 /// The kind of evidence that leads to a test.
@@ -216,6 +217,9 @@ pub struct JobResponse {
     pub assessment: Option<Assessment>,
     /// For a claim: the row of the decision table in docs/relay.md that its test matched.
     pub row: Option<String>,
+    /// For a claim: what a host that defers (4xx) the test messages has to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RepairAdvice>,
     /// The source address of the test, if one was chosen for it.
     pub source: Option<String>,
     /// The results, one for each message.

@@ -14,6 +14,7 @@ mod jobs;
 mod listings;
 mod mirrors;
 mod notices;
+mod privacy;
 mod problem;
 mod proposals;
 mod status;
@@ -62,6 +63,7 @@ pub use mirrors::{
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,
 };
+pub use privacy::{DataKindResponse, PrivacyKindsResponse, RetentionResponse};
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,

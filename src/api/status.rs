@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{ExportChangeResponse, FeedResponse, Timestamp};
+use super::{ExportChangeResponse, FeedResponse, RetentionResponse, Timestamp};
 pub use crate::model::retirement::RetirementStage;
 use crate::{
     clock::{ClockReport, ClockState},
@@ -428,6 +428,8 @@ pub struct StatusResponse {
     pub unconfigured_problem: Option<String>,
     /// The relay tester.
     pub tester: TesterResponse,
+    /// The job that erases data whose retention is over.
+    pub retention: RetentionResponse,
     /// The connections, by listener.
     pub connections: BTreeMap<String, ConnectionCounts>,
     /// Queries that belong to no zone.

@@ -462,6 +462,11 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
+        retention: crate::privacy::RetentionJob::new(
+            ledger.clone(),
+            relay.clone(),
+            tickets.clone(),
+        ),
         relay,
         tickets,
         connections: Arc::new(Vec::new),

@@ -32,7 +32,7 @@ use crate::{
         message::{self, MessageMatch, TesterIdentity, proof_reply},
         name_lookup::find_names,
         outcome::{Assessment, assess},
-        tester::{self, TesterSettings},
+        tester::{self, RunObserver, TesterSettings},
         token::TokenId,
         transcript::{Speaker, TranscriptLine, render_transcript},
     },
@@ -129,8 +129,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
         c.port,
         &messages,
         &test.settings,
-        &mut print_transcript(common.json),
-        &mut || true,
+        &mut TranscriptPrinter { json: common.json },
     ));
     let mut results = report.results;
     let until = Instant::now() + wait_of(c.wait);
@@ -155,10 +154,14 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     }
 }
 
-/// Prints the SMTP dialogue, in colour on a terminal.
-fn print_transcript(json: bool) -> impl FnMut(&TranscriptLine) + Send {
-    move |line| {
-        if json {
+/// Prints the SMTP dialogue, in colour on a terminal, unless the output is JSON.
+struct TranscriptPrinter {
+    json: bool,
+}
+
+impl RunObserver for TranscriptPrinter {
+    fn transcript_line(&mut self, line: &TranscriptLine) {
+        if self.json {
             return;
         }
         let code = match line.speaker {
@@ -472,8 +475,7 @@ fn for_server(
         c.port,
         &prepared.messages,
         &settings,
-        &mut print_transcript(common.json),
-        &mut || true,
+        &mut TranscriptPrinter { json: common.json },
     ));
     // A server may have ended the connection meanwhile.
     let results = ProbeResultsRequest {

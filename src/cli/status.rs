@@ -8,7 +8,10 @@ use super::{
     text::{join, some},
 };
 use crate::{
-    api::{FeedResponse, ReloadQuery, ReloadResponse, RetirementStage, StatusResponse, WriteState},
+    api::{
+        FeedResponse, ReloadQuery, ReloadResponse, RetentionResponse, RetirementStage,
+        StatusResponse, WriteState,
+    },
     metrics::Totals,
 };
 
@@ -90,6 +93,7 @@ fn print(s: &StatusResponse) {
     if let Some(why) = &s.tester.problem {
         println!("relay tests are paused: {why}");
     }
+    retention(&s.retention);
     println!("other zones: {}", counters(&s.no_zone));
     for (name, w) in &s.workers {
         println!("worker {name}: {}", counters(&w.total));
@@ -100,6 +104,20 @@ fn print(s: &StatusResponse) {
         println!("feed {} refreshed {refreshed}{end}", f.source);
     }
     s.feeds.iter().for_each(feed);
+}
+
+/// Prints the last run of the job that erases old data.
+fn retention(r: &RetentionResponse) {
+    let Some(at) = r.last_run else { return };
+    let erased: Vec<_> = r.erased.iter().filter(|(_, n)| **n > 0).collect();
+    match (&r.problem, erased.is_empty()) {
+        (Some(why), _) => println!("old data was NOT erased at {at}: {why}"),
+        (None, true) => println!("old data: nothing to erase at {at}"),
+        (None, false) => {
+            let counts = erased.iter().map(|(key, n)| format!("{n} {key}"));
+            println!("old data: erased at {at}: {}", join(counts));
+        }
+    }
 }
 
 /// Prints the state of a feed.

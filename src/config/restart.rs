@@ -45,7 +45,15 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 26] = [
+    const RELOADED: [&str; 34] = [
+        "retention.tickets",
+        "retention.relay_evidence",
+        "retention.reporter_texts",
+        "retention.relay_jobs",
+        "retention.relay_hosts",
+        "retention.audit_addresses",
+        "retention.import_reports",
+        "retention.webhook_messages",
         "removal_log.path",
         "removal_log.on_loss",
         "dns.nsid",

@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) clock: Table<ClockTable>,
     pub(super) journal: Table<JournalTable>,
     pub(super) history: Table<HistoryTable>,
+    pub(super) retention: Table<RetentionTable>,
     pub(super) removal_log: Table<RemovalLogTable>,
     pub(super) dns: Table<DnsTable>,
     pub(super) tls: Table<TlsTable>,
@@ -57,6 +58,7 @@ impl File {
             clock: d.table("clock", report),
             journal: d.table("journal", report),
             history: d.table("history", report),
+            retention: d.table("retention", report),
             removal_log: d.table("removal_log", report),
             dns: d.table("dns", report),
             tls: d.table("tls", report),
@@ -117,6 +119,28 @@ pub(super) struct JournalTable {
 pub(super) struct HistoryTable {
     #[serde(default = "days::<90>")]
     pub(super) feed_max_age: Seconds,
+}
+
+/// `[retention]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetentionTable {
+    #[serde(default = "days::<90>")]
+    pub(super) tickets: Seconds,
+    #[serde(default = "days::<90>")]
+    pub(super) relay_evidence: Seconds,
+    #[serde(default = "days::<90>")]
+    pub(super) reporter_texts: Seconds,
+    #[serde(default = "days::<365>")]
+    pub(super) relay_jobs: Seconds,
+    #[serde(default = "days::<400>")]
+    pub(super) relay_hosts: Seconds,
+    #[serde(default = "days::<180>")]
+    pub(super) audit_addresses: Seconds,
+    #[serde(default = "days::<90>")]
+    pub(super) import_reports: Seconds,
+    #[serde(default = "days::<30>")]
+    pub(super) webhook_messages: Seconds,
 }
 
 /// `[removal_log]`.

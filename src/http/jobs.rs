@@ -287,6 +287,7 @@ fn job(j: &Job, full: bool) -> JobResponse {
         ended: j.ended.map(Into::into),
         assessment: (!j.is_open()).then(|| j.assessment()),
         row: j.row.map(|r| r.name().into()),
+        advice: j.advice,
         source: j.source.map(|a| a.to_string()),
         controls: j.controls.iter().map(|s| control(s, full)).collect(),
         results: j.results.iter().map(|r| result(r, full)).collect(),
@@ -306,6 +307,7 @@ pub fn public_job(j: &Job) -> JobResponse {
         author: String::new(),
         assessment: None,
         row: None,
+        advice: None,
         source: None,
         ..job(j, false)
     }

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity,
+    integrity, privacy,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -60,6 +60,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     write_zones(&mut out, &app);
     write_writer(&mut out, &app);
     integrity::write_metrics(&mut out, &app);
+    privacy::write_metrics(&mut out, &app);
     out.gauge(
         "start_time_seconds",
         "When the daemon started",

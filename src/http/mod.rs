@@ -35,6 +35,7 @@ mod names;
 mod negotiation;
 pub mod notices;
 mod policy;
+pub mod privacy;
 mod proposals;
 mod proxy;
 mod purge;
@@ -109,6 +110,8 @@ pub struct App {
     pub check_url: Check,
     /// Relay tests.
     pub relay: crate::relay::RelayService,
+    /// The job that erases old data.
+    pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
     /// Looks up the names of a host.

@@ -7,7 +7,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use super::{
     App,
     handler::{JsonResult, blocking},
-    integrity,
+    integrity, privacy,
 };
 use crate::{
     api::{
@@ -107,6 +107,7 @@ pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             enabled: app.relay.settings().enabled,
             problem: tester_problem,
         },
+        retention: privacy::retention(&app),
         connections: connections
             .map(|(n, s)| (n.to_string(), s.into()))
             .collect(),

@@ -280,7 +280,12 @@ pub fn ticket_response(
         (Some(test), Some(status)) => Some(test_response(tickets, ticket, test, status, now)),
         _ => None,
     };
-    let may_retry = ticket.may_retry() && !listings.is_empty();
+    // A test that runs, or that has not begun, is not started again.
+    let has_try_left = ticket.state != crate::tickets::TicketState::Testing
+        || status
+            .as_ref()
+            .is_some_and(|s| s.is_preliminary && s.next_try.is_some());
+    let may_retry = ticket.may_retry() && has_try_left && !listings.is_empty();
     let retry_at = status
         .map(|s| s.retry_at)
         .filter(|at| may_retry && *at > now);

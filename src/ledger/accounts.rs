@@ -101,6 +101,21 @@ impl Accounts {
         }
     }
 
+    /// Deletes the reports of imports that `is_old` selects. Returns their number.
+    pub(super) fn forget_imports(
+        &mut self,
+        is_old: impl Fn(Time) -> bool,
+        batch: &mut Batch,
+    ) -> u64 {
+        let old = self.imports.iter().filter(|(_, (at, _))| is_old(*at));
+        let old: Vec<String> = old.map(|(id, _)| id.clone()).collect();
+        for id in &old {
+            batch.delete(schema::ACCOUNTS, key(IMPORT, id));
+            self.imports.remove_mut(id);
+        }
+        old.len() as u64
+    }
+
     /// The number of enabled users with the role owner.
     pub fn owners(&self) -> usize {
         self.users

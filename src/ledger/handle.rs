@@ -8,6 +8,7 @@ mod feeds;
 mod import;
 mod outbox;
 mod rename;
+mod retention;
 mod serials;
 
 use std::{collections::HashSet, sync::Arc};

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{proposals::ProposalLimits, removal_log::OnLoss, serials::MirrorSerials};
-use crate::model::{Keys, Subject, Zone, time::Seconds};
+use crate::model::{Keys, Retention, Subject, Zone, time::Seconds};
 
 /// A configured reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct LedgerSettings {
     pub proposals: ProposalLimits,
     /// The orbsd user names of users of this machine, by uid.
     pub socket_users: BTreeMap<u32, String>,
+    /// How long data that can be personal is kept.
+    pub retention: Retention,
     /// The size of the commits that end what is due.
     pub expiry_batch: ExpiryBatch,
 }

@@ -11,6 +11,7 @@ mod import;
 mod outbox;
 mod recover;
 mod rename;
+mod retention;
 mod serials;
 
 use std::sync::{
@@ -397,12 +398,9 @@ impl Writer {
             self.write_image(false, None);
         }
         if self.ticks.is_multiple_of(TRIM_EVERY) {
-            let trimmed = self
-                .store
-                .trim(self.clock.now(), self.imaged.load(Ordering::Relaxed))
-                .and_then(|b| b.map_or(Ok(()), |b| self.store.commit(b)));
-            if let Err(e) = trimmed {
-                tracing::warn!(error = %e, "trimming the journal failed");
+            if let Err(e) = self.trim() {
+                let error = e.text(&self.store.dictionary());
+                tracing::warn!(error, "trimming the journal failed");
             }
             if let Err(e) = self.drop_kept() {
                 tracing::warn!(error = ?e, "deleting replaced rows failed");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{control::DecisionRow, outcome::TestResult};
+use super::{control::ProvedForms, outcome::TestResult};
 use crate::smtp::{MessageOutcome, SmtpStage};
 
 /// Which setting of a host to change, so that a test decides at once.
@@ -43,20 +43,27 @@ impl RepairAdvice {
         self.into()
     }
 
-    /// Returns the advice for a test, from its decision row and its results. The replies to
-    /// deferred messages have to be there: they are not kept after the last try.
-    pub fn of(row: DecisionRow, results: &[TestResult]) -> Option<RepairAdvice> {
-        if !matches!(
-            row,
-            DecisionRow::DeferredControlAccepted | DecisionRow::DeferredControlFailed
-        ) {
+    /// Returns the advice for a test, from its results so far and the forms that had been delivered.
+    /// A single form that is deferred keeps the host from being released at once, so the advice
+    /// does not wait for the other forms. The replies to deferred messages have to be there: they
+    /// are not kept after the last try.
+    pub fn of(results: &[TestResult], proved: &ProvedForms) -> Option<RepairAdvice> {
+        let is_open = |r: &TestResult| r.outcome.is_delivered() || r.outcome.is_accepted();
+        if results.iter().any(is_open) {
             return None;
         }
-        let is_postfix = |r: &TestResult| {
-            matches!(&r.outcome, MessageOutcome::TempFail { stage: SmtpStage::Rcpt, text, .. }
-                if text.to_lowercase().ends_with(POSTFIX_TEXT))
-        };
-        Some(match results.iter().any(is_postfix) {
+        let deferrals = results.iter().filter(|r| proved.counts(r));
+        let mut texts = deferrals.filter_map(|r| match &r.outcome {
+            MessageOutcome::TempFail {
+                stage: SmtpStage::Rcpt,
+                text,
+                ..
+            } => Some(text.to_lowercase()),
+            _ => None,
+        });
+        let first = texts.next()?;
+        let is_postfix = |text: String| text.ends_with(POSTFIX_TEXT);
+        Some(match is_postfix(first) || texts.any(is_postfix) {
             true => RepairAdvice::PostfixDefers,
             false => RepairAdvice::Defers,
         })
@@ -83,29 +90,43 @@ mod tests {
 
     use super::*;
 
+    fn result(outcome: MessageOutcome) -> TestResult {
+        TestResult::without_message("plain".into(), "plain", outcome)
+    }
+
     fn deferred(text: &str) -> TestResult {
-        let outcome = MessageOutcome::TempFail {
+        result(MessageOutcome::TempFail {
             stage: SmtpStage::Rcpt,
             code: 454,
             text: text.into(),
-        };
-        TestResult::without_message("plain".into(), "plain", outcome)
+        })
     }
 
     #[test]
     fn postfix_is_recognised_by_its_reply() {
-        let row = DecisionRow::DeferredControlAccepted;
+        let all = ProvedForms::default();
+        let of = |results: &[TestResult]| RepairAdvice::of(results, &all);
         let postfix = deferred("4.7.1 <unknown@probe.example>: Relay access denied");
         let other = deferred("4.7.1 try again later");
+        let both = [other.clone(), postfix.clone()];
+        assert_eq!(of(&both), Some(RepairAdvice::PostfixDefers));
+        assert_eq!(of(&[other]), Some(RepairAdvice::Defers));
+        let not_sent = result(MessageOutcome::NotSent);
+        let first = [postfix.clone(), not_sent.clone()];
+        assert_eq!(of(&first), Some(RepairAdvice::PostfixDefers), "at once");
+        assert_eq!(of(&[not_sent]), None);
+        let accepted = result(MessageOutcome::Accepted {
+            text: String::new(),
+        });
+        assert_eq!(of(&[postfix.clone(), accepted]), None, "the host is open");
+        let other_form = ProvedForms {
+            tests: ["percent".to_string()].into(),
+            other_port: false,
+        };
         assert_eq!(
-            RepairAdvice::of(row, &[other.clone(), postfix.clone()]),
-            Some(RepairAdvice::PostfixDefers)
-        );
-        assert_eq!(RepairAdvice::of(row, &[other]), Some(RepairAdvice::Defers));
-        assert_eq!(
-            RepairAdvice::of(DecisionRow::RefusedControlAccepted, &[postfix]),
+            RepairAdvice::of(&[postfix], &other_form),
             None,
-            "a host that refuses needs no advice"
+            "only forms that had been delivered count"
         );
     }
 

@@ -1,11 +1,11 @@
 //! The status of a claim: its test with the outcomes so far, and what follows from it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     advice::RepairAdvice,
     batch::RelayBatch,
-    control::{ClaimOutcome, DecisionRow, ProvedForms, SecondSource, decision_row},
+    control::{ClaimOutcome, ControlCheck, ControlSession, DecisionRow, ProvedForms, decision_row},
     messages::form_name,
     outcome::{MAX_TRIES, TestResult},
     policy::{ClaimState, Job, JobState, WAITING_PERIOD},
@@ -13,7 +13,10 @@ use super::{
     settings::RelaySettings,
     tables::HOSTS,
 };
-use crate::model::{EventKind, Time, time::Seconds};
+use crate::{
+    model::{EventKind, Time, time::Seconds},
+    smtp::MessageOutcome,
+};
 
 /// The status of a claim that a host is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +43,8 @@ pub struct ClaimStatus {
     /// When the test begins, or when it sends the deferred messages again; `None` while it runs and
     /// after its end.
     pub next_try: Option<Time>,
-    /// When a new claim of the same kind is tested, or when a claim brings the next try forward.
+    /// When a new claim of the same kind is tested. While deferred messages wait: when they are sent
+    /// again if the host is claimed to be closed now.
     pub retry_at: Time,
     /// Which setting to change, so that a test decides at once.
     pub advice: Option<RepairAdvice>,
@@ -116,9 +120,9 @@ impl RelayService {
             paused: false,
             released: None,
             next_try,
-            retry_at: match job.early_try_time() {
-                Some(at) => at.max(now),
-                None => host.claim_time(proved, &sources, now),
+            retry_at: match job.is_open() {
+                true => job.early_try_time().unwrap_or(job.not_before).max(now),
+                false => host.claim_time(proved, &sources, now),
             },
             advice: job.advice,
             job,
@@ -166,7 +170,7 @@ impl RelayService {
     }
 
     /// Foretells the consequence for a host that defers (4xx) the proved forms: it is known after
-    /// the first try that the waiting period follows if the host goes on so.
+    /// the first session of the first try that the waiting period follows if the host goes on so.
     fn forecast(
         &self,
         batch: &RelayBatch<'_>,
@@ -177,14 +181,9 @@ impl RelayService {
         if !job.is_open() || !job.results.iter().any(|r| r.outcome.is_deferred()) {
             return Ok(());
         }
-        let forms = ProvedForms {
-            tests: job.proved_forms.iter().cloned().collect(),
-            other_port: false,
-        };
-        let row = decision_row(&job.results, &forms, &job.controls);
-        if row.outcome(status.proved, SecondSource::Unavailable) != ClaimOutcome::Waiting
-            || !matches!(row, DecisionRow::DeferredControlAccepted)
-        {
+        let (forms, sessions) = ended_forms(job);
+        let row = decision_row(&job.results, &forms, &sessions);
+        if forms.tests.is_empty() || row != DecisionRow::DeferredControlAccepted {
             return Ok(());
         }
         let begins = match job.state {
@@ -204,7 +203,28 @@ impl RelayService {
         status.row = Some(row);
         status.is_preliminary = true;
         status.release = Some(end.plus(WAITING_PERIOD));
-        status.advice = RepairAdvice::of(row, &job.results);
         Ok(())
     }
+}
+
+/// Returns the proved forms whose sessions have ended, and those sessions.
+fn ended_forms(job: &Job) -> (ProvedForms, Vec<ControlSession>) {
+    let has_ended = |s: &&ControlSession| s.after != ControlCheck::default();
+    let sessions: Vec<ControlSession> = job.controls.iter().filter(has_ended).cloned().collect();
+    let is_open = |(place, r): &(usize, &TestResult)| {
+        !sessions.iter().any(|s| s.places.contains(place))
+            && !matches!(r.outcome, MessageOutcome::Skipped { .. })
+    };
+    let places = job.results.iter().enumerate();
+    let open: BTreeSet<&str> = places
+        .filter(is_open)
+        .map(|(_, r)| r.test.as_str())
+        .collect();
+    let all = job.proved_forms.iter();
+    let tests = all.filter(|test| !open.contains(test.as_str())).cloned();
+    let forms = ProvedForms {
+        tests: tests.collect(),
+        other_port: false,
+    };
+    (forms, sessions)
 }

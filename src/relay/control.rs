@@ -268,7 +268,7 @@ pub fn decision_row(
 
 impl ProvedForms {
     /// Whether a result counts in the decision.
-    fn counts(&self, result: &TestResult) -> bool {
+    pub fn counts(&self, result: &TestResult) -> bool {
         match self.tests.is_empty() {
             // A form that needs a name which the host does not have was never delivered.
             true => !matches!(result.outcome, MessageOutcome::Skipped { .. }),

@@ -19,20 +19,36 @@ use super::{
         TOKENS, TRANSCRIPTS,
     },
 };
-use crate::model::{Event, SourceId, Subject, Time, history::HoldFor, time::Seconds};
+use crate::model::{Event, Retention, SourceId, Subject, Time, history::HoldFor, time::Seconds};
 
-/// How long evidence is kept after a listing has ended (safety rule S12).
-const EVIDENCE_RETENTION: Seconds = Seconds(90 * 86_400);
-/// How long jobs are kept after they have ended.
-const JOB_RETENTION: Seconds = Seconds(365 * 86_400);
 /// How often the heartbeat is stored.
 const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
-/// How long the rows of hosts that are not listed, and of reporters without nominations, are kept.
-const HOST_RETENTION: Seconds = Seconds(400 * 86_400);
 /// The most rows of a table that one round of cleaning up reads.
 const CLEANUP_BATCH: usize = 10_000;
 /// The most claims, and the most outputs, that one round checks.
 const DUE_BATCH: usize = 1000;
+
+/// How many rows [`RelayService::forget`] has removed or changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ForgottenRows {
+    /// Messages and transcripts.
+    pub evidence: u64,
+    /// Texts of reporters.
+    pub texts: u64,
+    /// Jobs.
+    pub jobs: u64,
+    /// Records of hosts and reporters.
+    pub hosts: u64,
+}
+
+impl ForgottenRows {
+    fn add(&mut self, other: ForgottenRows) {
+        self.evidence += other.evidence;
+        self.texts += other.texts;
+        self.jobs += other.jobs;
+        self.hosts += other.hosts;
+    }
+}
 
 impl RelayService {
     /// Does the due work for claims and outputs. Each host is a commit of its own, so that a
@@ -197,20 +213,56 @@ impl RelayService {
         self.write(batch).map(drop)
     }
 
-    /// Removes old rows: tokens, jobs with their transcripts, and evidence of listings that ended
-    /// over 90 days ago.
-    pub fn forget(&self, now: Time) -> Result<(), RelayError> {
+    /// Removes the rows whose retention is over: tokens, evidence, jobs with their transcripts, and
+    /// records of hosts and reporters. Reads each table once, in rounds, so that decisions are made
+    /// in between.
+    pub fn forget(&self, now: Time) -> Result<ForgottenRows, RelayError> {
+        let mut forgotten = ForgottenRows::default();
+        loop {
+            self.forget_round(now, &mut forgotten)?;
+            let tables = [
+                TOKENS.all().prefix,
+                PROOFS.all().prefix,
+                JOBS.all().prefix,
+                HOSTS.all().prefix,
+                PREFIX_BUDGETS.all().prefix,
+                NETWORK_BUDGETS.all().prefix,
+                REPORTERS.all().prefix,
+            ];
+            if !self.has_rounds(&tables) {
+                return Ok(forgotten);
+            }
+        }
+    }
+
+    fn forget_round(&self, now: Time, forgotten: &mut ForgottenRows) -> Result<(), RelayError> {
         let _guard = self.lock();
         let mut batch = self.batch(now);
+        let mut done = ForgottenRows::default();
         self.remove_rows(&mut batch, TOKENS, |issued| {
             issued.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now
         })?;
-        for id in self.next_round(&batch, &PROOFS.all(), CLEANUP_BATCH)? {
+        self.remove_old_proofs(&mut batch, &mut done)?;
+        self.remove_old_jobs(&mut batch, &mut done)?;
+        self.remove_unused_records(&mut batch, &mut done)?;
+        self.write(batch)?;
+        forgotten.add(done);
+        Ok(())
+    }
+
+    /// Removes evidence of listings that ended long ago.
+    fn remove_old_proofs(
+        &self,
+        batch: &mut RelayBatch<'_>,
+        done: &mut ForgottenRows,
+    ) -> Result<(), RelayError> {
+        let period = self.retention().relay_evidence;
+        for id in self.next_round(batch, &PROOFS.all(), CLEANUP_BATCH)? {
             let Some(proof) = batch.get(PROOFS, &id)? else {
                 continue;
             };
             let hosts = [proof.input, proof.output];
-            if proof.at.plus(EVIDENCE_RETENTION) < now && self.is_forgotten(&batch, &hosts)? {
+            if proof.at.plus(period) < batch.now && self.is_forgotten(batch, &hosts)? {
                 batch.delete(INPUT_PROOFS, &(proof.input, id));
                 batch.delete(OUTPUT_PROOFS, &(proof.output, id));
                 for host in hosts {
@@ -218,35 +270,56 @@ impl RelayService {
                 }
                 batch.delete(TRANSCRIPTS, &proof.job);
                 batch.delete(PROOFS, &id);
+                done.evidence += 1;
             }
         }
-        for id in self.next_round(&batch, &JOBS.all(), CLEANUP_BATCH)? {
-            let Some(job) = batch.get(JOBS, &id)? else {
+        Ok(())
+    }
+
+    /// Removes the texts of reporters, transcripts, and jobs that ended long ago.
+    fn remove_old_jobs(
+        &self,
+        batch: &mut RelayBatch<'_>,
+        done: &mut ForgottenRows,
+    ) -> Result<(), RelayError> {
+        let (periods, now) = (self.retention(), batch.now);
+        for id in self.next_round(batch, &JOBS.all(), CLEANUP_BATCH)? {
+            let Some(mut job) = batch.get(JOBS, &id)? else {
                 continue;
             };
-            let ended_before = |period| job.ended.is_some_and(|t| t.plus(period) < now);
+            let ended = job.ended;
+            let ended_before = |period| ended.is_some_and(|t| t.plus(period) < now);
             // The transcript is removed before its job. If a proof needs it, it is removed with the
             // proof.
-            if ended_before(EVIDENCE_RETENTION)
+            if ended_before(periods.relay_evidence)
                 && batch.contains(TRANSCRIPTS, &id)?
-                && self.is_forgotten(&batch, &[job.target])?
+                && self.is_forgotten(batch, &[job.target])?
             {
                 batch.delete(TRANSCRIPTS, &id);
+                done.evidence += 1;
             }
-            if ended_before(JOB_RETENTION) {
+            if ended_before(periods.relay_jobs) {
                 batch.delete(HOST_JOBS, &(job.target, id));
                 batch.delete(TRANSCRIPTS, &id);
                 batch.delete(JOBS, &id);
+                done.jobs += 1;
+            } else if ended_before(periods.reporter_texts) && !job.evidence.text.is_empty() {
+                job.evidence.text.clear();
+                batch.put(JOBS, &id, &job);
+                done.texts += 1;
             }
         }
-        self.remove_unused_records(&mut batch)?;
-        self.write(batch).map(drop)
+        Ok(())
     }
 
     /// Removes the rows of hosts, budgets and reporters that were not used for a long time.
-    fn remove_unused_records(&self, batch: &mut RelayBatch<'_>) -> Result<(), RelayError> {
-        let now = batch.now;
-        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(HOST_RETENTION) < now);
+    fn remove_unused_records(
+        &self,
+        batch: &mut RelayBatch<'_>,
+        done: &mut ForgottenRows,
+    ) -> Result<(), RelayError> {
+        let (now, period) = (batch.now, self.retention().relay_hosts);
+        let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(period) < now);
         for addr in self.next_round(batch, &HOSTS.all(), CLEANUP_BATCH)? {
             let Some(host) = batch.get(HOSTS, &addr)? else {
                 continue;
@@ -260,32 +333,41 @@ impl RelayService {
             let is_unused = host.claim.is_none() && times.into_iter().all(is_old);
             if is_unused && !batch.has_listing(addr)? {
                 batch.delete(HOSTS, &addr);
+                done.hosts += 1;
             }
         }
         self.remove_rows(batch, PREFIX_BUDGETS, |b| b.is_over(now))?;
         self.remove_rows(batch, NETWORK_BUDGETS, |b| b.is_over(now))?;
-        self.remove_rows(batch, REPORTERS, |r| is_old(Some(r.last())))
+        done.hosts += self.remove_rows(batch, REPORTERS, |r| is_old(Some(r.last())))?;
+        Ok(())
     }
 
-    /// Removes the rows of a table that `is_unused` selects.
+    /// Removes the rows of a table that `is_unused` selects. Returns their number.
     fn remove_rows<K: KeyPart, V: DeserializeOwned>(
         &self,
         batch: &mut RelayBatch<'_>,
         table: &RelayTable<K, V>,
         is_unused: impl Fn(&V) -> bool,
-    ) -> Result<(), RelayError> {
+    ) -> Result<u64, RelayError> {
+        let mut removed = 0;
         for key in self.next_round(batch, &table.all(), CLEANUP_BATCH)? {
             if batch.get(table, &key)?.is_some_and(|v| is_unused(&v)) {
                 batch.delete(table, &key);
+                removed += 1;
             }
         }
-        Ok(())
+        Ok(removed)
+    }
+
+    fn retention(&self) -> Retention {
+        self.ledger.settings().retention
     }
 
     /// Whether no relay test lists one of the hosts, and the last such listing ended so long ago
     /// that its evidence is removed. Listings by feeds do not count.
     fn is_forgotten(&self, batch: &RelayBatch<'_>, hosts: &[IpAddr]) -> Result<bool, RelayError> {
-        let before = Time(batch.now.0.saturating_sub(EVIDENCE_RETENTION.0));
+        let period = self.retention().relay_evidence;
+        let before = Time(batch.now.0.saturating_sub(period.0));
         let is_ours = |e: &Event| {
             let source = e.kind.about().map(|(_, source)| source);
             source.is_some_and(|s| [SourceId::PROBER, SourceId::ALL].contains(&s))

@@ -77,6 +77,7 @@ pub use {
     arrivals::ArrivalOutcome,
     claim_status::ClaimStatus,
     claims::{ClaimReceipt, SourceReplies},
+    expiry::ForgottenRows,
     jobs::Nomination,
     messages::{MessageResult, Phase, PreparedMessage},
     name_lookup::HostNameResolver,

@@ -6,7 +6,7 @@ use super::{
     actor::Actor,
     advice::RepairAdvice,
     batch::RelayBatch,
-    control::{ControlCheck, ControlSession, decision_row},
+    control::{ControlCheck, ControlSession},
     host_names::HostNames,
     messages::{MessageResult, PreparedMessage, add_plain_forms, prepare_messages},
     outcome::{Assessment, MAX_TRIES, TestResult},
@@ -194,8 +194,7 @@ impl RelayService {
         job: &Job,
     ) -> Result<Option<RepairAdvice>, RelayError> {
         let proved = self.proved_forms(batch, job.target, job.port)?;
-        let row = decision_row(&job.results, &proved.unwrap_or_default(), &job.controls);
-        Ok(RepairAdvice::of(row, &job.results))
+        Ok(RepairAdvice::of(&job.results, &proved.unwrap_or_default()))
     }
 
     /// Stores the outcomes of a running test so far, so that its owner sees them as they come. The
@@ -218,6 +217,7 @@ impl RelayService {
         job.add_controls(controls);
         save(&mut batch, &job)?;
         if job.is_claim() {
+            job.advice = self.advice(&batch, &job)?;
             self.release_early(&mut batch, &mut job)?;
             save(&mut batch, &job)?;
         }

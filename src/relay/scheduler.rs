@@ -1,11 +1,7 @@
 //! The scheduler: starts jobs when a test slot is free, runs periodic work, and reports the health
 //! of the clock.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -15,13 +11,13 @@ use tokio::{
 
 use super::{
     catalogue::MAX_MESSAGES,
-    messages::Phase,
+    control::ControlSession,
+    messages::MessageResult,
     name_lookup::HostNameResolver,
     policy::{Job, JobState},
     service::{Component, RelayError, RelayService},
-    tester::{self, RunReport, TesterSettings},
+    tester::{self, RunObserver, RunReport, TesterSettings},
     token::TokenId,
-    transcript::TranscriptLine,
 };
 use crate::{clock::ClockReport, model::Time};
 
@@ -29,10 +25,10 @@ use crate::{clock::ClockReport, model::Time};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often due claims and outputs are processed, in polls.
 const DUE_EVERY: u64 = 5;
-/// How often old rows are removed, in polls.
-const CLEANUP_EVERY: u64 = 3600;
 /// The timeout of the look-up of a host's names.
 const NAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// The shortest time between two stores of the outcomes of a running test.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The most jobs that are started at once.
 const MAX_STARTS: usize = 256;
 
@@ -74,10 +70,6 @@ pub async fn run(
         if round % DUE_EVERY == 0 {
             let done = blocking(&service, |d| d.tick(d.now())).await;
             log_failure("process due claims and outputs", done);
-        }
-        if round % CLEANUP_EVERY == CLEANUP_EVERY - 1 {
-            let done = blocking(&service, |d| d.forget(d.now())).await;
-            log_failure("remove old rows", done);
         }
         // Jobs that are being started are still in their queues.
         let starting_count = starting.lock().len();
@@ -159,45 +151,30 @@ async fn test(
     })
     .await?;
     tracing::info!(job = id, target = %job.target, messages = messages.len(), "relay test started");
-    let watched = service.clone();
-    // No message is sent after an opt-out, or after the operator has switched the tester off
-    // (safety rule S18).
-    let target = job.target;
-    let mut may_continue = move || {
-        watched.job(id).is_ok_and(|j| j.state == JobState::Running)
-            && watched.settings().allows_our_test(target).is_ok()
-    };
     let sender = settings
         .tester
         .for_job(job.trigger.is_by_owner(), job.source);
-    // The first groups of a claim may suffice for a release.
-    let phases = messages.iter().position(|m| m.phase == Phase::Rest);
-    let split = phases.filter(|_| job.is_claim()).unwrap_or(0);
-    let (first, rest) = messages.split_at(split);
-    let (mut report, begun) = (RunReport::default(), Instant::now());
-    let (target, port) = (job.target, job.port);
-    let mut ignore = |_: &TranscriptLine| {};
-    if !first.is_empty() {
-        let share = sender.share(first.len(), messages.len());
-        report = tester::run(target, port, first, &share, &mut ignore, &mut may_continue).await;
-        let (results, controls) = (report.results.clone(), report.controls.clone());
-        let released = blocking(service, move |d| d.progress(id, results, controls, d.now()));
-        log_failure("early release", released.await);
-        sleep(sender.pause).await;
-    }
-    let remaining = TesterSettings {
-        max_extra: sender.max_extra.saturating_sub(begun.elapsed()),
-        ..sender.share(rest.len(), messages.len())
+    let (sent, received) = watch::channel(Progress::default());
+    let follower = TestFollower {
+        service: service.clone(),
+        job: job.id,
+        target: job.target,
+        sent,
     };
-    let later = tester::run(
-        target,
-        port,
-        rest,
-        &remaining,
-        &mut ignore,
-        &mut may_continue,
-    );
-    report.append(later.await);
+    let report = async {
+        let mut follower = follower;
+        let report = tester::run(job.target, job.port, &messages, &sender, &mut follower).await;
+        // The last outcomes are stored with the report.
+        drop(follower);
+        report
+    };
+    let progress = async {
+        // Only the owner of a host watches a test.
+        if job.is_claim() {
+            store_progress(service, id, received).await;
+        }
+    };
+    let (report, ()) = tokio::join!(report, progress);
     sleep(settings.collect_wait).await;
     for pause in [1, 10, 60, 600, 3600] {
         let report = report.clone();
@@ -225,6 +202,44 @@ async fn test(
     Err(RelayError::Refused(
         "the results could not be stored".into(),
     ))
+}
+
+/// The results and sessions of a test so far.
+type Progress = (Vec<MessageResult>, Vec<ControlSession>);
+
+/// Passes the outcomes of a running test on, and stops it where it may not continue.
+struct TestFollower {
+    service: RelayService,
+    job: u64,
+    target: IpAddr,
+    /// Has the newest progress only.
+    sent: watch::Sender<Progress>,
+}
+
+impl RunObserver for TestFollower {
+    /// No message is sent after an opt-out, or after the operator has switched the tester off
+    /// (safety rule S18).
+    fn may_continue(&mut self) -> bool {
+        let is_running = |j: Job| j.state == JobState::Running;
+        self.service.job(self.job).is_ok_and(is_running)
+            && self.service.settings().allows_our_test(self.target).is_ok()
+    }
+
+    fn progress(&mut self, results: &[MessageResult], controls: &[ControlSession]) {
+        self.sent
+            .send_replace((results.to_vec(), controls.to_vec()));
+    }
+}
+
+/// Stores the outcomes of a running test as they come, at most once in [`PROGRESS_INTERVAL`], until
+/// the test has ended. If a store fails, the next one has the same outcomes and later ones.
+async fn store_progress(service: &RelayService, id: u64, mut received: watch::Receiver<Progress>) {
+    while received.changed().await.is_ok() {
+        let (results, controls) = received.borrow_and_update().clone();
+        let stored = blocking(service, move |d| d.progress(id, results, controls, d.now()));
+        log_failure("store outcomes of a running test", stored.await);
+        sleep(PROGRESS_INTERVAL).await;
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -305,6 +305,12 @@ impl RelayService {
         Ok(keys)
     }
 
+    /// Whether a round of one of the ranges has not reached its end.
+    pub(super) fn has_rounds(&self, prefixes: &[Vec<u8>]) -> bool {
+        let rounds = self.rounds.lock();
+        prefixes.iter().any(|p| rounds.contains_key(p))
+    }
+
     pub(super) fn reason(&self, name: &str) -> Result<ReasonId, RelayError> {
         let found = self.ledger.store.dictionary().reasons.get(name);
         found.ok_or_else(|| {

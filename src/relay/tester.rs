@@ -84,17 +84,6 @@ impl TesterSettings {
         }
         out
     }
-
-    /// Returns the settings for a part of the messages of a test, with a proportional part of the
-    /// minimum duration.
-    #[must_use]
-    pub fn share(&self, part: usize, all: usize) -> TesterSettings {
-        let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        TesterSettings {
-            min_duration: self.min_duration * of(part) / of(all).max(1),
-            ..self.clone()
-        }
-    }
 }
 
 /// The pause between two messages of a test that the owner of the host requested.
@@ -111,20 +100,19 @@ pub struct RunReport {
     pub transcript: Vec<TranscriptLine>,
 }
 
-impl RunReport {
-    /// Appends the report of a later run.
-    pub fn append(&mut self, next: RunReport) {
-        self.results.extend(next.results);
-        self.controls.extend(next.controls);
-        self.transcript.extend(next.transcript);
+/// Follows a run of messages.
+pub trait RunObserver: Send {
+    /// Returns whether to continue. It is called before each message.
+    fn may_continue(&mut self) -> bool {
+        true
     }
+
+    /// Receives each line of the transcript as it is written.
+    fn transcript_line(&mut self, _line: &TranscriptLine) {}
+
+    /// Receives all results and sessions so far, after each message and after each last control.
+    fn progress(&mut self, _results: &[MessageResult], _controls: &[ControlSession]) {}
 }
-
-/// Receives each line of the transcript as it is written.
-pub type ProgressSink<'a> = &'a mut (dyn FnMut(&TranscriptLine) + Send);
-
-/// Returns whether to continue. It is called before each message.
-pub type ContinueCheck<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
 /// Sends messages to a host. `port` replaces the SMTP port of the settings. Messages with a control
 /// share a session, which has a control before its first and after its last message.
@@ -133,8 +121,7 @@ pub async fn run(
     port: Option<u16>,
     messages: &[PreparedMessage],
     settings: &TesterSettings,
-    sink: ProgressSink<'_>,
-    may_continue: ContinueCheck<'_>,
+    observer: &mut dyn RunObserver,
 ) -> RunReport {
     let until = Instant::now() + settings.min_duration + settings.max_extra;
     // There is one pause fewer than messages.
@@ -148,7 +135,7 @@ pub async fn run(
         connection: None,
         transcript: Vec::new(),
         transcript_bytes: 0,
-        sink,
+        observer,
         last: None,
         controls: Vec::new(),
     };
@@ -163,11 +150,13 @@ pub async fn run(
             .take(MAX_FAILED_ATTEMPTS)
             .map(|(_, a)| a)
             .collect();
-        if !may_continue() {
+        if !run.observer.may_continue() {
             run.close().await;
             break;
         }
-        run.end_session(m.control.as_ref().map(|c| c.session)).await;
+        if run.end_session(m.control.as_ref().map(|c| c.session)).await {
+            run.observer.progress(&out, &run.controls);
+        }
         let attempt = match &last[..] {
             _ if Instant::now() > until || slow >= SLOW_MESSAGES.1 => {
                 MessageOutcome::inconclusive("the test took too long").into()
@@ -192,8 +181,11 @@ pub async fn run(
             outcome: attempt.outcome.clone(),
         });
         attempts.push((port, attempt));
+        run.observer.progress(&out, &run.controls);
     }
-    run.end_session(None).await;
+    if run.end_session(None).await {
+        run.observer.progress(&out, &run.controls);
+    }
     run.close().await;
     RunReport {
         results: out,
@@ -331,7 +323,7 @@ struct TestRun<'a> {
     connection: Option<Connection>,
     transcript: Vec<TranscriptLine>,
     transcript_bytes: usize,
-    sink: ProgressSink<'a>,
+    observer: &'a mut dyn RunObserver,
     last: Option<Instant>,
     controls: Vec<ControlSession>,
 }
@@ -435,11 +427,11 @@ impl TestRun<'_> {
     }
 
     /// Ends the session with controls that the connection carries, with its last control, unless
-    /// the next message is in the same session.
-    async fn end_session(&mut self, next: Option<u32>) {
+    /// the next message is in the same session. Returns whether a session has ended.
+    async fn end_session(&mut self, next: Option<u32>) -> bool {
         let control = self.connection.as_ref().and_then(|c| c.control.as_ref());
         if control.is_none_or(|(own, _)| next == Some(*own)) {
-            return;
+            return false;
         }
         if let Some((check, _)) = self.control().await
             && let Some(session) = self.controls.last_mut()
@@ -447,6 +439,7 @@ impl TestRun<'_> {
             session.after = check;
         }
         self.close().await;
+        true
     }
 
     /// Sends a control on the connection. If the server ends the session, the connection is
@@ -621,7 +614,7 @@ impl TestRun<'_> {
             speaker: Some(who),
             text,
         };
-        (self.sink)(&line);
+        self.observer.transcript_line(&line);
         if self.transcript_bytes < MAX_TRANSCRIPT_BYTES {
             self.transcript_bytes += line.to_string().len() + 1;
             self.transcript.push(line);
@@ -740,11 +733,6 @@ mod tests {
             hasty.for_job(true, None).pause,
             Duration::ZERO,
             "a shorter pause in the configuration is kept"
-        );
-        assert_eq!(
-            usual.share(20, 80).min_duration + usual.share(60, 80).min_duration,
-            spread,
-            "two parts take as long as the whole"
         );
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod budgets;
+mod claim_status;
 mod claims;
 mod control;
 mod expiry;

@@ -34,6 +34,8 @@ mod open;
 #[cfg(feature = "daemon")]
 mod removals;
 #[cfg(feature = "daemon")]
+mod retention;
+#[cfg(feature = "daemon")]
 #[cfg(test)]
 mod tests;
 
@@ -50,3 +52,5 @@ use handle::{Result, cf, damaged};
 pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport, UnknownCommit};
 #[cfg(feature = "daemon")]
 pub use open::MAX_OPEN_TABLES;
+#[cfg(feature = "daemon")]
+pub use retention::AuditErasure;

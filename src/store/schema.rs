@@ -43,6 +43,7 @@
 //! | `accepted/` source | [`AcceptedList`] |
 //! | `bulk/` commit | the source of a large import |
 //! | `notes/` commit | [`FeedNote`] list: the notes that the commit's rows had before it |
+//! | `erased/` name | the number of the last audit record that was read for an erasure (`store::retention`) |
 //! | `configured` | the names of the last accepted configuration (`store::configured`) |
 //! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!

@@ -18,7 +18,7 @@ impl TicketService {
     ///
     /// The store cannot be read, or the ledger refuses the commit.
     pub fn erase_due(&self, now: Time) -> Result<usize, TicketError> {
-        let period = self.settings().erase_after;
+        let period = self.ledger.settings().retention.tickets;
         let mut erased = 0;
         loop {
             let (numbers, _) = self.decide(now, |batch| {

@@ -120,6 +120,7 @@ impl TicketService {
             next_at: None,
             review: None,
             removal: None,
+            name_checked: None,
         })
     }
 
@@ -179,7 +180,11 @@ impl TicketService {
             job: receipt.job.id,
             at: now,
         });
+        let goes_on = matches!(ticket.state, TicketState::Testing | TicketState::Waiting);
         match (ticket.steps.is_empty(), receipt.release) {
+            // The test, or the waiting period, goes on. Its next try was brought forward, or the
+            // host is tested again meanwhile.
+            (false, _) if goes_on => {}
             (true, None) => ticket.enter(TicketState::Testing, now),
             (true, Some(_)) => ticket.enter(TicketState::Waiting, now),
             (false, release) => {
@@ -263,8 +268,11 @@ impl TicketService {
                     ticket.state.as_str()
                 )));
             }
+            let job = ticket.test.as_ref().map(|t| t.job);
             self.start_test(&mut ticket, now)?;
-            batch.audit(&ticket.author(), FROM, "ticket-retry", &ticket);
+            if ticket.test.as_ref().map(|t| t.job) != job {
+                batch.audit(&ticket.author(), FROM, "ticket-retry", &ticket);
+            }
             batch.save(&ticket);
             Ok(())
         })?;
@@ -351,9 +359,11 @@ impl Ticket {
             .collect()
     }
 
-    /// Whether the requester may start another test.
+    /// Whether the requester may start another test. While deferred messages wait, that brings
+    /// their next try forward; in the waiting period, the host is tested again.
     pub fn may_retry(&self) -> bool {
-        matches!(self.state, TicketState::Blocked | TicketState::Failed)
+        use TicketState as S;
+        matches!(self.state, S::Testing | S::Waiting | S::Blocked | S::Failed)
             && self.policy == RemovalPolicy::AfterRetest
     }
 

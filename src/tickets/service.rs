@@ -3,7 +3,8 @@
 //! together.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -42,21 +43,10 @@ const NO_TICKET: &str =
     "there is no ticket at this address; tickets are erased some time after they close";
 
 /// The settings of tickets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketSettings {
     /// The policy of removal of each reason.
     pub policies: RemovalPolicies,
-    /// How long a ticket is kept after it has closed.
-    pub erase_after: Seconds,
-}
-
-impl Default for TicketSettings {
-    fn default() -> TicketSettings {
-        TicketSettings {
-            policies: RemovalPolicies::default(),
-            erase_after: Seconds(90 * 86_400),
-        }
-    }
 }
 
 /// Which tickets to list.
@@ -81,6 +71,10 @@ pub struct TicketService {
     settings: Arc<ArcSwap<TicketSettings>>,
     /// Locked during each decision.
     lock: Arc<Mutex<()>>,
+    /// The addresses whose reverse names are being looked up.
+    pub(super) looked_up: Arc<Mutex<HashSet<IpAddr>>>,
+    /// The last exception of the previous round.
+    pub(super) last_exception: Arc<Mutex<Option<Subject>>>,
     /// See [`TicketService::awaited`].
     pub(super) awaited: Arc<Mutex<BTreeMap<String, Serial>>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
@@ -105,6 +99,8 @@ impl TicketService {
             servers,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
+            looked_up: Arc::default(),
+            last_exception: Arc::default(),
             awaited: Arc::default(),
             over_limit: Arc::default(),
             rounds: Arc::default(),

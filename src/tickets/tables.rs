@@ -4,7 +4,7 @@
 
 use std::marker::PhantomData;
 
-use super::ticket::{Suspension, Ticket};
+use super::ticket::{NameException, Suspension, Ticket};
 use crate::model::{Subject, Time};
 
 /// A table with keys `K` and values `V`.
@@ -28,6 +28,8 @@ pub const SPREADING: &TicketTable<u64, ()> = &TicketTable::new(b'p');
 pub const REMOVED: &TicketTable<u64, ()> = &TicketTable::new(b'v');
 /// The numbers of closed tickets, by the time at which they closed.
 pub const CLOSED: &TicketTable<(Time, u64), ()> = &TicketTable::new(b'c');
+/// Addresses that are not published because they have a name of their own.
+pub const EXCEPTIONS: &TicketTable<Subject, NameException> = &TicketTable::new(b'e');
 /// The suspensions of the last days.
 pub const SUSPENSIONS: &TicketTable<(), Vec<Suspension>> = &TicketTable::new(b'd');
 /// The tickets of each subject.

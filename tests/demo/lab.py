@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """The laboratory: runs relay tests of real mail servers in a closed network.
 
-Usage: lab.py ORBSD PEERS [facts [drill]]. ORBSD is the program, and PEERS the folder of the fetched peers (make peers). The script
+Usage: lab.py ORBSD PEERS [facts [drill|pace]]. ORBSD is the program, and PEERS the folder of the fetched peers (make peers). The script
 runs in network and mount namespaces of its own, where the hosts 10.64.N.1 are addresses of the loopback interface and no packet
 can leave. If namespaces are not allowed, it uses the loopback interface of the machine, with small servers of its own at
 127.64.N.1 in place of Postfix and Exim. It prints the answers of orbsd and of its mirror, an NSD, at each step. With `facts` it
-prints JSON for the tests instead; with `drill` it also runs OpenSMTPD and sendmail, each in a root directory of its own.
+prints JSON for the tests instead; with `drill` it also runs OpenSMTPD and sendmail, each in a root directory of its own. With `pace`
+it measures how long the owner of a Postfix waits after a claim, at the pace and with the limits of errors that both have by default.
 """
 import glob, json, os, platform, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 orbsd, peers = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-facts_only, drill = "facts" in sys.argv[3:], sys.argv[3:] == ["facts", "drill"]
+facts_only, drill, pace = "facts" in sys.argv[3:], sys.argv[3:] == ["facts", "drill"], sys.argv[3:] == ["facts", "pace"]
 root = f"{peers}/root"
 lib = f"{root}/usr/lib/{platform.machine()}-linux-gnu"
 
@@ -124,6 +125,9 @@ def start_name_servers():
     nsd("names", NAMES, [(".", root), ("lab.example", lab), (f"{b}.{a}.in-addr.arpa", reverse), ("example", soa + "lab NS ns.lab.example.\nns.lab A 127.0.0.1\n")])
 
 
+NO_ERROR_LIMITS = "smtpd_error_sleep_time = 0\nsmtpd_soft_error_limit = 1000\nsmtpd_hard_error_limit = 1000\n"
+
+
 # ── Mail servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def postfix(name, more, n, policy=""):
     HOSTS[name] = n
@@ -156,9 +160,7 @@ local_transport = discard
 mynetworks = 192.0.2.1/32
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 smtpd_client_connection_rate_limit = 0
-smtpd_error_sleep_time = 0
-smtpd_soft_error_limit = 1000
-smtpd_hard_error_limit = 1000
+{"" if pace else NO_ERROR_LIMITS}
 smtp_host_lookup = dns
 maillog_file = {d}/log
 maillog_file_prefixes = {tmp}
@@ -394,7 +396,11 @@ def small(name, n, opened=True, via=None):
 
 
 # ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def start_orbsd():
+FAST = 'pause = "0s"\nmin_duration = "0s"\ntimeout = "20s"\ncollect_wait = "%ds"\nretry_delays = ["2s", "2s"]' % (5 if closed_net else 1)
+
+
+def start_orbsd(speed=FAST):
+    """Starts orbsd. `speed` are the lines of [probe] that differ from the defaults."""
     # The tests come from an address that no tested host has, because a mail server trusts its own addresses.
     source = f'source_addresses = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
@@ -416,11 +422,7 @@ ehlo_name = "collector.lab.example"
 {source}
 contact = "relaytest@lab.example"
 info_url = "https://lab.example/tests"
-pause = "0s"
-min_duration = "0s"
-timeout = "20s"
-collect_wait = "{5 if closed_net else 1}s"
-retry_delays = ["2s", "2s"]
+{speed}
 max_hosts_per_prefix = 100
 max_hosts_per_asn = 100
 ports = [{PORT}, 1, 1]
@@ -435,8 +437,9 @@ publish = [{{ reason = "relay", code = "127.0.0.2" }}, {{ reason = "input", code
 allow = ["127.0.0.0/8"]
 notify = ["127.0.0.1:{MIRROR}"]
 """)
-    start("orbsd", [orbsd, "serve"])
+    started = start("orbsd", [orbsd, "serve"])
     wait_until("orbsd", lambda: query("2.0.0.127", DNS))
+    return started
 
 
 def run(*args, ok=True):
@@ -489,9 +492,39 @@ def show_outcomes(job, outcomes):
     if delivered: show(f"      delivered: {', '.join(delivered[:6])}{' …' if len(delivered) > 6 else ''}")
 
 
+def measure_pace(process):
+    """Measures how long owners wait at the default pace. Their claims are not proved."""
+    if not closed_net: raise SystemExit("the pace is measured in namespaces of its own, which are not allowed here")
+    for n in HOSTS: _, facts[n] = run_test(n)
+    process.terminate(); process.wait(20); children.remove(process)
+    start_orbsd(speed="")
+    wait_until("the collector", lambda: not run("status")["tester"]["problem"], 60)
+    close_postfix("pf-refuses")
+    close_postfix("pf-defers", "defer_unauth_destination")
+    listed = lambda name: query(".".join(reversed(address(name).split("."))), DNS) == "127.0.0.2"
+    facts["listed before"] = [listed(n) for n in HOSTS]
+    begun = time.monotonic()
+    jobs = {n: run("relay", "claim", address(n))["job"]["id"] for n in HOSTS}
+    job = lambda n: run("relay", "jobs", str(jobs[n]))
+    shown, waits = set(), {}
+    def poll():
+        refused = sum(r["outcome"] == "refused" for r in job("pf-refuses")["results"])
+        shown.add(refused)
+        if not listed("pf-refuses"): waits.setdefault("released after", time.monotonic() - begun)
+        if job("pf-defers").get("advice"): waits.setdefault("told after", time.monotonic() - begun)
+        return len(waits) == 2
+    wait_until("the release and the advice", poll, 400)
+    facts.update(waits)
+    facts["shown"] = sorted(shown)
+    facts["release"] = [job("pf-refuses")["state"], job("pf-refuses")["row"]]
+    facts["told"] = [job("pf-defers")["state"], job("pf-defers")["advice"], listed("pf-defers")]
+
+
 # ── The demonstration ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def main():
-    if closed_net:
+    if pace:
+        begin = [postfix("pf-refuses", "mynetworks = 0.0.0.0/0", 2), postfix("pf-defers", "mynetworks = 0.0.0.0/0", 3)]
+    elif closed_net:
         begin = [
             postfix("pf-closed", "", 1),
             postfix("pf-open", "mynetworks = 0.0.0.0/0", 2),
@@ -531,12 +564,15 @@ def main():
     set_up_network()
     start_name_servers()
     for b in begin: b()
-    if closed_net and facts_only:
+    if closed_net and facts_only and not pace:
         perl = ":".join([f"{root}/usr/share/perl5", *glob.glob(f"{lib}/perl5/5.*"), *glob.glob(f"{lib}/perl-base")])
         os.makedirs(f"{tmp}/postgrey", exist_ok=True)
         start("postgrey", ["perl", "-T", f"-I{root}/usr/share/perl5", *[f"-I{p}" for p in glob.glob(f"{lib}/perl5/5.*")], f"{root}/usr/sbin/postgrey", "--inet=127.0.0.1:10023", "--delay=1", "--user=root", "--group=root", f"--dbdir={tmp}/postgrey", "--whitelist-clients=/dev/null", "--whitelist-recipients=/dev/null", "--greylist-text=later"], PERL5LIB=perl)
     for n in HOSTS: wait_until(n, lambda: is_listening(address(n), PORT))
-    start_orbsd()
+    process = start_orbsd()
+    if pace:
+        measure_pace(process)
+        return print(json.dumps(facts))
     nsd("mirror", MIRROR, [("relays.lab.example", DNS)])
     wait_until("the mirror", lambda: query("2.0.0.127", MIRROR) not in (None, "rcode 2"))
 

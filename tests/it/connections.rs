@@ -409,6 +409,39 @@ fn twenty_addresses_do_not_block_the_http_listeners() {
     }
 }
 
+/// Issue 17: the pages of the public site, with bodies of pasted bounces that come slowly.
+#[test]
+fn ten_thousand_connections_with_slow_bodies_do_not_block_the_pages() {
+    let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let api = Api::with(&format!("{CONFIG}[web]\nlisten = \"{web}\"\n"));
+    let attackers: Vec<IpAddr> = (0..2000u16)
+        .map(|n| [127, 20 + (n / 200) as u8, (n % 200) as u8, 1].into())
+        .collect();
+    // After the first time, the payload is a part of the body.
+    let payload = b"POST /lookup HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 60000\r\n\r\n";
+    for pause in [None, Some(Duration::from_secs(3))] {
+        let _attack = Attack::start(web, &attackers, 5, payload, pause);
+        let until = Instant::now() + Duration::from_secs(20);
+        while open_connections(&api.f, "web") < 900 {
+            assert!(Instant::now() < until, "the attack does not begin");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        for n in 0..5 {
+            for path in ["/", "/lookup?subject=45.1.1.1"] {
+                let from = format!("127.{}.0.9", 90 + n);
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nhost: x\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+                );
+                let (status, elapsed) = http(web, ip(&from), &request);
+                assert!(
+                    status.contains("200 OK") && elapsed < SERVICE_TIME,
+                    "{path}: {status:?} after {elapsed:?}"
+                );
+            }
+        }
+    }
+}
+
 /// Pipelines requests, and reads 8 KiB of the answers every 0.4 s, until the connection is closed.
 async fn read_slowly(to: SocketAddr, source: IpAddr, requests: Vec<u8>) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;

@@ -28,6 +28,7 @@ mod notify;
 mod peers;
 mod people;
 mod primary;
+mod privacy;
 mod proxies;
 mod recipes;
 mod recovery;

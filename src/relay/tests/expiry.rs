@@ -1,7 +1,10 @@
 //! The retention of rows.
 
 use super::*;
-use crate::relay::tables::{NETWORK_BUDGETS, PREFIX_BUDGETS};
+use crate::relay::{
+    ForgottenRows,
+    tables::{NETWORK_BUDGETS, PREFIX_BUDGETS},
+};
 
 /// S12: evidence is kept while its host is listed, and 90 days after.
 #[test]
@@ -47,6 +50,25 @@ fn transcript_of_a_closed_host_is_removed_after_ninety_days() {
     b.relay.forget(b.now).unwrap();
     assert!(transcript(&b).is_empty());
     assert_eq!(b.relay.job(job.id).unwrap().id, job.id);
+}
+
+#[test]
+fn text_of_a_reporter_is_erased_ninety_days_after_the_test() {
+    let mut b = Bench::new();
+    let job = b.nominate("127.64.0.1", "anna");
+    let (job, _) = b.run(&job, &refused());
+    let text = |b: &Bench| b.relay.job(job.id).unwrap().evidence.text;
+    b.later(89 * 86_400);
+    assert_eq!(b.relay.forget(b.now).unwrap().texts, 0);
+    assert!(!text(&b).is_empty());
+    b.later(2 * 86_400);
+    let forgotten = b.relay.forget(b.now).unwrap();
+    assert_eq!(
+        (forgotten.texts, forgotten.evidence, forgotten.jobs),
+        (1, 1, 0)
+    );
+    assert_eq!(text(&b), "");
+    assert_eq!(b.relay.forget(b.now).unwrap(), ForgottenRows::default());
 }
 
 /// Once, the rows of hosts, prefixes and reporters were kept for ever.

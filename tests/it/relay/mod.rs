@@ -5,6 +5,7 @@ mod day;
 mod matrix;
 pub mod mta;
 mod names;
+mod pace;
 mod real;
 mod rules;
 mod table;
@@ -56,6 +57,11 @@ pub fn v4(net: u8, host: u8) -> IpAddr {
 
 impl RelayLab {
     pub fn new(probe: &str) -> RelayLab {
+        RelayLab::with_pause(probe, "0s")
+    }
+
+    /// Creates a laboratory whose tester pauses between two messages.
+    pub fn with_pause(probe: &str, pause: &str) -> RelayLab {
         let (port, dns, six) = (free_port(), free_port(), free_port());
         let submission = [free_port(), free_port()];
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
@@ -65,7 +71,7 @@ impl RelayLab {
         let config = format!(
             "{CONFIG}{reasons}[limits]\nallow_special_ranges = [\"127.64.0.0/10\", \"::1\"]\n[http_client]\nresolvers = [\"127.0.0.1:{dns}\"]\n\
              [collector]\nlisten = [\"{collector}\", \"[::]:{six}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\nsecond_domain = \"other.example\"\n\
-             ehlo_name = \"tester.example\"\npause = \"0s\"\nmin_duration = \"0s\"\ntimeout = \"2s\"\ncollect_wait = \"1s\"\nretry_delays = [\"1s\", \"1s\"]\n\
+             ehlo_name = \"tester.example\"\npause = \"{pause}\"\nmin_duration = \"0s\"\ntimeout = \"2s\"\ncollect_wait = \"1s\"\nretry_delays = [\"1s\", \"1s\"]\n\
              concurrency = 64\nmax_hosts_per_asn = 1000\nports = [{port}, {}, {}]\n{probe}",
             submission[0], submission[1],
         );

@@ -159,6 +159,36 @@ fn postfix_and_exim_are_assessed_correctly_in_each_configuration() {
     pair(&f["released"][1], "NXDOMAIN");
 }
 
+/// The bound of the owner's test: four minutes from the claim to the release, with the pauses of the
+/// tester and the limits of errors of Postfix that are the defaults.
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn owner_of_a_postfix_waits_at_most_four_minutes_for_the_release_or_the_advice() {
+    let f = laboratory(&["pace"]);
+    assert_eq!(f["listed before"], serde_json::json!([true, true]), "{f}");
+    for host in ["pf-refuses", "pf-defers"] {
+        assert!(all_of(&f[host], "delivered").len() >= 20, "{host}: {f}");
+    }
+    assert_eq!(f["release"][1], "refused-control-accepted", "{f}");
+    let seconds = |key: &str| f[key].as_f64().unwrap();
+    println!(
+        "released after {:.0} s, told after {:.0} s",
+        seconds("released after"),
+        seconds("told after")
+    );
+    assert!(seconds("released after") <= 240.0, "{f}");
+    assert!(seconds("told after") <= 240.0, "{f}");
+    assert!(
+        f["shown"].as_array().unwrap().len() >= 10,
+        "outcomes are shown as they come: {f}"
+    );
+    assert_eq!(
+        (&f["told"][1], &f["told"][2]),
+        (&Value::from("postfix-defers"), &Value::from(true)),
+        "{f}"
+    );
+}
+
 /// Slow tests, which only `make drill` runs.
 mod drill {
     use super::*;

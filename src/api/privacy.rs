@@ -1,0 +1,47 @@
+//! Personal data: which kinds are stored, and what is erased.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Timestamp;
+
+/// The last run of the job that erases data whose retention is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionResponse {
+    /// When the last run began; null before the first one.
+    pub last_run: Option<Timestamp>,
+    /// How many milliseconds it took.
+    pub took_ms: u64,
+    /// How much it erased, by the key of `[retention]`.
+    pub erased: BTreeMap<String, u64>,
+    /// How much was erased since the start, by the key of `[retention]`.
+    pub erased_total: BTreeMap<String, u64>,
+    /// Why the last run did not complete.
+    pub problem: Option<String>,
+}
+
+/// A kind of stored data that can be personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataKindResponse {
+    /// The name of the kind.
+    pub name: String,
+    /// What is kept.
+    pub content: String,
+    /// Why it is kept.
+    pub purpose: String,
+    /// Who sees it.
+    pub readers: String,
+    /// How long it is kept.
+    pub retention: String,
+    /// Whether it is erased on request.
+    pub erasable: bool,
+}
+
+/// All kinds of stored data that can be personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrivacyKindsResponse {
+    /// The kinds.
+    pub kinds: Vec<DataKindResponse>,
+}

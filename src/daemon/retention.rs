@@ -1,0 +1,49 @@
+//! Runs the job that erases old data: before a listener answers, and then daily on a thread.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    ledger::Ledger, privacy::RetentionJob, relay::RelayService, server::sys, tickets::TicketService,
+};
+
+/// The time between two checks whether the job is due, and whether the daemon stops.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs the job once. A failure does not keep the daemon from starting; `orbsd status` reports it.
+pub(super) async fn run_first(
+    ledger: &Ledger,
+    relay: &RelayService,
+    tickets: &TicketService,
+) -> Result<RetentionJob, String> {
+    let job = RetentionJob::new(ledger.clone(), relay.clone(), tickets.clone());
+    let first = job.clone();
+    tokio::task::spawn_blocking(move || first.run_at_start())
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(job)
+}
+
+/// Starts the thread that runs the job when it is due; it ends when `stop` is set.
+pub(super) fn start(job: RetentionJob, stop: &Arc<AtomicBool>) -> Result<(), String> {
+    let stop = stop.clone();
+    let run = move || {
+        sys::lower_priority();
+        while !stop.load(Ordering::Relaxed) {
+            if job.is_due() {
+                job.run(None);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    };
+    std::thread::Builder::new()
+        .name("retention".into())
+        .spawn(run)
+        .map(drop)
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,28 @@
+//! Erases data whose retention is over.
+
+use super::Ledger;
+use crate::{ledger::error::LedgerError, model::Time, store::AuditErasure};
+
+impl Ledger {
+    /// Removes old commits of the journal and old history of feeds. May block.
+    pub fn trim(&self) -> Result<(), LedgerError> {
+        self.call(|writer| writer.trim())
+    }
+
+    /// Removes reports of imports, and messages of webhooks, that are older than their retention.
+    /// Returns the number of each. May block.
+    pub fn forget_reports_and_messages(&self) -> Result<(u64, u64), LedgerError> {
+        let periods = self.settings().retention;
+        self.call(move |writer| writer.forget_reports_and_messages(periods))
+    }
+
+    /// Erases a part of the audit records that were written before a time, some records at a time.
+    /// Returns how many were changed, and whether more have to be read. May block.
+    pub fn erase_in_audit(
+        &self,
+        erasure: AuditErasure,
+        before: Time,
+    ) -> Result<(u64, bool), LedgerError> {
+        self.call(move |writer| writer.erase_in_audit(erasure, before))
+    }
+}

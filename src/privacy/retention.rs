@@ -1,0 +1,204 @@
+//! The job that erases data whose retention is over: at the start, before a listener opens, and
+//! then daily.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    ledger::{Ledger, LedgerError},
+    model::{Time, time::Seconds},
+    relay::{RelayError, RelayService},
+    store::AuditErasure,
+    tickets::{TicketError, TicketService},
+};
+
+/// The time between two runs.
+const INTERVAL: Seconds = Seconds(86_400);
+/// How long the run of a start reads the audit log. The next run continues there.
+const START_BUDGET: Duration = Duration::from_secs(20);
+
+/// A run of the job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetentionRun {
+    /// When it began.
+    pub at: Time,
+    /// How long it took.
+    pub took: Duration,
+    /// How much it erased, by the key of `[retention]`.
+    pub erased: BTreeMap<&'static str, u64>,
+    /// Why it did not complete.
+    pub problem: Option<String>,
+    /// Whether it stopped before the end of the audit log, so that another run follows at once.
+    pub is_partial: bool,
+}
+
+/// The last run of the job, and what all runs since the start have erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// The last run; `None` before the first one.
+    pub last: Option<RetentionRun>,
+    /// How much was erased since the start, by the key of `[retention]`.
+    pub total: BTreeMap<&'static str, u64>,
+}
+
+/// The job. Clones share its report.
+#[derive(Clone)]
+pub struct RetentionJob {
+    ledger: Ledger,
+    relay: RelayService,
+    tickets: TicketService,
+    report: Arc<Mutex<RetentionReport>>,
+}
+
+impl RetentionJob {
+    /// Creates the job, which has not run.
+    pub fn new(ledger: Ledger, relay: RelayService, tickets: TicketService) -> RetentionJob {
+        RetentionJob {
+            ledger,
+            relay,
+            tickets,
+            report: Arc::default(),
+        }
+    }
+
+    /// The last run, and the totals.
+    pub fn report(&self) -> RetentionReport {
+        self.report.lock().clone()
+    }
+
+    /// Runs the job before a listener opens. Reading a long audit log for the first time takes a
+    /// while, so that this part has a time limit. May block.
+    pub fn run_at_start(&self) -> RetentionRun {
+        self.run(Some(Instant::now() + START_BUDGET))
+    }
+
+    /// Whether the job has to run now.
+    pub fn is_due(&self) -> bool {
+        let report = self.report.lock();
+        report.last.as_ref().is_none_or(|last| {
+            let is_old = last.at.plus(INTERVAL) <= self.ledger.now();
+            // After an error, once an hour.
+            let is_failed =
+                last.problem.is_some() && last.at.plus(Seconds(3600)) <= self.ledger.now();
+            last.is_partial || is_old || is_failed
+        })
+    }
+
+    /// Runs the job. `until` limits how long it reads the audit log. May block.
+    pub fn run(&self, until: Option<Instant>) -> RetentionRun {
+        let began = Instant::now();
+        let mut run = RetentionRun {
+            at: self.ledger.now(),
+            ..RetentionRun::default()
+        };
+        if let Err(why) = self.erase_all(&mut run, until) {
+            tracing::warn!(why, "erasing old data failed; retrying in an hour");
+            run.problem = Some(why);
+        }
+        run.took = began.elapsed();
+        let erased: u64 = run.erased.values().sum();
+        tracing::info!(erased, took = ?run.took, "data whose retention is over was erased");
+        let mut report = self.report.lock();
+        for (key, n) in &run.erased {
+            *report.total.entry(key).or_default() += n;
+        }
+        report.last = Some(run.clone());
+        run
+    }
+
+    /// Erases each kind. A kind that fails does not keep the others from being erased.
+    fn erase_all(&self, run: &mut RetentionRun, until: Option<Instant>) -> Result<(), String> {
+        let (now, periods) = (run.at, self.ledger.settings().retention);
+        let before = |period: Seconds| Time(now.0.saturating_sub(period.0));
+        let mut problems = Vec::new();
+        let mut note = |key: &'static str, n: Result<u64, String>| match n {
+            Ok(n) => *run.erased.entry(key).or_default() += n,
+            Err(why) => problems.push(format!("{key}: {why}")),
+        };
+        let tickets = self.tickets.erase_due(now);
+        let tickets = tickets.map_err(|e| self.ticket_text(e));
+        note("tickets", tickets.map(|n| n as u64));
+        let relay = self.relay.forget(now).map_err(|e| self.relay_text(&e));
+        note("relay_evidence", relay.clone().map(|r| r.evidence));
+        if let Ok(relay) = relay {
+            note("reporter_texts", Ok(relay.texts));
+            note("relay_jobs", Ok(relay.jobs));
+            note("relay_hosts", Ok(relay.hosts));
+        }
+        let text = |e: LedgerError| e.text(&self.ledger.store.dictionary());
+        let rest = self.ledger.forget_reports_and_messages().map_err(text);
+        note("import_reports", rest.clone().map(|(reports, _)| reports));
+        if let Ok((_, messages)) = rest {
+            note("webhook_messages", Ok(messages));
+        }
+        let mut is_partial = false;
+        for (key, erasure, period) in [
+            (
+                "reporter_texts",
+                AuditErasure::ReporterTexts,
+                periods.reporter_texts,
+            ),
+            (
+                "audit_addresses",
+                AuditErasure::Addresses,
+                periods.audit_addresses,
+            ),
+        ] {
+            let erased = self.erase_in_audit(erasure, before(period), until);
+            is_partial |= erased.as_ref().is_ok_and(|(_, is_partial)| *is_partial);
+            note(key, erased.map(|(n, _)| n).map_err(text));
+        }
+        let trimmed = self.ledger.trim().map_err(text);
+        problems.extend(trimmed.err());
+        run.is_partial = is_partial;
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems.join("; ")),
+        }
+    }
+
+    /// Erases a part of old audit records. Returns their number, and whether more are left.
+    fn erase_in_audit(
+        &self,
+        erasure: AuditErasure,
+        before: Time,
+        until: Option<Instant>,
+    ) -> Result<(u64, bool), LedgerError> {
+        let mut all = 0;
+        loop {
+            let (erased, more) = self.ledger.erase_in_audit(erasure, before)?;
+            all += erased;
+            if !more {
+                return Ok((all, false));
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok((all, true));
+            }
+        }
+    }
+
+    fn ticket_text(&self, error: TicketError) -> String {
+        match error {
+            TicketError::Ledger(e) => e.text(&self.ledger.store.dictionary()),
+            TicketError::Invalid(why)
+            | TicketError::LimitReached(why, _)
+            | TicketError::Refused(why)
+            | TicketError::NotFound(why) => why,
+        }
+    }
+
+    fn relay_text(&self, error: &RelayError) -> String {
+        match error {
+            RelayError::Ledger(e) => e.text(&self.ledger.store.dictionary()),
+            RelayError::Invalid(why)
+            | RelayError::LimitReached(why, _)
+            | RelayError::Refused(why)
+            | RelayError::NotFound(why) => why.clone(),
+        }
+    }
+}

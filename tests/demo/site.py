@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""The demonstration of the public site: orbsd with made-up history, and four mail servers on the loopback interface.
+
+Usage: site.py ORBSD [check]. ORBSD is the program. The script needs no privileges. It prints the address of the site, a bounce to
+paste, and what to try; it runs until Ctrl-C, and then removes everything. With `check` it goes through the steps of a visitor
+itself, prints what it sees, and ends with status 0 if all is as promised.
+"""
+import glob, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, tomllib, urllib.parse, urllib.request
+from servers import *
+
+orbsd, checking = os.path.abspath(sys.argv[1]), sys.argv[2:] == ["check"]
+here = os.path.abspath(f"{os.path.dirname(os.path.abspath(__file__))}/../..")
+tmp = tempfile.mkdtemp(prefix="orbsd-demo-")
+children = []
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+COLLECTOR, DOMAIN, SECOND_DOMAIN = "127.64.0.1", "probe.demo.example", "second.demo.example"
+HOSTS = {"relay.demo.example": "127.64.1.1", "debian.demo.example": "127.64.2.1", "wall.demo.example": "127.64.3.1", "fixed.demo.example": "127.64.4.1"}
+INTRO = "Made-up entries of a demonstration"
+
+
+def show(text=""): print(text, flush=True)
+
+
+def port_or_free(port):
+    """Returns a port of 127.0.0.1 if it is free, or else another free one."""
+    for p in (port, 0):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try: s.bind(("127.0.0.1", p)); return s.getsockname()[1]
+            except OSError: pass
+    sys.exit("no port is free")
+
+
+WEB, DNS, MIRROR, NAMES, SMTP, COLLECT, INBOX = [port_or_free(p) for p in (8054, 5300, 0, 0, 0, 0, 0)]
+BASE = f"http://127.0.0.1:{WEB}"
+
+
+def toml(table, path=()):
+    """Returns a table as TOML: its values, then its tables."""
+    is_tables = lambda v: isinstance(v, list) and v and all(isinstance(e, dict) for e in v)
+    value = lambda v: "{ " + ", ".join(f"{json.dumps(k)} = {value(e)}" for k, e in v.items()) + " }" if isinstance(v, dict) else "[" + ", ".join(map(value, v)) + "]" if isinstance(v, list) else json.dumps(v, ensure_ascii=False)
+    out = "".join(f"{json.dumps(k)} = {value(v)}\n" for k, v in table.items() if not isinstance(v, dict) and not is_tables(v))
+    name = lambda k: ".".join([*path, json.dumps(k)])
+    for k, v in table.items():
+        if isinstance(v, dict): out += f"[{name(k)}]\n{toml(v, (*path, json.dumps(k)))}"
+        elif is_tables(v): out += "".join(f"[[{name(k)}]]\n{toml(e, (*path, json.dumps(k)))}" for e in v)
+    return out
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(f"{tmp}/{path}"), exist_ok=True)
+    with open(f"{tmp}/{path}", "w") as f: f.write(text)
+
+
+def wait_until(what, f, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if r := f(): return r
+        except (OSError, ValueError): pass
+        time.sleep(0.2)
+    raise SystemExit(f"{what}: not ready within {seconds} s\n{open(f'{tmp}/orbsd.log', errors='replace').read()[-3000:]}")
+
+
+def run(*args):
+    p = subprocess.run([orbsd, "--json", *args], cwd=tmp, capture_output=True, text=True)
+    if p.returncode not in (0, 1): raise SystemExit(f"orbsd {' '.join(args)}: {p.stdout}{p.stderr}")
+    return json.loads(p.stdout) if p.stdout.strip() else None
+
+
+class Response:
+    def __init__(self, r): self.status, self.headers, self.text, self.url = r.status, r.headers, r.read().decode(), r.geturl()
+    def json(self): return json.loads(self.text)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_): return None
+
+
+def http(method, path, form=None, accept="application/json"):
+    is_page = accept == "text/html"
+    data = None if method == "GET" else urllib.parse.urlencode(form or {}).encode() if is_page else json.dumps(form or {}).encode()
+    head = {"Accept": accept, "Content-Type": "application/x-www-form-urlencoded" if is_page else "application/json"}
+    request = urllib.request.Request(urllib.parse.urljoin(BASE + "/", path), data, head, method=method)
+    try: return Response(urllib.request.build_opener(NoRedirect).open(request, timeout=20))
+    except urllib.error.HTTPError as e: return Response(e)
+
+
+# ── orbsd ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def configure():
+    """Writes the configuration: the shipped one, with the addresses of the demonstration, short pauses, and two feeds."""
+    c = tomllib.load(open(f"{here}/config.toml", "rb"))
+    def change(table, **keys): c.setdefault(table, {}).update(keys)
+    change("dns", listen=[f"127.0.0.1:{DNS}"])
+    change("admin", listen="")
+    change("web", listen=f"127.0.0.1:{WEB}", base_url=BASE)
+    change("limits", allow_special_ranges=["127.64.0.0/10", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"])
+    change("http_client", resolvers=[f"127.0.0.1:{NAMES}"], allow_special_ranges=["127.0.0.0/8"])
+    change("mail", smarthost=f"127.0.0.1:{INBOX}", **{"from": "removal@demo.example"}, require_starttls=False)
+    change("collector", listen=[f"{COLLECTOR}:{COLLECT}"])
+    change("probe", enabled=True, domain=DOMAIN, second_domain=SECOND_DOMAIN, ehlo_name="tester.demo.example", contact="tests@demo.example",
+        info_url=f"{BASE}/tests", pause="1s", min_duration="0s", timeout="5s", collect_wait="2s", retry_delays=["1m", "2m"],
+        max_hosts_per_prefix=100, max_hosts_per_asn=1000, ports=[SMTP, 1, 1])
+    if "site" in c: change("site", operator="Demonstration", contact="hostmaster@demo.example", legal_notice=f"{INTRO}; nothing here is true.")
+    for r in c["reason"]: r["text"] = r["text"].replace("https://orbs.example", BASE)
+    c["reason"].append({"name": "partner", "text": f"Listed by Partner List, see {BASE}/$"})
+    c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
+    c.get("removal_policies", {}).setdefault("partner", "on-request") if isinstance(c.get("removal_policies"), dict) else None
+    write("config.toml", toml(c))
+    write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
+    for path in glob.glob(f"{here}/zones/*.toml"):
+        name = os.path.basename(path)
+        if name not in ("relays.toml", "inputs.toml", "domains.toml", "dynamic.toml", "spamsources.toml", "netblocks.toml", "notest.toml"): continue
+        zone = tomllib.load(open(path, "rb"))
+        zone["origin"] = zone["origin"].replace("orbs.example", "demo.example")
+        zone["ns"] = ["ns1.demo.example", "ns2.demo.example"]
+        zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
+        write(f"zones/{name}", toml(zone))
+    write("zones/partners.toml", toml({"origin": "partners.demo.example", "kind": "address", "ns": ["ns1.demo.example", "ns2.demo.example"],
+        "contact": "hostmaster@demo.example", "publish": [{"reason": "partner", "code": "127.0.0.2"}]}))
+
+
+def names():
+    """Returns the records of the name server."""
+    a = lambda t: socket.inet_aton(t)
+    mx = lambda n: b"\0\x0a" + encode_name(n)
+    reverse = lambda t: ".".join(reversed(t.split("."))) + ".in-addr.arpa"
+    records = {("collector.demo.example", 1): [a(COLLECTOR)], (reverse(COLLECTOR), 12): [encode_name("collector.demo.example")],
+        ("tester.demo.example", 1): [a("127.0.0.1")], ("demo.example", 15): [mx("inbox.demo.example")], ("inbox.demo.example", 1): [a("127.0.0.1")]}
+    for d in (DOMAIN, SECOND_DOMAIN): records[(d, 15)] = [mx("collector.demo.example")]
+    for n, t in HOSTS.items(): records.update({(n, 1): [a(t)], (n, 15): [mx(n)], (reverse(t), 12): [encode_name(n)]})
+    return records
+
+
+def start_orbsd():
+    log = open(f"{tmp}/orbsd.log", "a")
+    children.append(subprocess.Popen([orbsd, "serve"], cwd=tmp, stdout=log, stderr=log))
+    wait_until("orbsd", lambda: http("GET", "/").status == 200)
+    wait_until("the tester", lambda: not (run("status").get("tester") or {}).get("problem"))
+
+
+# ── Made-up history ──────────────────────────────────────────────────────────────────────────────────────────────────────
+def make_history(servers):
+    """Lists hosts by real tests, and other subjects by hand. Then each server gets the state that its owner left it in."""
+    for n, t in HOSTS.items():
+        run("relay", "nominate", t, "--evidence", f"log line about {n}", "--kind", "owner", "--name", n)
+    listed = [("203.0.113.7", "spamsource"), ("2001:db8:7::/64", "spamsource"), ("203.0.113.128/25", "dynamic"), ("192.0.2.0/25", "netblock"), ("casino.example", "spam"), ("198.51.100.99", "proxy")]
+    for subject, reason in listed: run("list", subject, "--reason", reason, "--allow-special-ranges", "--note", INTRO)
+    # One that was listed and removed, and one whose listing ends while the visitor watches.
+    run("list", "203.0.113.9", "--reason", "spamsource", "--allow-special-ranges", "--note", INTRO)
+    run("delist", "203.0.113.9")
+    run("list", "203.0.113.10", "--reason", "spamsource", "--until", "3m", "--allow-special-ranges", "--note", INTRO)
+    if help_has("notice"):
+        run("notice", "add", "--text", "Planned work on the second name server on Sunday from 06:00 to 07:00 UTC. Answers are not affected.")
+    wait_until("the proofs of the relay tests", lambda: all(is_listed(t) for t in HOSTS.values()), 120)
+    wait_until("the end of the first tests", lambda: not run("relay", "jobs", "--open")["items"], 240)
+    for name, state in (("debian", "defers"), ("wall", "blocks"), ("fixed", "closed")):
+        next(s for s in servers if s.name.startswith(name)).set(state)
+
+
+def help_has(command):
+    return subprocess.run([orbsd, command, "--help"], capture_output=True).returncode == 0
+
+
+def is_listed(subject):
+    return http("GET", f"/lookup?subject={subject}").json().get("listed")
+
+
+def make_tickets():
+    """Opens tickets in several states. Returns the path of each."""
+    wanted = {"waiting for a person": "203.0.113.7", "needs a proof": "192.0.2.5", "removed": "198.51.100.23"}
+    paths = {}
+    for what, subject in wanted.items():
+        r = http("POST", "/tickets", {"subject": subject})
+        if r.status in (200, 201, 202): paths[what] = r.json()["path"]
+    if "waiting for a person" in paths:
+        http("POST", paths["waiting for a person"] + "/messages", {"text": "We have stopped the customer who sent this. Please look again."})
+        http("POST", paths["waiting for a person"] + "/review")
+    return paths
+
+
+def bounce(address, zone="relays.demo.example", link=None):
+    return f"""<anna@partner.example>: host mx.partner.example[192.0.2.25] said: 554 5.7.1
+    Service unavailable; Client host [{address}] blocked using {zone};
+    Open relay, see {link or f"{BASE}/{address}"} (in reply to RCPT TO command)"""
+
+
+def print_steps(servers, tickets):
+    file = {s.name.split(".")[0]: s.file for s in servers}
+    relay, debian, wall, fixed = HOSTS.values()
+    show(f"""
+The public site of orbsd, with made-up entries: {BASE}
+
+Paste this bounce into the field of that page:
+
+{bounce(relay)}
+
+ 1. "Get it removed", "It is closed. Test again." The server still relays, so the test fails and shows the form that came through.
+    Close the server:             echo closed > {file['relay']}
+    Test again: it takes about half a minute, and the page shows when each name server has the removal.
+    Open it again:                echo open > {file['relay']}
+ 2. {BASE}/{debian}   defers as Debian's Postfix does: you are told at once what to change.
+    Make that change:             echo closed > {file['debian']}
+ 3. {BASE}/{wall}   shuts the tester out: it stays listed, and a person can review it.
+ 4. {BASE}/{fixed}   is closed already: two clicks delist it.
+    A proof of control from it:   curl --interface {fixed} -X POST {BASE}/prove/CODE
+ 5. {BASE}/198.51.100.23   is listed because another list that is carried here lists it.
+ 6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
+ 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.200]".
+
+TXT records for proofs by DNS are lines of {tmp}/txt: NAME TEXT. Mail that orbsd sends is stored in {tmp}/mail.""")
+    for what, path in tickets.items(): show(f"A ticket that is {what}: {BASE}{path}")
+    show(f"\nAs the operator, in {tmp}: {orbsd} tickets; dig @127.0.0.1 -p {DNS} 1.1.64.127.relays.demo.example A\nCtrl-C stops and removes all of it.\n")
+
+
+# ── A visitor who checks the promises ────────────────────────────────────────────────────────────────────────────────────
+def follow(path, wanted, seconds):
+    """Returns the first of the wanted states that a ticket reaches. Prints each outcome as it comes."""
+    seen, begun = set(), time.monotonic()
+    while time.monotonic() < begun + seconds:
+        t = http("GET", path).json()
+        for o in (t.get("test") or {}).get("outcomes", []):
+            key = (o["test"], o["outcome"])
+            if key not in seen: seen.add(key)
+        if t["state"] in wanted:
+            show(f"   {t['state']} after {time.monotonic() - begun:.0f} s, {len(seen)} outcomes seen")
+            return t
+        time.sleep(0.5)
+    raise SystemExit(f"{path}: {json.dumps(t, indent=1)}: not {wanted} within {seconds} s")
+
+
+def promise(what, kept):
+    show(f"{'ok' if kept else 'BROKEN'}: {what}")
+    if not kept: broken.append(what)
+
+
+broken = []
+
+
+def check(servers):
+    relay, debian, wall, fixed = HOSTS.values()
+    page = http("GET", "/", accept="text/html")
+    promise("the home page is HTML", page.status == 200 and "<form" in page.text)
+    r = http("POST", "/lookup", {"text": bounce(relay)}, accept="text/html")
+    promise("a pasted bounce leads to the address or shows it", r.status == 303 or relay in r.text)
+    promise("the short form is the verdict", f"{relay}" in http("GET", f"/{relay}", accept="text/html").text)
+    def claim(address):
+        r = http("POST", "/tickets", {"subject": address})
+        if r.status not in (200, 201, 202): raise SystemExit(f"POST /tickets {address}: {r.status} {r.text}")
+        return r.json()["path"]
+    path = claim(relay)
+    t = follow(path, ("failed",), 120)
+    promise("an open relay stays listed, and the form that came through is named", is_listed(relay) and any(o["outcome"] == "delivered" for o in t["test"]["outcomes"]))
+    path = claim(fixed)
+    t = follow(path, ("granted",), 120)
+    promise("a closed server is delisted", not is_listed(fixed))
+    t = wait_until("the mirror", lambda: (t := http("GET", path).json())["removal"]["everywhere_at"] and t, 30)
+    promise("the ticket shows the second at which each server had the removal", all(s["at"] for s in t["removal"]["servers"]))
+    promise("the release has a public page", http("GET", t["removal"]["released"]).status == 200)
+    path = claim(debian)
+    t = wait_until("the advice", lambda: (t := http("GET", path).json())["test"] and t["test"].get("advice") and t, 120)
+    promise("a server that defers is told the line to change", t["test"]["advice"]["setting"]["program"] == "Postfix" and t["test"]["is_preliminary"])
+    next(s for s in servers if s.name.startswith("debian")).set("closed")
+    follow(path, ("granted",), 240)
+    path = claim(wall)
+    follow(path, ("blocked", "review"), 120)
+    promise("a server that shuts the tester out stays listed", is_listed(wall))
+    if broken: raise SystemExit(f"{len(broken)} promises are broken")
+    show("All promises are kept.")
+
+
+def main():
+    os.makedirs(f"{tmp}/servers")
+    configure()
+    NameServer(NAMES, names(), f"{tmp}/txt")
+    Mirror(MIRROR, DNS, 4)
+    Inbox(INBOX, f"{tmp}/mail", show)
+    servers = [MailServer(n, t, SMTP, f"{tmp}/servers", (COLLECTOR, COLLECT), (DOMAIN, SECOND_DOMAIN), "ESMTP Postfix (Debian/GNU)" if n.startswith("debian") else "ESMTP") for n, t in HOSTS.items()]
+    show("Starting orbsd, and testing four mail servers on the loopback interface …")
+    start_orbsd()
+    make_history(servers)
+    tickets = make_tickets()
+    if checking: return check(servers)
+    print_steps(servers, tickets)
+    signal.sigwait([signal.SIGINT, signal.SIGTERM])
+
+
+try: main()
+except KeyboardInterrupt: pass
+finally:
+    show("\nStopping …")
+    for p in children: p.terminate()
+    for p in children:
+        try: p.wait(10)
+        except subprocess.TimeoutExpired: p.kill()
+    if os.environ.get("DEMO_KEEP"): show(f"kept: {tmp}")
+    else: shutil.rmtree(tmp, ignore_errors=True)
