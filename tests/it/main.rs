@@ -33,6 +33,7 @@ mod proxies;
 mod recipes;
 mod recovery;
 mod relay;
+mod removal;
 mod removals;
 mod rename;
 mod replay;
