@@ -141,6 +141,11 @@ impl ServedSerials {
                     .or_insert_with(|| PublicServer::new(false));
             }
         }
+        for m in self.configured().filter(|m| awaited.contains_key(&m.zone)) {
+            let mut servers = self.servers.lock();
+            let entry = servers.entry((m.zone, m.address));
+            entry.or_insert_with(|| PublicServer::new(true));
+        }
         let now = Instant::now();
         let mut due = Vec::new();
         {
