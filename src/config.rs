@@ -12,7 +12,9 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
-    server, store,
+    server,
+    site::SiteSettings,
+    store,
     tickets::TicketSettings,
     webhooks,
 };
@@ -60,6 +62,8 @@ pub struct Config {
     pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
+    /// `[site]`.
+    pub site: SiteSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
     /// `[connections]`.
@@ -103,6 +107,7 @@ mod removal_policies;
 mod renamed;
 mod restart;
 mod retention;
+mod site;
 mod start_checks;
 mod tables;
 mod value_errors;
@@ -182,6 +187,7 @@ impl Config {
             "data/removals.log",
         );
         let socket = files::socket_path(file.admin.socket.as_deref(), folder, &store);
+        site::check(&file, report);
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
         let config = Config {
@@ -225,6 +231,7 @@ impl Config {
                 &file.web.trusted_proxies,
                 file.web.forwarded_header,
             ),
+            site: site::settings(&file),
             base_url: file.web.base_url.trim_end_matches('/').into(),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {

@@ -106,7 +106,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
-    let site = site_settings(&config);
+    let site = config.site.clone();
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -136,6 +136,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
+        figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: checker(config_path),
         uid: sys::uid(),
@@ -282,15 +283,6 @@ fn start_web(
         );
     }
     Ok(out)
-}
-
-/// What the site says about its operator.
-fn site_settings(config: &Config) -> SiteSettings {
-    SiteSettings {
-        base_url: config.base_url.clone(),
-        sends_mail: !config.mail.smarthost.is_empty(),
-        ..SiteSettings::default()
-    }
 }
 
 /// The ways out that webhooks take.

@@ -27,6 +27,7 @@
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
@@ -44,6 +45,7 @@ pub mod bounce;
 pub mod dns;
 pub mod index;
 pub mod lists;
+pub mod recipes;
 pub mod relay;
 pub mod smtp;
 pub mod tickets;

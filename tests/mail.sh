@@ -1,25 +1,28 @@
 #!/bin/sh
 # Runs a mail host in a network and mount namespace of its own: orbsd, the resolver unbound on 127.0.0.1:53, and real mail
-# servers that query orbsd through it with the settings of docs/mail-servers.md. The tests run this script in an empty folder.
-# ORBSD and PEERS are the paths of the programs, and PAGE is that of docs/mail-servers.md. Prints the results.
+# servers that query orbsd through it with the recipes of src/recipes. The tests run this script in an empty folder.
+# ORBSD and PEERS are the paths of the programs. RECIPES is a folder with the parts of each recipe for the zone that is served
+# here, as ID/PURPOSE.FILE. Prints the results.
 set -u
 root=$PEERS/root
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
 pids=""
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
-# Prints the block of the page after the line that starts with a text, with the name of the zone that is served here.
+# Prints a part of a recipe (recipe, purpose, file), with addresses and folders that exist here.
 recipe() {
-    awk -v head="$1" 'index($0, head) == 1 { found = 1 } found && /^```/ { if (open) exit; open = 1; next } open' "$PAGE" \
-        | sed 's/relays\.example\.org/bl.orbs.example/g' | grep . || echo "FAILED: docs/mail-servers.md has no block after \"$1\"" >&2
+    sed -e "s|198\\.51\\.100\\.25|$allowed|g" -e "s|198[\\]\\.51[\\]\\.100[\\]\\.25|$allowed|g" -e "s|/etc/postfix/|$PWD/pf/conf/|g" \
+        -e "s|/var/lib/unbound/|$PWD/rpz/|g" "$RECIPES/$1/$2.$3" | grep . || echo "FAILED: no part $2.$3 of the recipe $1" >&2
 }
 # LIST and LISTED set another list, and an address in it.
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
+# A listed address that the recipes let through, and one that is first queried when the list is down.
+allowed=45.51.100.11 late=45.51.100.12
 
 # Servers that give up root privileges have to read their files here.
 chmod 755 .
 ip link set lo up
 ip addr add $listed/32 dev lo
-ip addr add $clean/32 dev lo
+for a in $clean $allowed $late; do ip addr add $a/32 dev lo; done
 mkdir -p etc un zones
 echo 'nameserver 127.0.0.1' > etc/resolv.conf
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n' > etc/passwd
@@ -36,18 +39,32 @@ listen = ["127.0.0.1:5300"]
 [[reason]]
 name = "relay"
 text = "Open relay, see https://orbs.example/\$"
+[[reason]]
+name = "input"
+text = "Input \$"
+[[reason]]
+name = "spam"
+text = "Spam domain \$"
+CONF
+cat > zones/dbl.toml <<CONF
+origin = "dbl.orbs.example"
+kind = "domain"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "spam", code = "127.0.1.2" }]
 CONF
 cat > zones/bl.toml <<CONF
 origin = "bl.orbs.example"
 kind = "address"
 ns = ["ns1.orbs.example", "ns2.orbs.example"]
 contact = "hostmaster@orbs.example"
-publish = [{ reason = "relay", code = "127.0.0.2" }]
+publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }]
 CONF
-$ORBSD serve 2> orbsd.log & pids="$pids $!"
+$ORBSD serve 2> orbsd.log & orbsd=$! pids="$pids $!"
 i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
-$ORBSD list $listed_here 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
+$ORBSD list $listed_here $allowed $late 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
+$ORBSD list bad.example example.com --reason spam > /dev/null || echo "FAILED: list of domains"
 
 cat > un/unbound.conf <<CONF
 server:
@@ -71,6 +88,10 @@ stub-zone:
     name: "bl.orbs.example"
     stub-addr: 127.0.0.1@5300
     stub-prime: no
+stub-zone:
+    name: "dbl.orbs.example"
+    stub-addr: 127.0.0.1@5300
+    stub-prime: no
 remote-control:
     control-enable: no
 CONF
@@ -88,16 +109,29 @@ ask 5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A
 ask 1.0.0.127 A
 ask 2.0.0.127 A
 
-# Runs an SMTP session from an address to a port, and prints the reply to RCPT.
+# Runs an SMTP session from an address to a port, and prints the last reply: to RCPT, or after a refusal. Optional: the recipient,
+# the domain of the sender, and `data` to send a message.
 talk() {
     perl -MIO::Socket::INET -e '
-        my ($from, $port) = @ARGV;
+        my ($from, $port, $to, $domain, $data) = @ARGV;
+        $to ||= "root\@mx.test"; $domain ||= "client.test";
         my $s = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
         my $reply = sub { my $r = ""; while (my $l = <$s>) { $r = $l; last if $l =~ /^\d{3} / } return $r };
         my $out = $reply->();
-        for my $c ("EHLO client.test", "MAIL FROM:<a\@client.test>", "RCPT TO:<root\@mx.test>") { print $s "$c\r\n"; $out = $reply->(); last if $out =~ /^[45]/ }
-        print $out; print $s "QUIT\r\n";' "$1" "$2" 2>&1 | tr -d '\r' | tail -n 1
+        my @commands = ("EHLO client.test", "MAIL FROM:<a\@$domain>", "RCPT TO:<$to>");
+        push @commands, "DATA", "From: <a\@client.test>\r\nTo: <$to>\r\nSubject: hello\r\nMessage-ID: <1\@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n." if $data;
+        for my $c (@commands) { last if $out =~ /^[45]/; print $s "$c\r\n"; $out = $reply->() }
+        print $out; print $s "QUIT\r\n";' "$@" 2>&1 | tr -d '\r' | tail -n 1
 }
+# Prints the replies of a server to each kind of client: name of the server, port.
+each() {
+    echo "$1 listed: $(talk $listed $2)"
+    echo "$1 clean: $(talk $clean $2)"
+    echo "$1 allowed: $(talk $allowed $2)"
+    echo "$1 exempt: $(talk $listed $2 postmaster@mx.test)"
+}
+# Waits until a server answers at a port.
+await() { i=0; while ! talk $clean $1 | grep -q '^[2-5]' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done; }
 
 mkdir -p pf/conf pf/data pf/queue
 for d in pid private public maildrop incoming active deferred bounce defer corrupt hold flush saved trace; do mkdir -p pf/queue/$d; done
@@ -120,18 +154,22 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 local_recipient_maps =
-$(recipe 'Postfix, `main.cf`')
-$(recipe 'Postfix postscreen, `main.cf`')
+$(recipe postfix use main.cf)
+$(recipe postscreen use main.cf)
+$(recipe postfix-domain use main.cf | sed 's/^smtpd_recipient_restrictions/domain_restrictions/')
 postscreen_greet_action = ignore
 postscreen_greet_wait = 1s
-postscreen_access_list =
 maillog_file = $PWD/pf/log
 maillog_file_prefixes = $PWD
 import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
 CONF
+recipe postfix allow dnsbl_allow.cidr > pf/conf/dnsbl_allow.cidr
+recipe postfix exempt dnsbl_exempt > pf/conf/dnsbl_exempt
+recipe postfix-domain allow dnsbl_allow_senders > pf/conf/dnsbl_allow_senders
 cat > pf/conf/master.cf <<CONF
 127.0.0.1:25 inet n - n - - smtpd
 127.0.0.1:26 inet n - n - 1 postscreen
+127.0.0.1:28 inet n - n - - smtpd -o smtpd_recipient_restrictions=\$domain_restrictions
 smtpd pass - - n - - smtpd
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
@@ -143,14 +181,23 @@ proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 CONF
 MAIL_CONFIG=$PWD/pf/conf "$root/usr/lib/postfix/sbin/master" -c "$PWD/pf/conf" -d 2> pf/err & pids="$pids $!"
-i=0; while ! talk $clean 25 | grep -q '^[2-5]' && [ $i -lt 300 ]; do sleep 0.2; i=$((i + 1)); done
-echo "postfix listed: $(talk $listed 25)"
-echo "postfix clean: $(talk $clean 25)"
+await 25
+each postfix 25
 echo "postscreen listed: $(talk $listed 26)"
 echo "postscreen clean: $(talk $clean 26)"
+echo "postscreen allowed: $(talk $allowed 26)"
+domains() {
+    echo "$1 listed: $($2 root@mx.test bad.example)"
+    echo "$1 clean: $($2 root@mx.test good.example)"
+    echo "$1 allowed: $($2 root@mx.test example.com)"
+    echo "$1 exempt: $($2 postmaster@mx.test bad.example)"
+}
+postfix_domain() { talk $clean 28 "$@"; }
+domains postfix-domain postfix_domain
 
 mkdir -p ex/log
-cat > ex/conf <<CONF
+exim_conf() {
+    cat > ex/$1 <<CONF
 primary_hostname = mx.test
 exim_user = Debian-exim
 exim_group = Debian-exim
@@ -158,19 +205,35 @@ spool_directory = $PWD/ex
 log_file_path = $PWD/ex/log/%slog
 keep_environment = LD_LIBRARY_PATH
 acl_smtp_rcpt = check
+$(recipe $1 allow exim4.conf)
+$(recipe $1 exempt exim4.conf)
 begin acl
 check:
-$(recipe 'Exim, in the RCPT ACL')
+$(recipe $1 use exim4.conf)
   accept
 CONF
-chown -R 6503:6503 ex; chown 0:0 ex/conf; chmod 644 ex/conf
-exim() { printf 'EHLO client.test\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<root@mx.test>\r\nQUIT\r\n' | "$root/usr/sbin/exim4" -C "$PWD/ex/conf" -bh "$1" 2> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
-echo "exim listed: $(exim $listed)"
-echo "exim clean: $(exim $clean)"
+}
+exim_conf exim; exim_conf exim-domain
+chown -R 6503:6503 ex; chown 0:0 ex/exim ex/exim-domain; chmod 644 ex/exim ex/exim-domain
+# Configuration, client; optional: recipient, sender domain.
+exim() { printf "EHLO client.test\r\nMAIL FROM:<a@${4:-client.test}>\r\nRCPT TO:<${3:-root@mx.test}>\r\nQUIT\r\n" | "$root/usr/sbin/exim4" -C "$PWD/ex/$1" -bh "$2" 2>> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
+echo "exim listed: $(exim exim $listed)"
+echo "exim clean: $(exim exim $clean)"
+echo "exim allowed: $(exim exim $allowed)"
+echo "exim exempt: $(exim exim $listed postmaster@mx.test)"
+exim_domain() { exim exim-domain $clean "$@"; }
+domains exim-domain exim_domain
 
 # Prints a message from an address, as the two filters get it.
 message() {
-    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <root@mx.test>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@client.test>\r\nTo: <root@mx.test>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n' "$1"
+    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@client.test>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n' "$1" "${2:-root@mx.test}" "${2:-root@mx.test}"
+}
+# Prints what a filter finds for each kind of client.
+filtered() {
+    echo "$1 listed: $($1 $listed)"
+    echo "$1 clean: $($1 $clean)"
+    echo "$1 allowed: $($1 $allowed)"
+    echo "$1 exempt: $($1 $listed postmaster@mx.test)"
 }
 
 mkdir -p sa/home
@@ -182,19 +245,21 @@ use_bayes 0
 add_header all Status _YESNO_, score=_SCORE_ tests=_TESTSSCORES_
 clear_internal_networks
 clear_trusted_networks
-$(recipe 'SpamAssassin, `local.cf`')
+$(recipe spamassassin use local.cf)
+$(recipe spamassassin allow local.cf)
+$(recipe spamassassin exempt local.cf)
 CONF
-assassin() {
-    message "$1" | tr -d '\r' | HOME=$PWD/sa/home \
+spamassassin() {
+    message "$@" | tr -d '\r' | HOME=$PWD/sa/home \
         perl -T -I"$root/usr/share/perl5" -I"$(echo "$root"/usr/lib/*/perl5/5.*)" "$root/usr/bin/spamassassin" -t -x -C "$PWD/sa" --siteconfigpath="$PWD/sa" -p /dev/null 2>> sa/err \
         | sed -n 's/^X-Spam-Status: .* tests=//p'
 }
-echo "spamassassin listed: $(assassin $listed)"
-echo "spamassassin clean: $(assassin $clean)"
+filtered spamassassin
 
 mkdir -p rs/local.d rs/override.d rs/db rs/run rs/log
-recipe 'rspamd, `local.d/rbl.conf`' > rs/local.d/rbl.conf
-recipe 'and its weight in `local.d/groups.conf`' > rs/local.d/groups.conf
+recipe rspamd use rbl.conf > rs/local.d/rbl.conf
+recipe rspamd use groups.conf > rs/local.d/groups.conf
+(recipe rspamd allow settings.conf; recipe rspamd exempt settings.conf) > rs/local.d/settings.conf
 chown -R 65534:65534 rs
 share=$root/usr/share/rspamd
 # Of the public suffixes only what the messages use: rspamd compiles all of them before it listens,
@@ -212,23 +277,146 @@ options {
 }
 logging { type = "file"; filename = "$PWD/rs/log/log"; level = "info"; }
 worker "normal" { bind_socket = "127.0.0.1:11333"; count = 1; }
-modules { path = "$share/plugins/rbl.lua"; }
-actions { reject = 15; add_header = 1; }
+modules { path = "$share/plugins/rbl.lua"; path = "$share/plugins/settings.lua"; }
+actions { reject = 5; add_header = 1; }
 # These lines are as in rspamd's package.
 rbl { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/rbl.conf" }
+settings { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/settings.conf" }
 .include(priority=1,duplicate=merge) "$PWD/rs/local.d/groups.conf"
 CONF
 "$root/usr/bin/rspamd" -f -u nobody -g nogroup -i -c "$PWD/rs/rspamd.conf" --var=CONFDIR="$PWD/rs" --var=LOCAL_CONFDIR="$PWD/rs" \
     --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
     --var=DBDIR="$PWD/rs/db" --var=RUNDIR="$PWD/rs/run" --var=LOGDIR="$PWD/rs/log" 2> rs/err & rspamd=$! pids="$pids $!"
 rspamd() {
-    message "$1" | perl -MIO::Socket::INET -e '
-        my $m = join "", <STDIN>;
+    message "$@" | perl -MIO::Socket::INET -e '
+        my ($ip, $to) = @ARGV; $to ||= "root\@mx.test"; my $m = join "", <STDIN>;
         my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => 11333, Timeout => 10) or die "connect: $!";
-        printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@client.test\r\nRcpt: root\@mx.test\r\nContent-Length: %d\r\n\r\n%s", $ARGV[0], length $m, $m;
-        my $r = join "", <$s>; print $r =~ /"ORBS_RELAY":\{[^}]*"score":([0-9.]+)/ ? "ORBS_RELAY $1" : $r =~ /"symbols"/ ? "none" : "no answer"' "$1" 2>&1 | tail -n 1
+        printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@client.test\r\nRcpt: %s\r\nContent-Length: %d\r\n\r\n%s", $ip, $to, length $m, $m;
+        my $r = join "", <$s>; print $r =~ /"RBL_BL":\{[^}]*"score":([0-9.]+)/ ? "RBL_BL $1" : $r =~ /"symbols"/ ? "none" : "no answer"' "$@" 2>&1 | tail -n 1
 }
-i=0; while ! rspamd $listed | grep -q ORBS_RELAY && [ $i -lt 600 ] && kill -0 $rspamd; do sleep 0.2; i=$((i + 1)); done
-echo "rspamd listed: $(rspamd $listed)"
-echo "rspamd clean: $(rspamd $clean)"
+i=0; while ! rspamd $listed | grep -q RBL_BL && [ $i -lt 600 ] && kill -0 $rspamd; do sleep 0.2; i=$((i + 1)); done
+filtered rspamd
 echo "rspamd refuses: $(grep -c -E 'invalid config|DISABLED' rs/log/log)"
+
+# A root directory for a server whose paths are fixed at build time.
+private_root() {
+    for d in etc/mail dev run tmp var/empty var/lib/opensmtpd/empty var/spool/mqueue var/run; do mkdir -p $1/$d; done
+    for d in bin lib lib64 usr; do
+        [ -d "$PEERS/mtas/$d" ] || continue
+        mkdir -p $1/$d; mount -o bind,ro "$PEERS/mtas/$d" $1/$d
+    done
+    for d in null urandom random; do touch $1/dev/$d; mount --bind /dev/$d $1/dev/$d; done
+    for u in root:0 postmaster:6515 mail:8 nobody:65534 opensmtpd:6511 opensmtpq:6512 smmta:6513 smmsp:6514; do
+        n=${u#*:}; echo "${u%:*}:x:$n:$n::/var/empty:/bin/false" >> $1/etc/passwd; echo "${u%:*}:x:$n:" >> $1/etc/group
+    done
+    echo 'nameserver 127.0.0.1' > $1/etc/resolv.conf
+    echo '127.0.0.1 localhost mx.test' > $1/etc/hosts
+    printf 'hosts: files dns\naliases: files\npasswd: files\ngroup: files\n' > $1/etc/nsswitch.conf
+}
+
+private_root sm
+chmod 700 sm/var/spool/mqueue
+sendmail_cf() {
+    cat > sm/etc/mail/sendmail.mc <<CONF
+include(\`/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(\`linux')dnl
+define(\`confDOMAIN_NAME', \`mx.test')dnl
+define(\`STATUS_FILE', \`')dnl
+define(\`HELP_FILE', \`')dnl
+define(\`confPID_FILE', \`/run/pid')dnl
+define(\`confTO_IDENT', \`0s')dnl
+define(\`confDONT_PROBE_INTERFACES', \`true')dnl
+define(\`confREFUSE_LA', \`1000')dnl
+define(\`LOCAL_MAILER_PATH', \`/usr/libexec/sendmail/mail.local')dnl
+FEATURE(\`no_default_msa')dnl
+FEATURE(\`accept_unresolvable_domains')dnl
+DAEMON_OPTIONS(\`Name=MTA, Family=inet, Addr=127.0.0.1, Port=$1')dnl
+LOCAL_DOMAIN(\`mx.test')dnl
+$2
+MAILER(\`local')dnl
+MAILER(\`smtp')dnl
+CONF
+    chroot sm /usr/bin/m4 -D_CF_DIR_=/usr/share/sendmail/cf/ /etc/mail/sendmail.mc > sm/etc/mail/$1.cf 2>> sm/err
+}
+echo 'abuse: /dev/null' > sm/etc/mail/aliases
+sendmail_cf 29 "$(recipe sendmail use sendmail.mc)"
+sendmail_cf 31 "$(recipe sendmail other sendmail.mc)"
+(recipe sendmail allow access; recipe sendmail exempt access) > sm/etc/mail/access
+chroot sm /usr/sbin/makemap -C /etc/mail/29.cf hash /etc/mail/access < sm/etc/mail/access >> sm/err 2>&1
+chroot sm /usr/libexec/sendmail/sendmail -bi -C/etc/mail/29.cf >> sm/err 2>&1
+for port in 29 31; do
+    chroot sm /usr/libexec/sendmail/sendmail -bD -C/etc/mail/$port.cf 2>> sm/err & pids="$pids $!"
+    await $port
+done
+each sendmail 29
+echo "sendmail dnsbl listed: $(talk $listed 31)"
+echo "sendmail dnsbl clean: $(talk $clean 31)"
+
+private_root os
+mkdir -p os/var/spool/smtpd; chmod 711 os/var/spool/smtpd
+cat > os/etc/smtpd.conf <<CONF
+$(recipe opensmtpd use smtpd.conf | sed 's/^listen on all/listen on 127.0.0.1 port 30/')
+action "here" maildir "/tmp/mail" user nobody
+match from any for domain "mx.test" action "here"
+CONF
+chroot os /usr/sbin/smtpd -d -f /etc/smtpd.conf > os/log 2>&1 & pids="$pids $!"
+await 30
+echo "opensmtpd listed: $(talk $listed 30 root@mx.test client.test data)"
+echo "opensmtpd clean: $(talk $clean 30 root@mx.test client.test data)"
+echo "opensmtpd allowed: $(talk $allowed 30 root@mx.test client.test data)"
+echo "opensmtpd exempt: $(talk $listed 30 postmaster@mx.test client.test data)"
+
+mkdir -p hk/config hk/plugins hk/queue
+(echo dnsbl_allow; recipe haraka use plugins; echo rcpt_to.in_host_list) > hk/config/plugins
+recipe haraka use dns-list.ini > hk/config/dns-list.ini
+recipe haraka allow dnsbl_allow.js > hk/plugins/dnsbl_allow.js
+printf 'listen=127.0.0.1:32\nnodes=0\n' > hk/config/smtp.ini
+printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\n' > hk/config/connection.ini
+echo mx.test | tee hk/config/me > hk/config/host_list
+"${NODE:-node}" "$PEERS/haraka/node_modules/Haraka/bin/haraka" -c "$PWD/hk" > hk/log 2>&1 & pids="$pids $!"
+await 32
+# Haraka queries the test points before it uses a list.
+i=0; while ! talk $listed 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
+echo "haraka listed: $(talk $listed 32)"
+echo "haraka clean: $(talk $clean 32)"
+echo "haraka allowed: $(talk $allowed 32)"
+
+mkdir -p rpz
+$ORBSD export dbl --format rpz > rpz/dbl.rpz
+recipe unbound allow dbl-allow.rpz > rpz/dbl-allow.rpz
+cat > rpz/unbound.conf <<CONF
+$(recipe unbound use unbound.conf | sed '/^rpz:/,$d')
+    interface: 127.0.0.1@5353
+    username: ""
+    chroot: ""
+    directory: "$PWD/rpz"
+    pidfile: ""
+    use-syslog: no
+    logfile: "$PWD/rpz/log"
+$(recipe unbound allow unbound.conf)
+$(recipe unbound use unbound.conf | sed -n '/^rpz:/,$p')
+auth-zone:
+    name: "example"
+    zonefile: "names"
+auth-zone:
+    name: "com"
+    zonefile: "names"
+remote-control:
+    control-enable: no
+CONF
+printf '$TTL 300\n@ SOA a. b. 1 3600 600 86400 300\n@ NS a.\n* A 192.0.2.1\n' > rpz/names
+"$root/usr/sbin/unbound" -d -c rpz/unbound.conf 2> rpz/err & pids="$pids $!"
+resolve() { dig +time=2 +tries=3 -p 5353 @127.0.0.1 $1 A | sed -n 's/.*status: \([A-Z]*\),.*/\1/p'; }
+i=0; while [ "$(resolve good.example)" != NOERROR ] && [ $i -lt 30 ]; do sleep 0.2; i=$((i + 1)); done
+echo "unbound listed: $(resolve bad.example)"
+echo "unbound clean: $(resolve good.example)"
+echo "unbound allowed: $(resolve example.com)"
+
+# The list is down: mail is accepted.
+kill $orbsd; wait $orbsd 2>/dev/null
+echo "postfix down: $(talk $late 25)"
+echo "exim down: $(exim exim $late)"
+echo "sendmail down: $(talk $late 29)"
+echo "haraka down: $(talk $late 32)"
+echo "spamassassin down: $(spamassassin $late)"
+echo "rspamd down: $(rspamd $late)"

@@ -108,6 +108,26 @@ XML
     done
     touch "$to/browser/.done-1"
 fi
+# The filter by which OpenSMTPD asks rspamd.
+if [ ! -e "$to/mtas/.done-filter-1" ]; then
+    echo "fetching for tests, into $to/mtas: opensmtpd-filter-rspamd"
+    updated
+    mkdir -p "$to/filter-debs"
+    ( cd "$to/filter-debs" && get opensmtpd-filter-rspamd )
+    for deb in "$to"/filter-debs/*.deb; do dpkg -x "$deb" "$to/mtas"; done
+    rm -rf "$to/filter-debs"
+    [ -x "$to/mtas/usr/libexec/opensmtpd/filter-rspamd" ] || { echo "filter-rspamd was not fetched: see apt's messages above" >&2; exit 1; }
+    touch "$to/mtas/.done-filter-1"
+fi
+# Haraka, a mail server that Debian does not have. The browser above has installed npm.
+if [ ! -e "$to/haraka/.done-1" ]; then
+    echo "fetching for tests, into $to/haraka: Haraka"
+    rm -rf "$to/haraka"
+    mkdir -p "$to/haraka"
+    ( cd "$to/haraka" && npm install --silent --no-save --no-audit --no-fund --ignore-scripts Haraka@3.3.4 )
+    [ -e "$to/haraka/node_modules/Haraka/bin/haraka" ] || { echo "Haraka was not fetched: see npm's messages above" >&2; exit 1; }
+    touch "$to/haraka/.done-1"
+fi
 done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 30] = [
+const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -28,9 +28,11 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "api",
         &[
             "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay", "tickets",
+            "recipes",
         ],
     ),
     ("bounce", &["model", "lists"]),
+    ("recipes", &["model"]),
     ("texts", &[]),
     (
         "privacy",
@@ -48,7 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
         "site",
         &[
             "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger", "texts", "privacy",
+            "ledger", "texts", "recipes", "privacy",
         ],
     ),
     (
@@ -92,6 +94,7 @@ const MAY_IMPORT: [(&str, &[&str]); 30] = [
             "tickets",
             "bounce",
             "texts",
+            "recipes",
             "reverse_names",
         ],
     ),

@@ -17,6 +17,7 @@ mod notices;
 mod privacy;
 mod problem;
 mod proposals;
+mod public_lists;
 mod status;
 mod subjects;
 mod tickets;
@@ -67,6 +68,11 @@ pub use privacy::{DataKindResponse, PrivacyKindsResponse, RetentionResponse};
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+};
+pub use public_lists::{
+    ListCodeResponse, ListResponse, ListStatusResponse, PolicyResponse, PublicStatusResponse,
+    PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse, RecipeResponse,
+    TestPointsResponse,
 };
 pub use status::{
     BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,

@@ -471,6 +471,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         tickets,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
+        figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: Arc::new(Default::default),
         uid: sys::uid(),

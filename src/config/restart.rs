@@ -24,6 +24,7 @@ pub(super) fn values(file: &File) -> Vec<(&'static str, String)> {
         tls: listen https quic h3 https_path;
         admin: listen socket socket_group tls trusted_proxies forwarded_header;
         web: listen tls trusted_proxies forwarded_header;
+        site: name tagline operator contact alternate_contact legal_notice languages;
         connections: dns transfers admin web socket collector max_share_per_address
             max_share_per_network max_share_per_wide_network reserved_share;
         log: format;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds,
-    relay::TesterSource,
+    relay::TesterSource, texts::Language,
 };
 
 /// `config.toml`.
@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) tls: Table<TlsTable>,
     pub(super) admin: Table<AdminTable>,
     pub(super) web: Table<WebTable>,
+    pub(super) site: Table<SiteTable>,
     pub(super) log: Table<LogTable>,
     pub(super) zones: Table<ZonesTable>,
     pub(super) limits: Table<LimitsTable>,
@@ -64,6 +65,7 @@ impl File {
             tls: d.table("tls", report),
             admin: d.table("admin", report),
             web: d.table("web", report),
+            site: d.table("site", report),
             log: d.table("log", report),
             zones: d.table("zones", report),
             limits: d.table("limits", report),
@@ -202,6 +204,21 @@ pub(super) struct WebTable {
     pub(super) tls: bool,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) forwarded_header: Option<bool>,
+}
+
+/// `[site]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SiteTable {
+    #[serde(default = "site_name")]
+    pub(super) name: String,
+    pub(super) tagline: String,
+    pub(super) operator: String,
+    pub(super) contact: String,
+    pub(super) alternate_contact: String,
+    pub(super) legal_notice: String,
+    #[serde(default = "all_languages")]
+    pub(super) languages: Vec<Language>,
 }
 
 /// `[log]`.
@@ -461,8 +478,16 @@ fn local_api() -> String {
     "127.0.0.1:8053".into()
 }
 
-fn local_web() -> String {
+pub(super) fn local_web() -> String {
     "http://127.0.0.1:8054".into()
+}
+
+fn site_name() -> String {
+    "orbsd".into()
+}
+
+fn all_languages() -> Vec<Language> {
+    Language::ALL.into()
 }
 
 fn hmac_sha256() -> String {

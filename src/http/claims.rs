@@ -455,7 +455,6 @@ mod tests {
             is_preliminary,
             release: receipt.release,
             paused: receipt.paused,
-            released: None,
             next_try: Some(Time(300)),
             retry_at: Time(120),
             advice: Some(RepairAdvice::PostfixDefers),

@@ -417,11 +417,15 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
 #[utoipa::path(get, path = "/v1/catalogue", tag = "relay",
     responses((status = 200, body = Page<RelayTestResponse>, description = "All relay tests")))]
 pub async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
+    Json(Page::all(relay_tests(&app).into_iter()))
+}
+
+/// Returns the catalogue of relay tests.
+pub fn relay_tests(app: &App) -> Vec<RelayTestResponse> {
     let settings = app.relay.settings();
     let all = settings.catalogue.0.iter();
-    Json(Page::all(
-        all.map(|t| relay_test(t, &settings.enabled_tests)),
-    ))
+    all.map(|t| relay_test(t, &settings.enabled_tests))
+        .collect()
 }
 
 /// Prepares test messages with tokens of this server, which the caller sends from its own address.

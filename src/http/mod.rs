@@ -38,6 +38,7 @@ mod policy;
 pub mod privacy;
 mod proposals;
 mod proxy;
+pub mod public_lists;
 mod purge;
 mod reload;
 mod routes;
@@ -57,9 +58,12 @@ pub use caller::{ClientAddress, PeerAddress};
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{bytes as read_body, json as parse_json};
+pub use jobs::relay_tests;
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::lookup;
 pub use metrics::{Disk, MachineState};
+pub use notices::public as public_notices;
+pub use privacy::public as stored_data;
 pub use proxy::TrustedProxies;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
@@ -114,6 +118,8 @@ pub struct App {
     pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// The figures of the public pages.
+    pub figures: public_lists::Figures,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.
@@ -134,4 +140,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
         // The sender is gone, so that no stop will be announced.
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether a text is a mail address.
+pub fn is_mail_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, domain)| {
+        let is_plain =
+            |s: &str| !s.is_empty() && !s.contains([' ', '<', '>', '"', ':', '/', '?', '&']);
+        is_plain(user) && is_plain(domain) && !domain.contains('@')
+    })
 }

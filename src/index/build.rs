@@ -1,14 +1,14 @@
 //! Builds the tables: one way for a full build and for a single change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cover::Pool,
-    ip4::{Block, Ip4},
+    ip4::{Block, HostFacts, Ip4},
     trie::{Labels, Nibbles, Trie, nibbles},
     values::{FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Domain, EntryText, Prefix4, Prefix6, Scope, Subject};
+use crate::model::{Domain, EntryText, Mask, Prefix4, Prefix6, Scope, Subject};
 
 /// The tables from which queries are answered. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +35,41 @@ impl Tables {
             .map(|r| r.nets().count())
             .sum();
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
+    }
+
+    /// Counts the listed entries by the set of their reasons, without exempt ones. An IPv6 prefix
+    /// whose length is not a multiple of 4 counts as up to eight.
+    pub fn count_by_reasons(&self) -> BTreeMap<Mask, u64> {
+        let mut by_facts: BTreeMap<FactsId, u64> = BTreeMap::new();
+        for row in self.ip4.rows.iter().flatten() {
+            // Hosts that override a wider listing are part of their blocks, too.
+            let nets = row.nets().filter(|(p, _)| p.len() < 32);
+            nets.for_each(|(_, f)| *by_facts.entry(f).or_default() += 1);
+            for block in row.blocks.iter().flatten() {
+                let hosts = block.hosts.len();
+                match &block.facts {
+                    HostFacts::One(f) => *by_facts.entry(*f).or_default() += hosts as u64,
+                    facts => {
+                        (0..hosts).for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1)
+                    }
+                }
+            }
+        }
+        for trie in [&self.ip6, &self.names] {
+            let mut count = |_: &[u8], facts: &[(u8, FactsId)]| {
+                let ids = facts.iter().map(|(_, f)| *f);
+                ids.for_each(|f| *by_facts.entry(f).or_default() += 1);
+            };
+            trie.visit(&mut count, &mut |_| ());
+        }
+        let mut by_reasons = BTreeMap::new();
+        for (id, n) in by_facts {
+            let facts = self.interned.facts(id);
+            if facts.mask != 0 && !facts.exempt {
+                *by_reasons.entry(facts.mask).or_default() += n;
+            }
+        }
+        by_reasons
     }
 
     /// Calls `each` for every domain that is itself listed or exempt, in order; held and excluded

@@ -497,6 +497,11 @@ impl ZoneView {
         self.ttls[0].min(self.ttls[1])
     }
 
+    /// Whether every client may query.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Whether a client may query.
     #[inline]
     pub fn allows(&self, client: IpAddr) -> bool {

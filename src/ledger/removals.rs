@@ -306,6 +306,57 @@ pub fn read(path: &Path) -> Result<Contents, String> {
     }
 }
 
+/// Counts the subjects that were delisted or held since a time. It reads the part of the log that
+/// may be as young, which it finds by the times of some lines.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn count_since(path: &Path, since: Time) -> std::io::Result<u64> {
+    let mut file = BufReader::new(File::open(path)?);
+    let (mut from, mut to) = (0, file.get_ref().metadata()?.len());
+    // The time of the first whole line after a position.
+    let mut time_after = |at: u64| -> std::io::Result<Option<Time>> {
+        file.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        file.read_until(b'\n', &mut bytes)?;
+        bytes.clear();
+        file.read_until(b'\n', &mut bytes)?;
+        let line = bytes.strip_suffix(b"\n").map(decode);
+        Ok(line.and_then(Result::ok).and_then(|l| l.at.parse().ok()))
+    };
+    while to - from > TAIL {
+        let middle = from + (to - from) / 2;
+        match time_after(middle)? {
+            Some(at) if at < since => from = middle,
+            _ => to = middle,
+        }
+    }
+    let mut file = BufReader::new(File::open(path)?);
+    file.seek(SeekFrom::Start(from))?;
+    let mut count = 0;
+    visit(&mut file, &mut |_, _, line| {
+        // The first line may be the end of one, and is older then.
+        let Some(line) = line
+            .ok()
+            .filter(|l| l.at.parse().is_ok_and(|at: Time| at >= since))
+        else {
+            return Ok(());
+        };
+        let mut subjects: Vec<String> = line
+            .events
+            .iter()
+            .filter(|e| matches!(e.decision, EventName::Delisted | EventName::Held))
+            .map(|e| e.subject.to_string())
+            .collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        count += subjects.len() as u64;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
 /// What a restore does at the configured path of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
@@ -568,6 +619,41 @@ mod tests {
             ),
             (std::fs::read(&given).unwrap(), before)
         );
+    }
+
+    #[test]
+    fn removals_since_a_time_are_counted_once_for_each_subject_of_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("removals.log");
+        let event = |i: u64, decision| Removal {
+            subject: format!("45.2.{}.{}", i >> 8, i & 255).parse().unwrap(),
+            decision,
+            reason: Some("relay".into()),
+            source: None,
+            until: None,
+            author: "a".into(),
+        };
+        let mut text = Vec::new();
+        for i in 0..2000 {
+            let line = Line {
+                n: i + 1,
+                at: Time(1_000_000 + i * 60).to_string(),
+                events: vec![
+                    event(i, EventName::Delisted),
+                    event(i, EventName::Held),
+                    event(i + 1, EventName::Exempted),
+                ],
+                ..Line::default()
+            };
+            text.extend(encode(&line).unwrap().0);
+            text.push(b'\n');
+        }
+        assert!(text.len() as u64 > 4 * TAIL);
+        std::fs::write(&path, &text).unwrap();
+        for (since, expected) in [(0, 2000), (500, 1500), (1999, 1), (2000, 0)] {
+            let since = Time(1_000_000 + since * 60);
+            assert_eq!(count_since(&path, since).unwrap(), expected, "{since}");
+        }
     }
 
     #[test]

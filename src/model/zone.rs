@@ -189,6 +189,44 @@ pub enum TxtPolicy {
     All,
 }
 
+/// How receivers are advised to use a zone.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[strum(serialize_all = "lowercase")]
+pub enum Recommendation {
+    /// Refuse mail of what is listed.
+    #[default]
+    Refuse,
+    /// Use the zone as one sign among several.
+    Score,
+    /// Do not use the zone for decisions about mail.
+    Ignore,
+}
+
+/// What the public site tells about a zone, from the `[about]` table. Nothing of it is in DNS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ZoneAbout {
+    /// What the zone is for, in a sentence; empty: from the published reasons.
+    pub use_for: String,
+    /// What the zone is not for; empty: the general text.
+    pub not_for: String,
+    /// What is listed, and by which criteria, besides those of the reasons.
+    pub criteria: String,
+    /// How receivers are advised to use the zone; `None`: refuse.
+    pub recommended: Option<Recommendation>,
+}
+
+impl ZoneAbout {
+    /// How receivers are advised to use the zone.
+    pub fn recommended(&self) -> Recommendation {
+        self.recommended.unwrap_or_default()
+    }
+}
+
 /// A zone file, `zones/*.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -239,6 +277,10 @@ pub struct Zone {
     pub transfer: TransferRules,
     /// The shutdown of the zone.
     pub retire: Option<Retire>,
+    /// What the public site tells about the zone. It is not serialized, so that the stored hashes of
+    /// zones, and with them the serials, do not depend on it.
+    #[serde(skip_serializing)]
+    pub about: ZoneAbout,
 }
 
 impl Default for Zone {
@@ -265,6 +307,7 @@ impl Default for Zone {
             query: QueryRules::default(),
             transfer: TransferRules::default(),
             retire: None,
+            about: ZoneAbout::default(),
         }
     }
 }
@@ -590,6 +633,7 @@ mod tests {
             query: QueryRules::default(),
             transfer: TransferRules::default(),
             retire: None,
+            about: ZoneAbout::default(),
         };
         edit(&mut z);
         z.lint(&["relay".into(), "input".into()])

@@ -4,17 +4,17 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     advice::RepairAdvice,
-    batch::RelayBatch,
+    claims::second_before,
     control::{ClaimOutcome, ControlCheck, ControlSession, DecisionRow, ProvedForms, decision_row},
     messages::form_name,
     outcome::{MAX_TRIES, TestResult},
-    policy::{ClaimState, Job, JobState, WAITING_PERIOD},
-    service::{INPUT_REASONS, RelayError, RelayService},
+    policy::{ClaimState, HostRecord, Job, JobState, WAITING_PERIOD},
+    service::{RelayError, RelayService},
     settings::RelaySettings,
     tables::HOSTS,
 };
 use crate::{
-    model::{EventKind, Time, time::Seconds},
+    model::{Time, time::Seconds},
     smtp::MessageOutcome,
 };
 
@@ -38,8 +38,6 @@ pub struct ClaimStatus {
     pub release: Option<Time>,
     /// Whether the waiting period is paused now, so that it ends later than `release`.
     pub paused: bool,
-    /// When the host was released.
-    pub released: Option<Time>,
     /// When the test begins, or when it sends the deferred messages again; `None` while it runs and
     /// after its end.
     pub next_try: Option<Time>,
@@ -118,7 +116,6 @@ impl RelayService {
             is_preliminary: false,
             release: None,
             paused: false,
-            released: None,
             next_try,
             retry_at: match job.is_open() {
                 true => job.early_try_time().unwrap_or(job.not_before).max(now),
@@ -128,11 +125,7 @@ impl RelayService {
             job,
         };
         let Some(claim) = claim else {
-            self.decided(
-                &mut status,
-                &host.blocked.map(|b| b.jobs).concat(),
-                host.released,
-            )?;
+            status.decide(&host);
             return Ok(status);
         };
         status.state = claim.state();
@@ -140,70 +133,52 @@ impl RelayService {
             (status.release, status.paused) = (Some(release), paused);
             status.retry_at = status.retry_at.max(status.job.retest_time());
         } else {
-            self.forecast(&batch, &settings, &mut status)?;
+            status.foretell(&settings, now);
         }
         Ok(status)
     }
+}
 
+impl ClaimStatus {
     /// Completes the status of a claim that has ended.
-    fn decided(
-        &self,
-        status: &mut ClaimStatus,
-        blocked: &[u64],
-        released: Option<Time>,
-    ) -> Result<(), RelayError> {
-        let job = &status.job;
+    fn decide(&mut self, host: &HostRecord) {
+        let job = &self.job;
         let is_delivered = job.results.iter().any(|r| r.outcome.is_delivered());
-        if is_delivered || job.row == Some(DecisionRow::Delivered) {
-            status.state = ClaimState::Failed;
-        } else if blocked.contains(&job.id) || job.row_outcome() == Some(ClaimOutcome::Blocked) {
-            status.state = ClaimState::Blocked;
-        } else if released.is_some_and(|t| t.plus(Seconds(1)) >= job.at) {
-            status.state = ClaimState::Released;
-            let since = job.at;
-            status.released = self.last_event(job.target, &INPUT_REASONS, |e| {
-                e.at >= since
-                    && matches!(e.kind, EventKind::Delisted { .. } | EventKind::Held { .. })
-            })?;
-        }
-        Ok(())
+        let mut blocked = host.blocked.iter().flat_map(|b| &b.jobs);
+        let is_blocked = blocked.any(|id| *id == job.id);
+        self.state = if is_delivered || job.row == Some(DecisionRow::Delivered) {
+            ClaimState::Failed
+        } else if is_blocked || job.row_outcome() == Some(ClaimOutcome::Blocked) {
+            ClaimState::Blocked
+        } else if host.released.is_some_and(|t| t >= second_before(job.at)) {
+            ClaimState::Released
+        } else {
+            ClaimState::Withdrawn
+        };
     }
 
     /// Foretells the consequence for a host that defers (4xx) the proved forms: it is known after
     /// the first session of the first try that the waiting period follows if the host goes on so.
-    fn forecast(
-        &self,
-        batch: &RelayBatch<'_>,
-        settings: &RelaySettings,
-        status: &mut ClaimStatus,
-    ) -> Result<(), RelayError> {
-        let job = &status.job;
+    fn foretell(&mut self, settings: &RelaySettings, now: Time) {
+        let job = &self.job;
         if !job.is_open() || !job.results.iter().any(|r| r.outcome.is_deferred()) {
-            return Ok(());
+            return;
         }
         let (forms, sessions) = ended_forms(job);
         let row = decision_row(&job.results, &forms, &sessions);
         if forms.tests.is_empty() || row != DecisionRow::DeferredControlAccepted {
-            return Ok(());
+            return;
         }
-        let begins = match job.state {
-            JobState::Running => batch.now,
-            _ => job.not_before.max(batch.now),
+        let (begins, tries) = match job.state {
+            JobState::Running => (now, job.tries),
+            _ => (job.not_before.max(now), job.tries + 1),
         };
-        // The tries that follow the next one, or the one that runs.
-        let tries = match job.state {
-            JobState::Running => job.tries,
-            _ => job.tries + 1,
-        };
-        let later = (tries..MAX_TRIES).map(|n| {
-            let delays = &settings.retry_delays;
-            delays[usize::from(n.saturating_sub(1)).min(delays.len() - 1)].0
-        });
+        let delays = &settings.retry_delays;
+        let later = (tries..MAX_TRIES)
+            .map(|n| delays[usize::from(n.saturating_sub(1)).min(delays.len() - 1)].0);
         let end = begins.plus(Seconds(later.sum::<u64>()));
-        status.row = Some(row);
-        status.is_preliminary = true;
-        status.release = Some(end.plus(WAITING_PERIOD));
-        Ok(())
+        (self.row, self.is_preliminary) = (Some(row), true);
+        self.release = Some(end.plus(WAITING_PERIOD));
     }
 }
 

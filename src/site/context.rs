@@ -31,7 +31,17 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 1] = [("/", "footer-home")];
+const FOOTER: [(&str, &str); 9] = [
+    ("/", "footer-home"),
+    ("/zones", "footer-lists"),
+    ("/policy", "footer-policy"),
+    ("/open-relay", "footer-open-relay"),
+    ("/tests", "footer-tests"),
+    ("/opt-out", "footer-opt-out"),
+    ("/notices", "footer-notices"),
+    ("/status", "footer-status"),
+    ("/privacy", "footer-privacy"),
+];
 
 /// The preferences of a client, and what templates need.
 #[derive(Debug, Clone)]
@@ -74,11 +84,13 @@ impl PageContext {
     /// The context of a request, without the client's address and the present time.
     pub fn new(settings: Arc<SiteSettings>, uri: &Uri, headers: &HeaderMap) -> PageContext {
         let (chosen, location) = split_language(uri);
+        let chosen = chosen.filter(|l| settings.languages.contains(l));
         let header = headers.get(header::ACCEPT_LANGUAGE);
         let header = header.and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let language = chosen.unwrap_or_else(|| Language::choose(header, &settings.languages));
         PageContext {
             settings,
-            language: chosen.unwrap_or_else(|| Language::negotiate(header)),
+            language,
             html: prefers_html(headers),
             client: None,
             now: Time(0),
@@ -308,8 +320,9 @@ impl PageContext {
 
     /// The languages of the switch, each with its page.
     pub fn languages(&self) -> Vec<(Language, String)> {
-        let all = Language::ALL.into_iter();
-        all.map(|l| (l, with_language(&self.location, l))).collect()
+        let all = self.settings.languages.iter();
+        all.map(|l| (*l, with_language(&self.location, *l)))
+            .collect()
     }
 
     /// The pages that the footer links to, with the keys of their titles.

@@ -13,6 +13,7 @@
 //! the texts in `src/texts`. Errors are [`crate::api::ProblemDetails`]; `frame.rs` turns them into
 //! pages, adds the headers of all responses, and refuses requests that other sites forge.
 
+mod about;
 mod assets;
 mod context;
 mod dates;
@@ -20,9 +21,12 @@ mod errors;
 mod frame;
 mod home;
 mod input;
+mod lists;
 mod lookup;
 mod markup;
 mod negotiation;
+mod news;
+mod privacy;
 mod reasons;
 mod routes;
 mod settings;

@@ -14,18 +14,22 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lookup,
+    lists, lookup, news, privacy,
     settings::SiteSettings,
-    state::SiteState,
+    state::{Banner, SiteState},
 };
-use crate::http::{self, App};
+use crate::{
+    api::{NoticeState, PublicNoticeResponse},
+    http::{self, App},
+};
 
 /// The router of `[web] listen`.
 pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
+    let noticed = app.clone();
     let state = SiteState {
         app: app.clone(),
         settings: settings.clone(),
-        banners: Arc::new(Vec::new),
+        banners: Arc::new(move || banners(&noticed)),
     };
     let pages = Router::new()
         .route("/", get(home::get_home))
@@ -35,10 +39,39 @@ pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
         .route("/{address}/{length}", get(lookup::get_prefix))
         .route("/favicon.ico", get(assets::get_icon))
         .route("/assets/{file}", get(assets::get_asset))
+        .merge(list_pages())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES));
     let pasted = Router::new()
         .route("/lookup", post(lookup::post_lookup))
         .layer(DefaultBodyLimit::max(MAX_LOOKUP_BYTES));
     let pages = pages.merge(pasted).with_state(state);
     http::public_routes(app, pages).layer(middleware::from_fn_with_state(settings, frame))
+}
+
+/// The pages about the lists.
+fn list_pages() -> Router<SiteState> {
+    Router::new()
+        .route("/zones", get(lists::get_lists))
+        .route("/zones/{zone}", get(lists::get_list))
+        .route("/policy", get(lists::get_policy))
+        .route("/tests", get(lists::get_tests))
+        .route("/opt-out", get(lists::get_opt_out))
+        .route("/open-relay", get(lists::get_open_relay))
+        .route("/notices", get(news::get_notices))
+        .route("/notices.atom", get(news::get_atom))
+        .route("/status", get(news::get_status))
+        .route("/privacy", get(privacy::get_privacy))
+        .route("/robots.txt", get(news::get_robots))
+        .route("/.well-known/security.txt", get(news::get_security_txt))
+}
+
+/// The current notices.
+fn banners(app: &App) -> Vec<Banner> {
+    let notices = http::public_notices(app).items.into_iter();
+    let current = notices.filter(|n| n.state == NoticeState::Current);
+    let banner = |n: PublicNoticeResponse| Banner {
+        text: n.title,
+        since: n.from,
+    };
+    current.map(banner).collect()
 }

@@ -1,5 +1,7 @@
 //! What the operator says about the site.
 
+use crate::texts::Language;
+
 /// The settings of the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteSettings {
@@ -13,8 +15,12 @@ pub struct SiteSettings {
     pub operator: String,
     /// The mail address or URL of the operator; empty if it is not configured.
     pub contact: String,
+    /// Another way to reach the operator if the site is down; empty if it is not configured.
+    pub alternate_contact: String,
     /// The legal notice: a text, or a URL; empty if it is not configured.
     pub legal_notice: String,
+    /// The languages of the pages, the preferred one first.
+    pub languages: Vec<Language>,
     /// Whether mail can be sent, so that the site offers notifications.
     pub sends_mail: bool,
 }
@@ -27,7 +33,9 @@ impl Default for SiteSettings {
             base_url: "http://127.0.0.1:8054".into(),
             operator: String::new(),
             contact: String::new(),
+            alternate_contact: String::new(),
             legal_notice: String::new(),
+            languages: Language::ALL.into(),
             sends_mail: false,
         }
     }

@@ -67,16 +67,19 @@ impl Language {
                 include_str!("en/common.ftl"),
                 include_str!("en/home.ftl"),
                 include_str!("en/lookup.ftl"),
+                include_str!("en/pages.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),
                 include_str!("de/home.ftl"),
                 include_str!("de/lookup.ftl"),
+                include_str!("de/pages.ftl"),
             ],
             Language::Ja => &[
                 include_str!("ja/common.ftl"),
                 include_str!("ja/home.ftl"),
                 include_str!("ja/lookup.ftl"),
+                include_str!("ja/pages.ftl"),
             ],
         }
     }
@@ -84,7 +87,13 @@ impl Language {
     /// Chooses the language for an `Accept-Language` header (RFC 9110 section 12.5.4): the
     /// supported one with the highest weight, and of equals the first.
     pub fn negotiate(header: &str) -> Language {
-        let mut best = (Language::En, 0.0);
+        Language::choose(header, &Language::ALL)
+    }
+
+    /// As [`Language::negotiate`], among some languages; the first of them if the header names none
+    /// of them.
+    pub fn choose(header: &str, among: &[Language]) -> Language {
+        let mut best = (among.first().copied().unwrap_or_default(), 0.0);
         for range in header.split(',') {
             let mut parts = range.split(';');
             let tag = parts.next().unwrap_or_default().trim();
@@ -97,6 +106,7 @@ impl Language {
                 .to_ascii_lowercase();
             let language = primary.parse::<Language>();
             if let Ok(language) = language
+                && among.contains(&language)
                 && weight > best.1
             {
                 best = (language, weight);
@@ -156,6 +166,13 @@ mod tests {
         ] {
             assert_eq!(Language::negotiate(header), expected, "{header}");
         }
+    }
+
+    #[test]
+    fn language_that_a_site_does_not_have_is_not_chosen() {
+        let among = [Language::De, Language::En];
+        assert_eq!(Language::choose("ja, en;q=0.5", &among), Language::En);
+        assert_eq!(Language::choose("ja", &among), Language::De);
     }
 
     #[test]

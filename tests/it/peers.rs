@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use orbsd::model::{Zone, ZoneKind, zone::Publish};
+
 use crate::lab::{Daemon, Folder, query, udp};
 
 /// The folder of `make peers`. A test that uses it is ignored, so that `cargo test` passes on a
@@ -54,12 +56,46 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-/// Strict resolvers and real mail servers distinguish listed hosts from others, with the recipes of
-/// docs/mail-servers.md as printed.
+/// Writes the parts of all recipes for the zones of `tests/mail.sh`, as ID/PURPOSE.FILE.
+fn write_recipes(folder: &std::path::Path) {
+    let zone = |short_name: &str, kind, codes: &[&str]| Zone {
+        short_name: short_name.into(),
+        origin: format!("{short_name}.orbs.example"),
+        kind,
+        publish: codes
+            .iter()
+            .map(|code| Publish {
+                reason: (*code).into(),
+                code: code.parse().unwrap(),
+                text: None,
+            })
+            .collect(),
+        ..Zone::default()
+    };
+    let zones = [
+        zone("bl", ZoneKind::Address, &["127.0.0.2", "127.0.0.3"]),
+        zone("dbl", ZoneKind::Domain, &["127.0.1.2"]),
+    ];
+    for recipe in zones.iter().flat_map(orbsd::recipes::of) {
+        fs::create_dir_all(folder.join(recipe.id)).unwrap();
+        for part in recipe.parts {
+            let purpose: &str = part.purpose.into();
+            let name = part.file.rsplit('/').next().unwrap();
+            let path = folder.join(recipe.id).join(format!("{purpose}.{name}"));
+            let earlier = fs::read_to_string(&path).unwrap_or_default();
+            fs::write(&path, earlier + &part.text).unwrap();
+        }
+    }
+}
+
+/// Strict resolvers and real mail servers distinguish listed hosts from others with every recipe of
+/// src/recipes as it is: what is listed is refused, what is allowed or exempt is accepted, and if
+/// the list is down, mail is accepted.
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
+fn every_recipe_recognises_what_is_listed() {
     let dir = tempfile::tempdir().unwrap();
+    write_recipes(&dir.path().join("recipes"));
     let script = std::env::current_dir().unwrap().join("tests/mail.sh");
     // Postfix needs users besides root: root has them, other users need a range of subordinate IDs.
     let root = fs::metadata("/proc/self")
@@ -76,28 +112,33 @@ fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
         .arg(&script)
         .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
         .env("PEERS", peers())
-        .env(
-            "PAGE",
-            std::env::current_dir()
-                .unwrap()
-                .join("docs/mail-servers.md"),
-        )
+        .env("RECIPES", dir.path().join("recipes"))
         .current_dir(dir.path())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     let logs = || {
-        let read = |n: &str| fs::read_to_string(dir.path().join(n)).unwrap_or_default();
+        let logs = [
+            "orbsd.log",
+            "un/log",
+            "pf/log",
+            "ex/err",
+            "sa/err",
+            "rs/log/log",
+            "sm/err",
+        ];
+        let more = ["os/log", "hk/log", "rpz/log"];
+        let read = |n: &&str| fs::read_to_string(dir.path().join(n)).unwrap_or_default();
+        let all: Vec<String> = logs.iter().chain(&more).map(read).collect();
         format!(
-            "{said}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
+            "{said}\n{}\n{}",
             String::from_utf8_lossy(&out.stderr),
-            read("orbsd.log"),
-            read("un/log"),
-            read("pf/log"),
-            read("ex/err"),
-            read("sa/err"),
-            read("rs/log/log")
+            all.join("\n")
         )
+    };
+    let expect = |want: &str| {
+        let printed = said.lines().any(|l| l.trim_end().starts_with(want));
+        assert!(printed, "missing: {want}\n{}", logs());
     };
     for want in [
         "7.100.51.45 A: NOERROR 127.0.0.2",
@@ -111,31 +152,70 @@ fn unbound_postfix_exim_spamassassin_and_rspamd_recognise_listed_hosts() {
         // The probes of rspamd and Haraka: a list counts as dead unless one test point is listed
         // and the other does not exist.
         "1.0.0.127 A: NXDOMAIN",
-        "2.0.0.127 A: NOERROR 127.0.0.2",
-        "postfix clean: 250",
-        "postscreen clean: 250",
-        "exim clean: 250",
+        "2.0.0.127 A: NOERROR 127.0.0.2 127.0.0.3",
         "exim listed: 550 Open relay, see https://orbs.example/45.51.100.7",
-        "spamassassin listed: RCVD_IN_ORBS=2",
+        "exim-domain listed: 550 Spam domain bad.example",
+        "spamassassin listed: RBL_BL=6",
         "spamassassin clean: none",
-        "rspamd listed: ORBS_RELAY 2.0",
-        "rspamd clean: none",
+        "spamassassin allowed: RBL_BL=6,RBL_BL_ALLOW=-6",
+        "spamassassin exempt: RBL_BL=6,RBL_BL_EXEMPT=-6",
+        "spamassassin down: none",
+        "rspamd listed: RBL_BL 6.0",
         "rspamd refuses: 0",
+        "unbound listed: NXDOMAIN",
+        "unbound clean: NOERROR",
+        "unbound allowed: NOERROR",
     ] {
-        assert!(
-            said.lines().any(|l| l.trim_end().starts_with(want)),
-            "missing: {want}\n{}",
-            logs()
-        );
+        expect(want);
     }
-    for name in ["postfix listed: 5", "postscreen listed: 5"] {
-        let line = said.lines().find(|l| l.starts_with(name));
+    for server in [
+        "postfix",
+        "postscreen",
+        "postfix-domain",
+        "sendmail",
+        "sendmail dnsbl",
+    ] {
+        let line = said
+            .lines()
+            .find(|l| l.starts_with(&format!("{server} listed: 5")));
         assert!(
             line.is_some_and(|l| l.contains("bl.orbs.example")),
-            "missing: {name}\n{}",
+            "missing: {server} listed\n{}",
             logs()
         );
     }
+    for want in ["opensmtpd listed: 5", "haraka listed: 5"] {
+        expect(want);
+    }
+    for server in [
+        "postfix",
+        "postfix-domain",
+        "exim",
+        "exim-domain",
+        "sendmail",
+    ] {
+        for client in ["clean", "allowed", "exempt"] {
+            expect(&format!("{server} {client}: 250"));
+        }
+    }
+    for want in [
+        "postscreen clean: 250",
+        "postscreen allowed: 250",
+        "sendmail dnsbl clean: 250",
+    ] {
+        expect(want);
+    }
+    for client in ["clean", "allowed", "exempt"] {
+        expect(&format!("opensmtpd {client}: 250"));
+        expect(&format!("rspamd {client}: none"));
+    }
+    for want in ["haraka clean: 250", "haraka allowed: 250"] {
+        expect(want);
+    }
+    for server in ["postfix", "exim", "sendmail", "haraka"] {
+        expect(&format!("{server} down: 250"));
+    }
+    expect("rspamd down: none");
     assert!(
         said.contains("https://orbs.example/45.51.100.7"),
         "Postfix shows our text\n{}",

@@ -114,11 +114,10 @@ fn outcomes_are_shown_as_they_come_and_the_host_is_released_by_the_last_that_it_
     );
     let released = b.status(&job);
     assert_eq!(
-        (released.state, released.row, released.released),
+        (released.state, released.row),
         (
             ClaimState::Released,
-            Some(DecisionRow::RefusedControlAccepted),
-            Some(b.now)
+            Some(DecisionRow::RefusedControlAccepted)
         )
     );
     assert_eq!(released.job.state, JobState::Running, "the rest goes on");

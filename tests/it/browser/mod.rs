@@ -1,6 +1,6 @@
 //! The public site in a real browser.
 
-mod crawl;
+pub mod crawl;
 mod driver;
 mod faults;
 mod lab;

@@ -1,0 +1,304 @@
+//! The operations behind the public pages about the lists: how to use them, their policy, and their
+//! state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{App, import::find_zone, notices, tickets};
+use crate::{
+    api::{
+        ListCodeResponse, ListResponse, ListStatusResponse, NoticeState, PolicyResponse,
+        ProblemDetails, PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse,
+        RecipePartResponse, RecipeResponse, TestPointsResponse,
+    },
+    index::{Snapshot, ZoneView},
+    ledger::removals,
+    model::{Mask, Serial, Time, ZoneKind},
+    recipes::{self, Recipe},
+};
+
+/// For how many seconds figures are used before they are counted again.
+const FIGURES_SECONDS: u64 = 600;
+/// The period of the removals that are counted, in seconds.
+const REMOVALS_SECONDS: u64 = 30 * 86_400;
+/// How many commits are searched for the one that gave a zone its serial.
+const MAX_COMMITS: u64 = 64;
+
+/// What was counted last.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    at: Option<Time>,
+    by_reasons: BTreeMap<Mask, u64>,
+    removals: Option<u64>,
+    under_way: bool,
+    /// When zones got a serial: by the name of the zone.
+    changed: BTreeMap<String, (Serial, Time)>,
+}
+
+/// The figures of the public pages, which are counted in the background.
+#[derive(Debug, Clone, Default)]
+pub struct Figures(Arc<Mutex<Counted>>);
+
+/// The lists that the public may know: all zones except catalogs.
+fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
+    let zones = snapshot.zones.all().iter().enumerate();
+    zones.filter(|(_, z)| z.spec.kind != ZoneKind::Catalog)
+}
+
+/// Returns all lists, without recipes.
+pub fn lists(app: &App) -> Vec<ListResponse> {
+    let snapshot = app.ledger.published.snapshot();
+    public_zones(&snapshot)
+        .map(|(_, z)| list_of(app, z, Vec::new()))
+        .collect()
+}
+
+/// Returns a list with the recipes for its use.
+///
+/// # Errors
+///
+/// There is no such list.
+pub fn list(app: &App, name: &str) -> Result<ListResponse, ProblemDetails> {
+    let snapshot = app.ledger.published.snapshot();
+    let zone = find_zone(&snapshot, name)?;
+    if zone.spec.kind == ZoneKind::Catalog {
+        return Err(ProblemDetails::not_found(format!(
+            "there is no list `{name}`"
+        )));
+    }
+    Ok(list_of(app, zone, recipes::of(&zone.spec)))
+}
+
+fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
+    let dictionary = app.ledger.store.dictionary();
+    let settings = app.ledger.settings();
+    let lifetime = |name: &str| {
+        let reason = settings.reasons.iter().find(|r| r.name == name);
+        reason.and_then(|r| r.lifetime).map(|l| l.0)
+    };
+    let codes = zone.publish.iter().map(|p| {
+        let reason = dictionary.reasons.name(p.reason);
+        ListCodeResponse {
+            code: std::net::Ipv4Addr::from(p.code).to_string(),
+            reason: reason.into(),
+            text: p.text.to_string(),
+            lifetime_seconds: lifetime(reason),
+        }
+    });
+    let (spec, about) = (&zone.spec, &zone.spec.about);
+    ListResponse {
+        zone: zone.name.to_string(),
+        alias: spec.short_name.clone(),
+        kind: spec.kind,
+        use_for: about.use_for.clone(),
+        not_for: about.not_for.clone(),
+        criteria: about.criteria.clone(),
+        recommended: about.recommended(),
+        codes: codes.collect(),
+        bitmask: spec.bitmask,
+        ttls: zone.ttls,
+        contact: spec.contact.clone(),
+        test_points: test_points(zone),
+        open: zone.is_open(),
+        ends: spec.retire.as_ref().map(|r| r.empty_at.into()),
+        recipes: recipes.into_iter().map(recipe).collect(),
+    }
+}
+
+/// A recipe as it is sent.
+pub fn recipe(recipe: Recipe) -> RecipeResponse {
+    let parts = recipe.parts.into_iter().map(|p| RecipePartResponse {
+        purpose: p.purpose,
+        file: p.file,
+        text: p.text,
+    });
+    RecipeResponse {
+        id: recipe.id.into(),
+        program: recipe.program.into(),
+        parts: parts.collect(),
+    }
+}
+
+fn test_points(zone: &ZoneView) -> TestPointsResponse {
+    let [listed, unlisted] = match zone.spec.kind {
+        ZoneKind::Address => [("127.0.0.2", "2.0.0.127"), ("127.0.0.1", "1.0.0.127")],
+        _ => [("test", "test"), ("invalid", "invalid")],
+    };
+    let name = |label: &str| format!("{label}.{}", zone.name);
+    TestPointsResponse {
+        listed: listed.0.into(),
+        listed_name: name(listed.1),
+        unlisted: unlisted.0.into(),
+        unlisted_name: name(unlisted.1),
+    }
+}
+
+/// Returns the policy of the lists.
+pub fn policy(app: &App) -> PolicyResponse {
+    let lists = lists(app);
+    let settings = app.ledger.settings();
+    let relay = app.relay.settings();
+    let removal = tickets::removal_policies(app);
+    let reasons = removal.reasons.iter().map(|r| {
+        let configured = settings.reasons.iter().find(|c| c.name == r.reason);
+        let publishes = lists.iter().filter_map(|l| {
+            let code = l.codes.iter().find(|c| c.reason == r.reason)?;
+            Some(ReasonListResponse {
+                zone: l.zone.clone(),
+                alias: l.alias.clone(),
+                code: code.code.clone(),
+            })
+        });
+        PublishedReasonPolicyResponse {
+            reason: r.reason.clone(),
+            text: configured.map_or(String::new(), |c| c.text.clone()),
+            lifetime_seconds: configured.and_then(|c| c.lifetime).map(|l| l.0),
+            lists: publishes.collect(),
+            policy: r.policy,
+            proof_required: r.proof_required,
+            approved: configured.is_some_and(|c| c.two_persons),
+        }
+    });
+    PolicyResponse {
+        reasons: reasons.collect(),
+        lists,
+        removal,
+        special_ranges: settings.special.iter().map(ToString::to_string).collect(),
+        tests_relays: relay.enabled && relay.public,
+        test_contact: relay.tester.contact.clone(),
+    }
+}
+
+/// Returns the public state of the lists. Figures are at most ten minutes old; the first client
+/// after a start waits until they are counted.
+pub async fn status(app: &App) -> PublicStatusResponse {
+    let (now, app_copy) = (app.ledger.now(), app.clone());
+    let (missing, due) = {
+        let mut counted = app.figures.0.lock();
+        let is_old = counted
+            .at
+            .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
+        let due = is_old && !counted.under_way;
+        counted.under_way |= due;
+        (counted.at.is_none(), due)
+    };
+    if due {
+        let counting = tokio::task::spawn_blocking(move || count(&app_copy, now));
+        if missing {
+            // A panic of the count leaves the figures unknown.
+            let _ = counting.await;
+        }
+    }
+    let app = app.clone();
+    let read = tokio::task::spawn_blocking(move || read_status(&app, now));
+    read.await.unwrap_or_else(|_| PublicStatusResponse {
+        up: false,
+        now: now.into(),
+        started: now.into(),
+        lists: Vec::new(),
+        removals_30_days: None,
+        counted: None,
+        notices: Vec::new(),
+    })
+}
+
+/// Counts entries and removals.
+fn count(app: &App, now: Time) {
+    let snapshot = app.ledger.published.snapshot();
+    let by_reasons = snapshot.tables.count_by_reasons();
+    let path = app.ledger.settings().removals.clone();
+    let since = Time(now.0.saturating_sub(REMOVALS_SECONDS));
+    let removals = path.and_then(|p| match removals::count_since(&p, since) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(0),
+        counted => counted.ok(),
+    });
+    let mut counted = app.figures.0.lock();
+    counted.at = Some(now);
+    counted.by_reasons = by_reasons;
+    counted.removals = removals;
+    counted.under_way = false;
+}
+
+fn read_status(app: &App, now: Time) -> PublicStatusResponse {
+    let snapshot = app.ledger.published.snapshot();
+    let mirrors = (app.mirrors)();
+    let changed = changes(app, &snapshot);
+    let counted = app.figures.0.lock().clone();
+    let lists = public_zones(&snapshot).map(|(i, zone)| {
+        let own = mirrors
+            .iter()
+            .filter(|m| m.configured && m.zone == *zone.name);
+        let own: Vec<_> = own.collect();
+        let since = changed.get(&*zone.name).map(|(_, at)| *at);
+        let listed = counted
+            .by_reasons
+            .iter()
+            .filter(|(mask, _)| **mask & zone.mask != 0);
+        ListStatusResponse {
+            zone: zone.name.to_string(),
+            alias: zone.spec.short_name.clone(),
+            serial: snapshot.serials.get(i).map_or(0, |s| s.0),
+            changed: since.map(Into::into),
+            age_seconds: since.map(|at| now.0.saturating_sub(at.0)),
+            entries: counted.at.map(|_| listed.map(|(_, n)| n).sum()),
+            mirrors: own.len(),
+            current_mirrors: own
+                .iter()
+                .filter(|m| m.mirror_serial == Some(m.serial))
+                .count(),
+            lag_seconds: own
+                .iter()
+                .filter_map(|m| m.behind.filter(|b| b.serials > 0).map(|b| b.seconds))
+                .max(),
+            ends: zone.spec.retire.as_ref().map(|r| r.empty_at.into()),
+        }
+    });
+    let current = |state: NoticeState| matches!(state, NoticeState::Current | NoticeState::Planned);
+    PublicStatusResponse {
+        up: app.ledger.health.writes_refused().is_none(),
+        now: now.into(),
+        started: app.started.into(),
+        lists: lists.collect(),
+        removals_30_days: counted.removals,
+        counted: counted.at.map(Into::into),
+        notices: notices::public(app)
+            .items
+            .into_iter()
+            .filter(|n| current(n.state))
+            .collect(),
+    }
+}
+
+/// When each zone got its present serial, as far as that is known.
+fn changes(app: &App, snapshot: &Snapshot) -> BTreeMap<String, (Serial, Time)> {
+    let serials = || {
+        let zones = public_zones(snapshot);
+        zones.filter_map(|(i, z)| Some((z.name.to_string(), *snapshot.serials.get(i)?)))
+    };
+    let mut known = app.figures.0.lock().changed.clone();
+    let is_known = |known: &BTreeMap<String, (Serial, Time)>, name: &str, serial: Serial| {
+        known.get(name).is_some_and(|(s, _)| *s == serial)
+    };
+    let mut missing: BTreeMap<String, Serial> = serials()
+        .filter(|(name, serial)| !is_known(&known, name, *serial))
+        .collect();
+    let mut seq = snapshot.seq;
+    let oldest = snapshot.seq.saturating_sub(MAX_COMMITS);
+    while !missing.is_empty() && seq > oldest {
+        if let Ok(Some(commit)) = app.ledger.store.commit_row(seq) {
+            for (name, _, after) in &commit.serials {
+                if missing.get(name) == Some(after) {
+                    missing.remove(name);
+                    known.insert(name.clone(), (*after, commit.at));
+                }
+            }
+        }
+        seq -= 1;
+    }
+    for name in missing.keys() {
+        known.remove(name);
+    }
+    app.figures.0.lock().changed = known.clone();
+    known
+}

@@ -1,0 +1,345 @@
+//! "Use this list", the policy, and the pages about relay tests.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+
+use super::{context::PageContext, markup::Markup};
+use crate::{
+    api::{
+        ListResponse, Page, PolicyResponse, ProblemDetails, RecipePartResponse, RecipeResponse,
+        RelayTestResponse,
+    },
+    http::{App, public_lists, relay_tests},
+    model::{ZoneKind, zone::Recommendation},
+    recipes::Purpose,
+    tickets::RemovalPolicy,
+};
+
+#[derive(Template)]
+#[template(path = "lists.html")]
+struct ListsPage<'a> {
+    page: &'a PageContext,
+    lists: &'a [ListResponse],
+}
+
+impl ListsPage<'_> {
+    /// The lists by recommended use, without uses that no list has.
+    fn groups(&self) -> Vec<(&'static str, Vec<&ListResponse>)> {
+        let group = |key, recommended| {
+            let lists = self.lists.iter().filter(|l| l.recommended == recommended);
+            (key, lists.collect::<Vec<_>>())
+        };
+        let mut groups = vec![
+            group("lists-choose-refuse", Recommendation::Refuse),
+            group("lists-choose-score", Recommendation::Score),
+            group("lists-choose-ignore", Recommendation::Ignore),
+        ];
+        groups.retain(|(_, lists)| !lists.is_empty());
+        groups
+    }
+
+    fn href(&self, list: &ListResponse) -> String {
+        self.page.href(&list_path(&list.alias))
+    }
+
+    fn use_for(&self, list: &ListResponse) -> Markup {
+        use_for(self.page, list)
+    }
+}
+
+/// The path of a list's page.
+pub(super) fn list_path(alias: &str) -> String {
+    let alias = percent_encoding::utf8_percent_encode(alias, percent_encoding::NON_ALPHANUMERIC);
+    format!("/zones/{}", alias.to_string().replace("%2D", "-"))
+}
+
+/// What a list is for, as its zone file says or by its recommended use.
+fn use_for(page: &PageContext, list: &ListResponse) -> Markup {
+    if !list.use_for.is_empty() {
+        return page.address(&list.use_for);
+    }
+    page.t(match list.recommended {
+        Recommendation::Refuse => "list-for-default-refuse",
+        Recommendation::Score => "list-for-default-score",
+        Recommendation::Ignore => "list-for-default-ignore",
+    })
+}
+
+/// `GET /zones`.
+pub(super) async fn get_lists(page: PageContext, State(app): State<App>) -> Response {
+    let lists = public_lists::lists(&app);
+    let html = || ListsPage {
+        page: &page,
+        lists: &lists,
+    };
+    page.respond_indexed(&Page::all(lists.iter().cloned()), html)
+}
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage<'a> {
+    page: &'a PageContext,
+    list: &'a ListResponse,
+}
+
+/// A step of a recipe: its texts, and what to put into files.
+struct Step<'a> {
+    title: &'static str,
+    text: String,
+    parts: Vec<&'a RecipePartResponse>,
+}
+
+impl ListPage<'_> {
+    fn use_for(&self) -> Markup {
+        use_for(self.page, self.list)
+    }
+
+    fn is_digest(&self) -> bool {
+        self.list.kind == ZoneKind::Hash
+    }
+
+    fn is_ignored(&self) -> bool {
+        self.list.recommended == Recommendation::Ignore
+    }
+
+    fn has_opensmtpd(&self) -> bool {
+        self.list.recipes.iter().any(|r| r.id == "opensmtpd")
+    }
+
+    fn steps<'r>(&self, recipe: &'r RecipeResponse) -> Vec<Step<'r>> {
+        steps(recipe)
+    }
+}
+
+/// The steps of a recipe. Every recipe says how to use the list, how to let one sender through,
+/// how to exempt one recipient, and what happens if the list is down.
+fn steps(recipe: &RecipeResponse) -> Vec<Step<'_>> {
+    let step = |title, name: &str, purpose: Option<Purpose>| Step {
+        title,
+        text: format!("recipe-{}-{name}", recipe.id),
+        parts: recipe
+            .parts
+            .iter()
+            .filter(|p| Some(p.purpose) == purpose)
+            .collect(),
+    };
+    let mut steps = vec![
+        step("recipe-use", "use", Some(Purpose::Use)),
+        step("recipe-allow", "allow", Some(Purpose::Allow)),
+        step("recipe-exempt", "exempt", Some(Purpose::Exempt)),
+        step("recipe-other", "other", Some(Purpose::Other)),
+        step("recipe-down", "down", None),
+    ];
+    steps.retain(|s| s.title != "recipe-other" || !s.parts.is_empty());
+    steps
+}
+
+/// `GET /zones/{zone}`.
+pub(super) async fn get_list(
+    page: PageContext,
+    State(app): State<App>,
+    Path(zone): Path<String>,
+) -> Result<Response, ProblemDetails> {
+    let list = public_lists::list(&app, &zone)?;
+    Ok(page.respond_indexed(&list, || ListPage {
+        page: &page,
+        list: &list,
+    }))
+}
+
+#[derive(Template)]
+#[template(path = "policy.html")]
+struct PolicyPage<'a> {
+    page: &'a PageContext,
+    policy: &'a PolicyResponse,
+}
+
+impl PolicyPage<'_> {
+    fn href(&self, alias: &str) -> String {
+        self.page.href(&list_path(alias))
+    }
+
+    fn lifetime(&self, seconds: &Option<u64>) -> Markup {
+        match seconds {
+            Some(seconds) => self
+                .page
+                .t1("policy-lifetime", "count", seconds.div_ceil(86_400)),
+            None => self.page.t("policy-lifetime-never"),
+        }
+    }
+
+    fn removal(&self, policy: &RemovalPolicy) -> Markup {
+        self.page.t(match policy {
+            RemovalPolicy::AfterRetest => "policy-after-retest",
+            RemovalPolicy::OnRequest => "policy-on-request",
+            RemovalPolicy::OwnerOfRange => "policy-owner-of-range",
+            RemovalPolicy::Reviewed => "policy-reviewed",
+            RemovalPolicy::WithLastInput => "policy-with-last-input",
+            RemovalPolicy::ByOwner => "policy-by-owner",
+            RemovalPolicy::None => "policy-none",
+        })
+    }
+}
+
+/// `GET /policy`.
+pub(super) async fn get_policy(page: PageContext, State(app): State<App>) -> Response {
+    let policy = public_lists::policy(&app);
+    page.respond_indexed(&policy, || PolicyPage {
+        page: &page,
+        policy: &policy,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "tests.html")]
+struct TestsPage<'a> {
+    page: &'a PageContext,
+    policy: &'a PolicyResponse,
+    tests: &'a [RelayTestResponse],
+}
+
+impl TestsPage<'_> {
+    /// The envelopes of a test, with placeholders.
+    fn envelope(&self, test: &RelayTestResponse) -> String {
+        let mut lines = Vec::new();
+        if let Some(helo) = &test.helo {
+            lines.push(helo.clone());
+        }
+        if let Some(from) = &test.from {
+            lines.push(format!("MAIL FROM:{from}"));
+        }
+        let to = |text: &String| format!("RCPT TO:{text}");
+        lines.extend(test.first.iter().map(to));
+        lines.extend(test.to.iter().map(to));
+        lines.extend(test.last.iter().map(to));
+        lines.join("\n")
+    }
+}
+
+/// `GET /tests`.
+pub(super) async fn get_tests(page: PageContext, State(app): State<App>) -> Response {
+    let (policy, tests) = (public_lists::policy(&app), relay_tests(&app));
+    page.respond_indexed(&Page::all(tests.iter().cloned()), || TestsPage {
+        page: &page,
+        policy: &policy,
+        tests: &tests,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "opt_out.html")]
+struct OptOutPage<'a> {
+    page: &'a PageContext,
+    policy: &'a PolicyResponse,
+}
+
+/// `GET /opt-out`.
+pub(super) async fn get_opt_out(page: PageContext, State(app): State<App>) -> Response {
+    let policy = public_lists::policy(&app);
+    page.render_indexed(&OptOutPage {
+        page: &page,
+        policy: &policy,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "open_relay.html")]
+struct OpenRelayPage<'a> {
+    page: &'a PageContext,
+}
+
+/// `GET /open-relay`.
+pub(super) async fn get_open_relay(page: PageContext) -> Response {
+    page.render_indexed(&OpenRelayPage { page: &page })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Zone, zone::Publish},
+        recipes,
+        texts::{Language, text},
+    };
+
+    /// A zone of each kind that has recipes, as in docs/mail-servers.md.
+    fn zones() -> [Zone; 2] {
+        let zone = |short_name: &str, kind, code: &str| Zone {
+            short_name: short_name.into(),
+            origin: format!("{short_name}.example.org"),
+            kind,
+            publish: vec![Publish {
+                reason: "relay".into(),
+                code: code.parse().unwrap(),
+                text: None,
+            }],
+            ..Zone::default()
+        };
+        [
+            zone("relays", ZoneKind::Address, "127.0.0.2"),
+            zone("domains", ZoneKind::Domain, "127.0.1.2"),
+        ]
+    }
+
+    fn all_recipes() -> Vec<RecipeResponse> {
+        zones()
+            .iter()
+            .flat_map(recipes::of)
+            .map(public_lists::recipe)
+            .collect()
+    }
+
+    #[test]
+    fn every_step_of_every_recipe_has_a_text() {
+        for recipe in all_recipes() {
+            for step in steps(&recipe) {
+                for key in [step.title, &step.text] {
+                    assert_ne!(text(Language::En, key, &[]), key, "pages.ftl lacks a text");
+                }
+            }
+        }
+    }
+
+    /// The page docs/mail-servers.md after its introduction.
+    fn document() -> String {
+        let mut out = String::new();
+        let t = |key: &str| text(Language::En, key, &[]);
+        let mut kind = "";
+        for recipe in all_recipes() {
+            let is_domain = recipe.id.ends_with("-domain") || recipe.id == "unbound";
+            let section = if is_domain {
+                "A list of domains"
+            } else {
+                "A list of addresses"
+            };
+            if section != kind {
+                out += &format!("\n## {section}\n");
+                kind = section;
+            }
+            out += &format!("\n### {}\n", recipe.program);
+            for step in steps(&recipe) {
+                out += &format!("\n**{}.** {}\n", t(step.title), t(&step.text));
+                for part in step.parts {
+                    out += &format!("\n`{}`:\n\n```text\n{}```\n", part.file, part.text);
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn documentation_shows_the_recipes_of_the_pages() {
+        const MARK: &str = "<!-- The rest of this page is made from src/recipes: UPDATE_SNAPSHOTS=1 cargo test --lib documentation_shows -->\n";
+        let path = "docs/mail-servers.md";
+        let shown = std::fs::read_to_string(path).unwrap();
+        let (start, rest) = shown.split_once(MARK).expect("the mark is missing");
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(path, format!("{start}{MARK}{}", document())).unwrap();
+            return;
+        }
+        assert_eq!(rest, document(), "renew it with UPDATE_SNAPSHOTS=1");
+    }
+}

@@ -1,0 +1,20 @@
+# Die Seiten über die Listen: Navigation und Titel. Alles andere ist bisher englisch.
+
+footer-lists = Diese Liste verwenden
+footer-policy = Regeln
+footer-tests = Relay-Tests
+footer-open-relay = Was ist ein offenes Relay?
+footer-opt-out = Tests abbestellen
+footer-notices = Meldungen
+footer-status = Zustand
+footer-privacy = Datenschutz
+pages-only-english = Diese Seite gibt es bisher nur auf Englisch.
+lists-title = Diese Liste verwenden
+list-title = { $zone } verwenden
+policy-title = Regeln
+tests-title = Relay-Tests
+opt-out-title = Relay-Tests abbestellen
+open-relay-title = Was ist ein offenes Relay?
+notices-title = Meldungen
+status-title = Zustand
+privacy-title = Datenschutz

@@ -1,0 +1,274 @@
+# The pages about the lists. A key that another language lacks has this text there.
+
+footer-lists = Use this list
+footer-policy = Policy
+footer-tests = Relay tests
+footer-open-relay = What is an open relay?
+footer-opt-out = Opt out of tests
+footer-notices = Notices
+footer-status = Status
+footer-privacy = Privacy
+
+pages-only-english = So far, this page is in English only.
+
+lists-title = Use this list
+lists-lead = Free for everybody. No account. Choose a list to see its codes and the settings for your mail server.
+lists-none = No list is served yet.
+lists-choose = Which list?
+lists-choose-refuse = To refuse mail
+lists-choose-score = As one sign among several
+lists-choose-ignore = For information only
+
+list-title = Use { $zone }
+list-for = What it is for
+list-for-default-refuse = Refusing mail of the hosts that it lists, while the client is still connected.
+list-for-default-score = Scoring mail of the hosts that it lists, together with other signs.
+list-for-default-ignore = Information. It is not made for decisions about mail.
+list-not-for = What it is not for
+list-not-for-default = Your own users who log in, headers of relayed messages, web sites, and firewalls. It says nothing about the persons who use a host.
+list-codes = Codes
+list-codes-hint = An answer is an address in 127.0.0.0/8, and each stands for a reason. Match these codes and not every answer, because a code may be added later.
+list-code = Code
+list-reason = Reason
+list-meaning = Meaning
+list-ends = Ends after
+list-days = { $count ->
+    [one] one day
+   *[other] { $count } days
+}
+list-ends-never = when a person removes it
+list-bitmask = The last octet of each code is a bit mask: test the bit, not the number.
+list-digest = The names in this list are digests of mail addresses or files, one label each. Programs compute the digest and look it up.
+list-ending = This list ends on { $day }: from then on it lists nothing. Please remove it from your settings before that day.
+list-ignore = There are no settings for mail servers here, because no mail should be refused or scored because of this list.
+list-try = Try it first
+list-try-hint = Two names show whether a list works. Ask for both, and again from time to time:
+list-try-listed = is always listed, with every code.
+list-try-unlisted = is never listed. If it ever is, stop using the list: it is broken, or its name has a new owner.
+list-resolver = Ask through your own resolver
+list-resolver-hint = A public resolver hides who asks, so its users share one limit, and some operators answer it with errors. Run a resolver on your mail server or beside it. Everybody may query this list directly; please do not forward to a public resolver.
+list-resolver-restricted = This list answers only known clients. Ask its operator for access.
+list-cache = Receivers may remember an answer for { $listed }, and the absence of one for { $unlisted }.
+list-recipes = Settings
+list-recipes-hint = Each block was run with the real program before this version was released. Replace 198.51.100.25, example.com and postmaster with what you want to let through.
+list-postmaster = Please keep your postmaster address reachable (RFC 6471 section 2.2.2): a host that is listed by mistake needs a way to tell you.
+list-opensmtpd-dnsbl = The filter filter-dnsbl of OpenSMTPD is not described here, because nobody has tried it with this list.
+list-contact = Questions about this list
+list-other = All lists
+
+recipe-use = Use the list
+recipe-allow = Let one sender through
+recipe-exempt = Exempt one recipient
+recipe-other = Without enhdnsbl
+recipe-down = If the list is down
+
+recipe-postfix-use = Create both files, even if they are empty. smtpd_relay_restrictions, which Postfix has by default, keep strangers from relaying.
+recipe-postfix-allow = The file has an address or a prefix on each line. Reload Postfix after a change.
+recipe-postfix-exempt = Postfix reads the file at a reload.
+recipe-postfix-down = Postfix logs a warning and accepts the mail.
+recipe-postscreen-use = postscreen looks the client up before a mail server process takes care of it. Set postscreen_dnsbl_reply_map if you want to hide the name of a list.
+recipe-postscreen-allow = The same file as for Postfix.
+recipe-postscreen-exempt = postscreen decides before it knows the recipient, so that no recipient can be exempt. Use the settings for Postfix instead.
+recipe-postscreen-down = postscreen counts the list as not matching.
+recipe-exim-use = The statement refuses a listed client and tells it the text of the list, which has the address of the page about it.
+recipe-exim-allow = The list has addresses and prefixes, separated by colons. It may be empty.
+recipe-exim-exempt = The list has addresses with wildcards, separated by colons.
+recipe-exim-down = Exim accepts the mail. With +defer_unknown it would defer it instead.
+recipe-sendmail-use = Build sendmail.cf again, and restart sendmail.
+recipe-sendmail-allow = Run makemap hash /etc/mail/access < /etc/mail/access after a change.
+recipe-sendmail-exempt = A friend gets mail from listed clients, too; delay_checks makes this possible.
+recipe-sendmail-other = FEATURE(dnsbl) matches every code of the list.
+recipe-sendmail-down = sendmail accepts the mail. With t as the fourth argument of enhdnsbl it would defer it instead.
+recipe-rspamd-use = rspamd adds the weight to the score of a message. It refuses a message whose score reaches its reject limit, which is 15 by default.
+recipe-rspamd-allow = Addresses and prefixes, as a list.
+recipe-rspamd-exempt = A regular expression between slashes, or a whole address.
+recipe-rspamd-down = rspamd goes on without the list. It queries the test points itself, and ignores a list that fails them.
+recipe-spamassassin-use = SpamAssassin has to know your own servers (internal_networks), because it looks up the host that delivered to them.
+recipe-spamassassin-allow = A second rule takes the points back.
+recipe-spamassassin-exempt = A third rule takes the points back if the message is for that recipient.
+recipe-spamassassin-down = SpamAssassin goes on without the list.
+recipe-opensmtpd-use = OpenSMTPD asks rspamd through the package opensmtpd-filter-rspamd. Set rspamd up first, with the settings above; it decides.
+recipe-opensmtpd-allow = In rspamd, as above.
+recipe-opensmtpd-exempt = In rspamd, as above.
+recipe-opensmtpd-down = rspamd goes on without the list, and OpenSMTPD accepts the mail.
+recipe-haraka-use = The plugin dns-list is part of Haraka. It queries the test points before it uses a list, and matches every code.
+recipe-haraka-allow = A plugin of your own, which lets its addresses pass before dns-list looks them up.
+recipe-haraka-exempt = Haraka refuses the client before it knows the recipient, so that no recipient can be exempt.
+recipe-haraka-down = Haraka disables the list until the next check of the test points, and accepts the mail.
+recipe-postfix-domain-use = Postfix looks up the domain of the envelope sender. Create both files, even if they are empty.
+recipe-postfix-domain-allow = The file has a domain of the sender on each line.
+recipe-postfix-domain-exempt = Postfix reads the file at a reload.
+recipe-postfix-domain-down = Postfix logs a warning and accepts the mail.
+recipe-exim-domain-use = Exim looks up the domain of the envelope sender.
+recipe-exim-domain-allow = The list has domains, separated by colons. It may be empty.
+recipe-exim-domain-exempt = The list has addresses with wildcards, separated by colons.
+recipe-exim-domain-down = Exim accepts the mail. With +defer_unknown it would defer it instead.
+recipe-unbound-use = Unbound answers queries for the listed names with NXDOMAIN. Ask the operator of the list for the file, which the server writes as an export of the format rpz, and fetch it regularly.
+recipe-unbound-allow = Put the first block above the other rpz block: the first one that matches wins.
+recipe-unbound-exempt = A resolver does not know recipients.
+recipe-unbound-down = Unbound keeps its last copy of the file.
+
+policy-title = Policy
+policy-lead = What is listed, when it ends, how it is removed, and what we promise. This page is made from the settings of the server, so that it cannot differ from them.
+policy-promises = What we promise
+policy-promise-free = Everything is free: to look up, to use, to be removed. There is no fee, no donation and no faster way for money.
+policy-promise-answer = A request that a person has to decide is answered within two days and decided within seven.
+policy-promise-anyone = Everybody may ask for a removal. A proof of control only makes it faster, except where this page says that it is needed.
+policy-promise-reach = We do not use our own lists for mail to our contact address, and the pages answer listed addresses like all others.
+policy-promise-own = Only what meets the criteria on this page is listed, and what no longer meets them is removed. A removal has no other conditions.
+policy-promise-end = If a list ever ends, it is announced a month ahead and then lists nothing. It will never list everybody.
+policy-promise-notice = If we make a mistake, we remove it as a whole, keep it out, and say so on the page of { $notices }.
+policy-reasons = Reasons for a listing
+policy-reason-codes = Lists and codes
+policy-reason-lifetime = Ends by itself
+policy-reason-removal = Removal
+policy-reason-proof = A proof of control is needed first.
+policy-reason-approved = A second person approves each listing.
+policy-lifetime = { $count ->
+    [one] One day after the last evidence
+   *[other] { $count } days after the last evidence
+}
+policy-lifetime-never = No; a person reviews it
+policy-scope = Scope
+policy-scope-single = Tests and traps list single addresses, never their neighbours. Ranges are listed only for the reasons that say so, and each look-up shows which range covers an address.
+policy-scope-special = Private, reserved and local addresses are never listed: not 127.0.0.1, not the networks of RFC 6890, not multicast.
+policy-scope-special-but = On this server these special ranges may be listed: { $ranges }.
+policy-scope-meaning = A listing is a statement about a host and its settings. It does not say that somebody is a spammer.
+policy-scope-one = All lists are lists of bad or doubtful hosts. None mixes good and bad entries.
+policy-feeds = Entries of other lists
+policy-feeds-text = Some entries come from lists of other publishers. The look-up names the publisher and its page for removals. Here, they are removed as follows:
+policy-evidence = Proof and history
+policy-evidence-text = Each look-up shows why and since when something is listed, with the test messages that prove it, and what happened before. Reports of traps are not shown whole, because that would disclose the traps.
+policy-contact = Contact
+policy-contact-none = The operator has not named a contact yet. The address of each list is on its page:
+policy-contact-alternate = If this site is down:
+policy-legal = Legal notice
+policy-requests = To ask for a removal, look your address up on the { $home }: the page has the button. You can also write to us.
+
+policy-after-retest = Press the button on the look-up page: the host is tested again, and removed when it is closed. Nothing has to be written or proved.
+policy-on-request = Press the button on the look-up page. The first removal is immediate; if new evidence lists it again, the next one waits longer.
+policy-owner-of-range = For the holder of the address or range, after a proof of control. The exception stays as long as the reverse name does.
+policy-reviewed = A person decides: answer within two days, decision within seven.
+policy-with-last-input = Ends with the listings of the hosts for which it delivers, or after a review by a person.
+policy-by-owner = The owner who asked for the entry ends it.
+policy-none = Ends by itself only.
+
+reason-relay = A mail server that delivered a stranger's test message: an open relay.
+reason-input = A mail server that accepted a stranger's test message, which another host then delivered.
+reason-output = A host that delivered test messages which two or more open relays had accepted. It is listed after a notice period.
+reason-proxy = A host through which strangers connect to mail servers: an open proxy.
+reason-form = A web form or script through which strangers send mail to addresses that they choose.
+reason-unconfirmed = A host that delivered the test message of a reporter. This server has not tested it itself.
+reason-manual = Listed by a person, for the reason in the history of the entry.
+reason-dynamic = An address of a range that its provider assigns dynamically, and which usually has no mail servers.
+reason-spamsource = A host that sent mail to a spam trap.
+reason-netblock = A network that should not send any mail.
+reason-notest = Its owner asked for no relay tests. This says nothing about its mail.
+reason-spam = A domain that is used for spam.
+
+tests-title = Relay tests
+tests-lead = To find out whether a mail server relays mail for strangers, we send it messages that are addressed to ourselves. If one arrives, the server is an open relay. A reply of 250 alone lists no host.
+tests-off = This server does not test hosts on the Internet.
+tests-rules = Rules of the tests
+tests-rule-provocation = No host is tested without a cause: a message from it, or the request of its owner. No network is ever scanned.
+tests-rule-pace = One session at a time, with pauses. No host is tested more than once in 24 hours, except by claims of its owner.
+tests-rule-harm = No passwords are tried, and no addresses are guessed. Products that a test has harmed before do not get it.
+tests-rule-own = Each message says who tests and why, and how to opt out. All go to our own server.
+tests-rule-opt-out = You can { $opt-out } at any time.
+tests-catalogue = The test messages
+tests-catalogue-hint = { $count ->
+    [one] One form
+   *[other] { $count } forms
+ } of envelopes, by which servers were opened in the last decades. A closed server refuses them all.
+tests-name = Test
+tests-description = What it does
+tests-since = Known since
+tests-not-run = Not sent by this server
+tests-placeholders = In braces: u, our recipient; d, our domain; s, our sender; e, a second domain of ours; R, the name of the tested server; L, a domain that it hosts; I, its address.
+tests-contact = Contact about tests
+
+opt-out-link = opt out of the tests
+opt-out-title = Opt out of relay tests
+opt-out-lead = You can ask us never to test your mail servers.
+opt-out-effect = What it does
+opt-out-effect-stop = No test of the address or range begins, and a test that runs stops before its next message.
+opt-out-effect-listing = A listing that exists stays until it ends by itself: a host that cannot be tested cannot show that it is closed. If you want to be delisted, let it be tested first, then opt out.
+opt-out-effect-public = The list notest publishes the opt-out. It is information, and nobody should refuse mail because of it.
+opt-out-who = Who may ask
+opt-out-who-text = The person or organisation that is responsible for the address or range: the owner of the server, or the holder of the network as its registry names it. Tell us how we can see that.
+opt-out-how = How to ask
+opt-out-how-text = Write to us from an address of the domain of the server or of the network, and name the address or range. An opt-out has no end; write again to end it.
+opt-out-no-contact = The operator has not named a contact for tests yet. Please use the address of the list:
+
+open-relay-title = What is an open relay?
+open-relay-lead = A mail server that takes mail from anybody for anybody. A closed one takes mail only for its own users, or from them.
+open-relay-why = Why it matters
+open-relay-why-abuse = Strangers send spam and fraud through it. Receivers see your server as the sender, and refuse all of your mail.
+open-relay-why-cost = Your queue fills with their bounces, your traffic grows, and complaints come to you.
+open-relay-why-fast = It takes hours until somebody finds it, and weeks until your reputation is back. Closing it takes minutes.
+open-relay-how = How it happens
+open-relay-how-networks = The server trusts too many addresses, such as a whole network, or the address of a firewall or container gateway in front of it, behind which everybody looks local.
+open-relay-how-sender = The server believes that mail from one of its own addresses is from its own users. Anybody can write any sender.
+open-relay-how-forms = The server understands old forms of addresses, such as user%domain, and delivers to the second domain.
+open-relay-how-login = A user has a password that somebody guessed. That is no open relay, but looks the same to receivers.
+open-relay-fix = How to close it
+open-relay-fix-list = Name the addresses from which mail may be sent to the outside, one by one, and only those of your own hosts.
+open-relay-fix-login = Let your users log in (SMTP AUTH, port 587 or 465, with TLS).
+open-relay-fix-refuse = Refuse all other recipients permanently, with 550 and not with 451 or 454: a temporary refusal keeps the listing for five days, because it does not say what the server will do later.
+open-relay-fix-test = Then { $lookup } and press the button. The forms that were delivered are tried first; typically it takes three minutes.
+open-relay-lookup = look your address up
+open-relay-catalogue = All { $tests } are public.
+open-relay-tests = test messages
+
+notices-title = Notices
+notices-lead = What has gone wrong, what is planned, and what has changed.
+notices-none = There are no notices.
+notices-feed = Subscribe (Atom)
+notices-current = Now
+notices-planned = Planned
+notices-over = Over
+notices-since = Since
+notices-until = Until
+notices-about = About
+
+status-title = Status
+status-up = The lists are answered and kept current.
+status-down = The lists are answered, but not kept current: changes are refused at the moment.
+status-lists = Lists
+status-zone = List
+status-serial = Serial
+status-changed = Last change
+status-changed-unknown = earlier
+status-mirrors = Mirrors
+status-mirrors-none = none configured
+status-mirrors-current = { $current } of { $all } current
+status-lag = the slowest is { $duration } behind
+status-started = The server started
+status-time = Time of the server
+status-json = For programs: the same as JSON, with the header Accept: application/json.
+status-figures = Figures
+status-figures-entries = Entries by list
+status-figures-caption = { $zone }: { $count ->
+    [one] one entry
+   *[other] { $entries } entries
+}
+status-figures-removals = { $count ->
+    [one] One subject was delisted by a decision in the last 30 days. What ended by itself does not count.
+   *[other] { $number } subjects were delisted by a decision in the last 30 days. What ended by itself does not count.
+}
+status-figures-none = The figures are being counted.
+status-figures-age = Counted
+status-ends = ends on { $day }
+
+privacy-title = Privacy
+privacy-lead = What this server keeps, why, who sees it, and for how long. The site sets no cookies, loads nothing from other hosts, and has no accounts.
+privacy-what = What is kept
+privacy-why = Why
+privacy-who = Who sees it
+privacy-long = How long
+privacy-erasable = Erased on request
+privacy-yes = yes
+privacy-no = no
+privacy-rights = Your rights
+privacy-rights-text = You may ask what is stored about you, have it corrected, and have it erased where no duty keeps it.
+privacy-controller = Responsible for this server
