@@ -62,6 +62,8 @@ pub struct Config {
     pub exports: Vec<crate::exports::ExportSettings>,
     /// `[probe]` and `[collector]`.
     pub probe: probe::ProbeSettings,
+    /// `[proofs]`, and the removal address of `[collector]`.
+    pub proofs: proofs::ProofSettings,
     /// `[site]`.
     pub site: SiteSettings,
     /// `[removal_policies]`, and how long tickets are kept.
@@ -103,6 +105,7 @@ pub mod keys;
 mod listeners;
 mod outputs;
 pub mod probe;
+pub mod proofs;
 mod removal_policies;
 mod renamed;
 mod restart;
@@ -246,7 +249,9 @@ impl Config {
             probe,
             tickets: TicketSettings {
                 policies: file.removal_policies.policies.clone(),
+                control: proofs::control(&file),
             },
+            proofs: proofs::settings(&file),
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {
@@ -425,6 +430,7 @@ impl File {
             .check(&mut report.of(&self.connections.place));
         listeners::check(self, report);
         listeners::check_proxies(self, report);
+        proofs::check(self, report);
         (listed, connected)
     }
 }

@@ -73,6 +73,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let collectors = relay::bind(&config.probe.listen)?;
     let admin = listen("admin.listen", config.admin.listen)?;
     let public = listen("web.listen", config.web.listen)?;
+    let proofs = listen("proofs.listen", config.proofs.listen)?;
     drop_privileges(&config)?;
     // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.tls.open()?;
@@ -85,6 +86,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let resolvers = config.http_client.resolvers.clone();
     let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
     let tickets = tickets::service(&config, &ledger, &tests.service, &served);
+    let tickets = tickets::with_resolver(tickets, &resolvers);
+    let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
+    let ticket_mail = tickets::mail_sender(&config.mail)?;
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
@@ -144,20 +148,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         daemon: true,
         stop: web_stopped.clone(),
     };
-    // The API and all background work run on threads of their own, with a lower priority than DNS.
-    let background = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .thread_name("web")
-        .on_thread_start(sys::lower_priority)
-        .build();
-    let background = background.map_err(|e| e.to_string())?;
+    let background = background_runtime()?;
     let mut web = start_web(
         &background,
         HttpSockets {
             socket,
             admin,
             public,
+            proofs,
         },
         app,
         site,
@@ -166,12 +164,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(
-        tickets,
+    let ticket_work = tickets::Work {
+        service: tickets,
         served,
         resolvers,
-        web_stopped.clone(),
-    )));
+        sender: ticket_mail,
+    };
+    web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
@@ -212,6 +211,18 @@ async fn end_requests(web: Vec<tokio::task::JoinHandle<()>>) {
     let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
 }
 
+/// The runtime of the API and of all background work, on threads of its own with a lower priority
+/// than DNS.
+fn background_runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .thread_name("web")
+        .on_thread_start(sys::lower_priority)
+        .build();
+    runtime.map_err(|e| e.to_string())
+}
+
 /// Opens the store with its ledger, and the file of the mirrors.
 async fn open(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
     let (started, config) = (std::time::Instant::now(), config.clone());
@@ -240,6 +251,8 @@ struct HttpSockets {
     admin: Option<std::net::TcpListener>,
     /// `[web] listen`, if it is set.
     public: Option<std::net::TcpListener>,
+    /// `[proofs] listen`, if it is set.
+    proofs: Option<std::net::TcpListener>,
 }
 
 /// Starts the listeners of the socket, the API and the public look-up.
@@ -257,6 +270,7 @@ fn start_web(
         socket,
         admin,
         public,
+        proofs,
     } = sockets;
     let socket = socket
         .into_std()
@@ -268,18 +282,28 @@ fn start_web(
         socket_limiter.clone(),
         stop.clone(),
     ))];
-    let both = [
-        (admin, http::router(app.clone())),
-        (public, crate::site::router(app, Arc::new(site))),
+    // Proofs come without TLS, and through the same proxies as the site.
+    let plain = http::ListenerConfig {
+        tls: None,
+        ..configs[1].clone()
+    };
+    let proof_router = http::tickets_control::proof_router(app.clone());
+    let all = [
+        (admin, http::router(app.clone()), configs[0].clone()),
+        (proofs, proof_router, plain),
+        (
+            public,
+            crate::site::router(app, Arc::new(site)),
+            configs[1].clone(),
+        ),
     ];
-    for ((listener, router), config) in both.into_iter().zip(configs) {
+    for (listener, router, config) in all {
         let listener = listener
             .map(tokio::net::TcpListener::from_std)
             .transpose()
             .map_err(|e| e.to_string())?;
         out.extend(
-            listener
-                .map(|l| background.spawn(http::run_tcp(l, router, config.clone(), stop.clone()))),
+            listener.map(|l| background.spawn(http::run_tcp(l, router, config, stop.clone()))),
         );
     }
     Ok(out)
@@ -458,7 +482,8 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
         + config.tls.https.len()
         + config.tls.quic.len()
         + config.tls.h3.len() * server::http3::SOCKETS
-        + config.probe.listen.len();
+        + config.probe.listen.len()
+        + usize::from(config.proofs.listen.is_some());
     let zones = config.ledger.zones.iter();
     let notified: usize = zones.map(|z| z.transfer.notify.len()).sum();
     let outgoing = notified + 2 * config.feeds.len() + 2 * config.probe.scheduler.concurrency;

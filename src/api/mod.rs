@@ -92,11 +92,12 @@ pub use subjects::{
     SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
 };
 pub use tickets::{
-    CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
-    ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
-    RemovalServerResponse, TestOutcomeResponse, TicketContactResponse, TicketDecisionRequest,
-    TicketMessageRequest, TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
-    TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
+    ControlProofResponse, ControlProvedResponse, MessageAuthor, ReasonPolicyResponse,
+    ReleasedResponse, RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse,
+    TestOutcomeResponse, TicketCodeRequest, TicketContactRequest, TicketContactResponse,
+    TicketDecisionRequest, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -123,6 +123,10 @@ pub enum ControlOptionResponse {
     Dns {
         /// The owner names at which the record may be, the most specific first.
         names: Vec<String>,
+        /// Whether the record has to be at every one of the names, because each is the apex of a
+        /// part of the subject. Otherwise one is enough.
+        #[serde(default)]
+        at_every_name: bool,
         /// The text of the record.
         text: String,
     },
@@ -131,6 +135,58 @@ pub enum ControlOptionResponse {
         /// The addresses that may receive the code.
         addresses: Vec<String>,
     },
+}
+
+/// A request for a code by mail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketCodeRequest {
+    /// One of the addresses that may receive the code; empty: the first.
+    pub address: String,
+}
+
+/// A request to notify an address of changes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketContactRequest {
+    /// The mail address.
+    pub contact: String,
+}
+
+/// The result of a request that has proved control.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ControlProvedResponse {
+    /// The number of the ticket.
+    pub number: u64,
+    /// The subject whose control is proved.
+    pub subject: String,
+    /// How control was proved.
+    pub method: ControlMethod,
+}
+
+/// What a code from a mail is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConfirmationKind {
+    /// It proves control of the subject.
+    Control,
+    /// It confirms the contact address.
+    Contact,
+}
+
+/// What a code from a mail confirms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfirmationResponse {
+    /// What the code is for.
+    pub kind: ConfirmationKind,
+    /// The number of the ticket.
+    pub number: u64,
+    /// The subject of the ticket.
+    pub subject: String,
+    /// Whether it is confirmed now; false before the button is pressed.
+    pub confirmed: bool,
+    /// The path of the ticket's page, for a contact address that was confirmed.
+    pub path: Option<String>,
 }
 
 /// A command to copy.

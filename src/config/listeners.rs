@@ -35,6 +35,7 @@ pub(super) fn check(file: &File, report: &mut Report) {
     for (place, name, text) in [
         (&file.admin.place, "admin.listen", &file.admin.listen),
         (&file.web.place, "web.listen", &file.web.listen),
+        (&file.proofs.place, "proofs.listen", &file.proofs.listen),
     ] {
         match text.parse() {
             Ok(addr) => add(place, name, "listen", &[addr]),

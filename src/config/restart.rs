@@ -32,7 +32,8 @@ pub(super) fn values(file: &File) -> Vec<(&'static str, String)> {
         mail: smarthost from require_starttls;
         probe: domain ehlo_name key concurrency pause min_duration timeout collect_wait ports
             source_addresses;
-        collector: listen public_addresses tls;
+        collector: listen public_addresses tls removal_address;
+        proofs: listen;
         process: user;
     )
 }
@@ -46,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 34] = [
+    const RELOADED: [&str; 36] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -81,6 +82,8 @@ mod tests {
         "probe.asn_table",
         "probe.grace_period",
         "probe.retry_delays",
+        "proofs.url",
+        "proofs.provider_domains",
     ];
 
     #[test]

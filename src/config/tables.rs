@@ -44,6 +44,7 @@ pub(super) struct File {
     pub(super) connections: Table<ConnectionsTable>,
     pub(super) process: Table<ProcessTable>,
     pub(super) removal_policies: Table<RemovalPoliciesTable>,
+    pub(super) proofs: Table<ProofsTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -76,6 +77,7 @@ impl File {
             connections: d.table("connections", report),
             process: d.table("process", report),
             removal_policies: d.table("removal_policies", report),
+            proofs: d.table("proofs", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -323,6 +325,17 @@ pub(super) struct CollectorTable {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) public_addresses: Vec<IpAddr>,
     pub(super) tls: bool,
+    pub(super) removal_address: String,
+}
+
+/// `[proofs]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ProofsTable {
+    pub(super) listen: String,
+    pub(super) url: String,
+    #[serde(default = "provider_domains")]
+    pub(super) provider_domains: Vec<String>,
 }
 
 /// `[connections]`.
@@ -480,6 +493,21 @@ fn local_api() -> String {
 
 pub(super) fn local_web() -> String {
     "http://127.0.0.1:8054".into()
+}
+
+fn provider_domains() -> Vec<String> {
+    [
+        "amazonaws.com",
+        "azure.com",
+        "contaboserver.net",
+        "googleusercontent.com",
+        "linodeusercontent.com",
+        "secureserver.net",
+        "vultrusercontent.com",
+        "your-server.de",
+    ]
+    .map(Into::into)
+    .to_vec()
 }
 
 fn site_name() -> String {

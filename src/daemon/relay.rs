@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::{Handle, Runtime},
+    sync::watch,
+    task::JoinHandle,
+};
 
 use crate::{
     config::{Config, probe},
@@ -17,6 +22,7 @@ use crate::{
     },
     resolver,
     server::{Certificates, tcp},
+    tickets::inbound::RemovalMail,
 };
 
 /// Opens the addresses of the collector.
@@ -86,6 +92,19 @@ impl RelayTests {
             known,
             outside,
         })
+    }
+
+    /// Lets the collector pass requests by mail on, if an address for them is configured.
+    #[must_use]
+    pub fn with_removal_mail(mut self, mail: Option<RemovalMail>) -> RelayTests {
+        let Some(mail) = mail else { return self };
+        let others = self.collector.handler.clone();
+        // The handler runs on a thread that may block.
+        self.collector.handler = Arc::new(move |message, from| match mail.accepts(message) {
+            true => Handle::current().block_on(mail.receive(message, from)),
+            false => others(message, from),
+        });
+        self
     }
 
     /// Starts the collector and the scheduler.

@@ -10,8 +10,19 @@ use tokio::sync::watch;
 
 use super::served::ServedSerials;
 use crate::{
-    api::MirrorResponse, config::Config, http::Report, ledger::Ledger, random::Random,
-    relay::RelayService, resolver::Resolver, tickets::TicketService,
+    api::MirrorResponse,
+    config::Config,
+    http::Report,
+    ledger::Ledger,
+    mail::{MailSettings, Mailer},
+    random::Random,
+    relay::RelayService,
+    resolver::Resolver,
+    tickets::{
+        TicketService,
+        inbound::{self, RemovalMail},
+        outbox::{self, MailSender},
+    },
 };
 
 /// How often tickets follow their tests and listings.
@@ -50,8 +61,79 @@ pub fn served(
     ServedSerials::new(ledger, mirrors, own.collect())
 }
 
-/// Follows open tickets and recent removals until `stop` is set.
-pub async fn run(
+/// Lets a service look up names for proofs of control.
+#[must_use]
+pub fn with_resolver(service: TicketService, resolvers: &[std::net::SocketAddr]) -> TicketService {
+    // A machine without /etc/resolv.conf offers no proofs by DNS.
+    match Resolver::uncached(resolvers) {
+        Ok(resolver) => service.with_dns(Arc::new(resolver)),
+        Err(error) => {
+            tracing::warn!(error, "proofs of control by DNS are not possible");
+            service
+        }
+    }
+}
+
+/// Makes the receiver of requests by mail; `None` if no address is configured.
+///
+/// # Errors
+///
+/// SPF and DKIM cannot be checked on this machine.
+pub fn removal_mail(
+    config: &Config,
+    tickets: &TicketService,
+) -> Result<Option<RemovalMail>, String> {
+    let address = &config.proofs.removal_address;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let authenticator = Resolver::new(&config.http_client.resolvers, false)
+        .and_then(|resolver| resolver.mail_authenticator())
+        .map_err(|e| format!("collector.removal_address: SPF cannot be checked: {e}"))?;
+    Ok(Some(RemovalMail {
+        address: address.clone(),
+        tickets: tickets.clone(),
+        authenticator: Arc::new(authenticator),
+        host_name: config.probe.receiver.hello.clone(),
+        find_subjects: inbound::subject_finder(&tickets.ledger, &config.base_url),
+    }))
+}
+
+/// Returns what sends mail about tickets; `None` if no smart host is configured.
+///
+/// # Errors
+///
+/// The smart host is not valid.
+pub fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String> {
+    let mailer = Mailer::new(settings)?.map(Arc::new);
+    Ok(mailer.map(|mailer| -> MailSender {
+        Arc::new(move |mail| {
+            let mailer = mailer.clone();
+            Box::pin(async move { mailer.send_automatic(&mail).await })
+        })
+    }))
+}
+
+/// What the periodic work for tickets needs.
+pub struct Work {
+    /// The service of tickets.
+    pub service: TicketService,
+    /// The serials of public name servers.
+    pub served: ServedSerials,
+    /// The servers that look up reverse names; empty: those of this machine.
+    pub resolvers: Vec<SocketAddr>,
+    /// Sends mail; `None` if no smart host is configured.
+    pub sender: Option<MailSender>,
+}
+
+/// Follows open tickets and recent removals, and sends their mail, until `stop` is set.
+pub async fn run(work: Work, stop: watch::Receiver<bool>) {
+    let mail = outbox::run(work.service.clone(), work.sender, stop.clone());
+    let follow = follow(work.service, work.served, work.resolvers, stop);
+    tokio::join!(follow, mail);
+}
+
+async fn follow(
     service: TicketService,
     served: ServedSerials,
     resolvers: Vec<SocketAddr>,

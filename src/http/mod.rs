@@ -46,6 +46,7 @@ pub mod secrets;
 mod status;
 mod subject;
 pub mod tickets;
+pub mod tickets_control;
 mod webhooks;
 mod zone_serial;
 
@@ -55,9 +56,10 @@ use tokio::sync::watch;
 
 pub use access::Access;
 pub use caller::{ClientAddress, PeerAddress};
+pub use claims::get_proof;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
-pub use input::{bytes as read_body, json as parse_json};
+pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
 pub use jobs::relay_tests;
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::lookup;

@@ -18,7 +18,7 @@ use super::{
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    proposals, purge, reload, status, tickets, webhooks, zone_serial,
+    proposals, purge, reload, status, tickets, tickets_control, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -226,6 +226,14 @@ fn removal_requests() -> Routes {
         .add(PUBLIC, routes!(tickets::post_ticket_message))
         .add(PUBLIC, routes!(tickets::post_ticket_withdrawal))
         .add(PUBLIC, routes!(tickets::get_release))
+        .add(PUBLIC, routes!(tickets_control::post_proof))
+        .add(PUBLIC, routes!(tickets_control::post_ticket_dns_check))
+        .add(PUBLIC, routes!(tickets_control::post_ticket_code))
+        .add(PUBLIC, routes!(tickets_control::post_ticket_new_code))
+        .add(PUBLIC, routes!(tickets_control::post_ticket_contact))
+        .add(PUBLIC, routes!(tickets_control::post_ticket_unsubscription))
+        .add(PUBLIC, routes!(tickets_control::get_confirmation))
+        .add(PUBLIC, routes!(tickets_control::post_confirmation))
 }
 
 /// The router of the socket and of `[admin] listen`.
@@ -260,13 +268,17 @@ pub fn public_routes(app: App, pages: Router) -> Router {
     };
     Router::new()
         .route("/claims", post(claims::claim_closed_publicly))
-        .route("/evidence/{id}", get(claims::get_proof))
         .route("/problems/{code}", get(error::explain_problem))
+        .route("/prove/{code}", post(tickets_control::post_proof))
         .layer(DefaultBodyLimit::max(MAX_CLAIM_BYTES))
-        .with_state(app)
+        .with_state(app.clone())
         .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            app,
+            tickets_control::limit_changes,
+        ))
         .layer(middleware::from_fn_with_state(state, guard))
 }
 
@@ -291,7 +303,10 @@ mod tests {
     #[test]
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
-        let is_public_write = |path: &str| path == "/claims" || path.starts_with("/tickets");
+        let is_public_write = |path: &str| {
+            let prefixes = ["/claims", "/tickets", "/prove/", "/confirm/"];
+            prefixes.iter().any(|p| path.starts_with(p))
+        };
         for (path, item) in &api.paths.paths {
             for (method, operation) in [
                 ("GET", &item.get),

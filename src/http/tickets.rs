@@ -16,6 +16,7 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
+    tickets_control,
 };
 use crate::{
     api::{
@@ -30,7 +31,7 @@ use crate::{
     store::Dictionary,
     tickets::{
         NewTicket, RELEASE_PAGE_PERIOD, Removal, RemovalPolicy, Ticket, TicketError, TicketService,
-        TicketTest,
+        TicketTest, limits::LimitedRequest,
     },
 };
 
@@ -71,9 +72,6 @@ pub async fn open_ticket(
     client: Option<IpAddr>,
     language: &str,
 ) -> Result<TicketResponse, ProblemDetails> {
-    let limited = |e| ProblemDetails::rate_limited("requests", &e);
-    let counted = client.map(|addr| app.access.count_claim(addr));
-    counted.transpose().map_err(limited)?;
     let subject = Subject::parse(request.subject.trim(), HostBits::Refuse)
         .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))?;
     let new = NewTicket {
@@ -83,11 +81,19 @@ pub async fn open_ticket(
         language: language.into(),
         client,
     };
-    call_tickets(app, move |tickets| {
+    let contact = request.contact;
+    if !contact.trim().is_empty() {
+        crate::mail::read_address(&contact)
+            .map_err(|e| ProblemDetails::invalid(format!("contact: {e}")))?;
+    }
+    let ticket = call_tickets(app, move |tickets| {
+        tickets.count_request(LimitedRequest::Open, client)?;
         let ticket = tickets.open(&new, tickets.now())?;
         ticket_response(tickets, &ticket)
     })
-    .await
+    .await?;
+    tickets_control::look_up_facts(app, ticket.number);
+    tickets_control::contact_of_new_ticket(app, ticket, contact).await
 }
 
 /// Changes the ticket with a secret, and returns it as it is then.
@@ -288,6 +294,7 @@ pub fn ticket_response(
     let may_retry = ticket.may_retry() && has_try_left && !listings.is_empty();
     let retry_at = retry_at(tickets, ticket, status.as_ref(), now)?;
     let retry_at = retry_at.filter(|at| may_retry && *at > now);
+    let (control_options, code_expires) = tickets.control_options(ticket, now);
     let ends: Option<Vec<Time>> = listings.iter().map(|l| l.until).collect();
     Ok(TicketResponse {
         number: ticket.number,
@@ -326,8 +333,11 @@ pub fn ticket_response(
                 at: p.at.into(),
                 until: p.until.into(),
             }),
-        control_options: Vec::new(),
-        code_expires: None,
+        control_options: control_options
+            .into_iter()
+            .map(tickets_control::control_option)
+            .collect(),
+        code_expires: code_expires.map(Into::into),
         messages: messages(ticket),
         messages_left: match ticket.state.is_open() {
             true => ticket.messages_left(),

@@ -308,6 +308,11 @@ impl PageContext {
         }
     }
 
+    /// Whether a URL of another site can be linked.
+    pub fn is_web(&self, url: &str) -> bool {
+        url.starts_with("https://") || url.starts_with("http://")
+    }
+
     /// The path of a file of the site.
     pub fn asset(&self, name: &str) -> &'static str {
         assets::path(name)
@@ -338,7 +343,7 @@ impl PageContext {
 
 /// Replaces characters of a page that are not shown, but change how other text is shown. The
 /// texts of pages have none; those of strangers may.
-fn visible(html: String) -> String {
+pub(super) fn visible(html: String) -> String {
     match html.contains(is_hidden) {
         true => html.replace(is_hidden, "\u{fffd}"),
         false => html,

@@ -37,7 +37,7 @@ pub(super) fn error_page(page: &PageContext, problem: &ProblemDetails) -> Respon
 }
 
 /// The keys of the title and of the advice about a code.
-fn keys(code: ProblemCode) -> (&'static str, &'static str) {
+pub(super) fn keys(code: ProblemCode) -> (&'static str, &'static str) {
     match code {
         ProblemCode::NotFound => ("error-not-found", "error-not-found-advice"),
         ProblemCode::MethodNotAllowed => ("error-method", "error-method-advice"),

@@ -5,10 +5,11 @@ use axum::response::Response;
 
 use super::context::PageContext;
 
+/// The home page.
 #[derive(Template)]
 #[template(path = "home.html")]
-struct HomePage<'a> {
-    page: &'a PageContext,
+pub(super) struct HomePage<'a> {
+    pub page: &'a PageContext,
 }
 
 /// `GET /`.

@@ -50,6 +50,11 @@ impl<'a> LookupPage<'a> {
         }
     }
 
+    /// The name of the answer, for tests.
+    fn answer(&self) -> &'static str {
+        self.r.answer.into()
+    }
+
     /// The subject as HTML.
     fn subject(&self) -> Markup {
         self.page.code(&self.r.subject)
@@ -262,12 +267,14 @@ impl<'a> LookupPage<'a> {
 /// The page of a text that is not a subject: the field, with the error beside it.
 #[derive(Template)]
 #[template(path = "lookup_error.html")]
-struct LookupErrorPage<'a> {
-    page: &'a PageContext,
-    error: bool,
-    pasted: &'a str,
+pub(super) struct LookupErrorPage<'a> {
+    pub page: &'a PageContext,
+    /// Whether the pasted text was not understood.
+    pub error: bool,
+    /// What was pasted.
+    pub pasted: &'a str,
     /// What is wrong, in English.
-    detail: &'a str,
+    pub detail: &'a str,
 }
 
 /// The field of the look-up form.

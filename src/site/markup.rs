@@ -54,6 +54,14 @@ pub(super) fn is_hidden(c: char) -> bool {
     direction || c.is_control() && !matches!(c, '\n' | '\t' | '\r')
 }
 
+/// The sign of something that is done or not done yet, and its class in the style sheet.
+pub(super) fn sign(is_done: bool) -> (&'static str, &'static str) {
+    match is_done {
+        true => ("✓", "good"),
+        false => ("…", "wait"),
+    }
+}
+
 /// An argument of a text.
 #[derive(Debug, Clone)]
 pub enum TextArgument {

@@ -18,6 +18,10 @@ mod assets;
 mod context;
 mod dates;
 mod errors;
+mod example_lookups;
+mod example_tickets;
+#[doc(hidden)]
+pub mod examples;
 mod frame;
 mod home;
 mod input;
@@ -27,10 +31,14 @@ mod markup;
 mod negotiation;
 mod news;
 mod privacy;
+mod proofs;
 mod reasons;
 mod routes;
 mod settings;
 mod state;
+#[cfg(test)]
+mod tests;
+mod ticket;
 
 pub use context::PageContext;
 pub use markup::Markup;

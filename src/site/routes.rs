@@ -14,9 +14,10 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lists, lookup, news, privacy,
+    lists, lookup, news, privacy, proofs,
     settings::SiteSettings,
     state::{Banner, SiteState},
+    ticket,
 };
 use crate::{
     api::{NoticeState, PublicNoticeResponse},
@@ -35,6 +36,27 @@ pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
         .route("/", get(home::get_home))
         .route("/lookup", get(lookup::get_lookup))
         .route("/nph-lookup", get(lookup::get_lookup))
+        .route("/evidence/{id}", get(proofs::get_evidence))
+        .route("/tickets", post(ticket::post_ticket))
+        .route("/tickets/{secret}", get(ticket::get_ticket))
+        .route("/tickets/{secret}/retry", post(ticket::post_retry))
+        .route("/tickets/{secret}/review", post(ticket::post_review))
+        .route("/tickets/{secret}/withdraw", post(ticket::post_withdraw))
+        .route("/tickets/{secret}/check-dns", post(ticket::post_check_dns))
+        .route("/tickets/{secret}/new-code", post(ticket::post_new_code))
+        .route("/tickets/{secret}/send-code", post(ticket::post_send_code))
+        .route("/tickets/{secret}/messages", post(ticket::post_message))
+        .route("/tickets/{secret}/contact", post(ticket::post_contact))
+        .route(
+            "/tickets/{secret}/unsubscribe",
+            post(ticket::post_unsubscribe),
+        )
+        .route(
+            "/confirm/{code}",
+            get(proofs::get_confirmation).post(proofs::post_confirmation),
+        )
+        .route("/prove/{code}", get(proofs::get_prove))
+        .route("/released/{id}", get(proofs::get_released))
         .route("/{subject}", get(lookup::get_subject))
         .route("/{address}/{length}", get(lookup::get_prefix))
         .route("/favicon.ico", get(assets::get_icon))

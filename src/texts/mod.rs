@@ -67,19 +67,25 @@ impl Language {
                 include_str!("en/common.ftl"),
                 include_str!("en/home.ftl"),
                 include_str!("en/lookup.ftl"),
+                include_str!("en/ticket.ftl"),
                 include_str!("en/pages.ftl"),
+                include_str!("en/mail.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),
                 include_str!("de/home.ftl"),
                 include_str!("de/lookup.ftl"),
+                include_str!("de/ticket.ftl"),
                 include_str!("de/pages.ftl"),
+                include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
                 include_str!("ja/common.ftl"),
                 include_str!("ja/home.ftl"),
                 include_str!("ja/lookup.ftl"),
+                include_str!("ja/ticket.ftl"),
                 include_str!("ja/pages.ftl"),
+                include_str!("ja/mail.ftl"),
             ],
         }
     }

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::TicketError,
+    mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
     tables::{
         CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,
         TicketKey, TicketTable,
@@ -172,7 +173,14 @@ impl<'a> TicketBatch<'a> {
     }
 
     /// Removes a ticket with its rows in other tables.
-    pub(super) fn erase(&mut self, ticket: &Ticket) {
+    pub(super) fn erase(&mut self, ticket: &Ticket) -> Result<(), StoreError> {
+        for id in self.keys(OUTBOX, None, MAX_QUEUED)? {
+            let mail = self.get(OUTBOX, &id)?;
+            if mail.is_some_and(|m| m.ticket == ticket.number) {
+                self.delete(OUTBOX, &id);
+            }
+        }
+        self.delete(NOTIFIED, &ticket.number);
         self.delete(TICKETS, &ticket.number);
         self.delete(SECRETS, &ticket.secret.key());
         self.delete(SUBJECTS, &(ticket.subject.clone(), ticket.number));
@@ -185,6 +193,7 @@ impl<'a> TicketBatch<'a> {
         if let Some(at) = ticket.closed {
             self.delete(CLOSED, &(at, ticket.number));
         }
+        Ok(())
     }
 
     /// Sets the audit record: who did what with which ticket.

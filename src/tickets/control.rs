@@ -7,10 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Subject, Time, time::Seconds};
+use crate::model::{Subject, Time};
 
-/// How long a proof of control is kept for its subject and ticket.
-pub const PROOF_LIFETIME: Seconds = Seconds(30 * 86_400);
 /// The text of a TXT record before the code.
 pub const TXT_PREFIX: &str = "orbsd-proof=";
 /// The reasons for which a request from the address proves nothing, because strangers act through

@@ -27,7 +27,7 @@ impl TicketService {
                 let mut numbers = 0;
                 for (at, number) in due {
                     if let Some(ticket) = batch.get(TICKETS, &number)? {
-                        batch.erase(&ticket);
+                        batch.erase(&ticket)?;
                     }
                     batch.delete(CLOSED, &(at, number));
                     numbers += 1;
@@ -55,7 +55,7 @@ impl TicketService {
         self.decide(now, |batch| {
             let ticket = batch.ticket(number)?;
             self.end_suspension(batch, &ticket)?;
-            batch.erase(&ticket);
+            batch.erase(&ticket)?;
             Ok(())
         })?;
         Ok(self.ledger.store.compact_tickets()?)

@@ -1,6 +1,7 @@
 //! Tickets: requests of the owners of listed hosts, from the first click to the removal.
 //!
-//! [`TicketService`] decides and stores; the pure rules are in `state` and `policies`.
+//! [`TicketService`] decides and stores; the pure rules are in `state`, `policies`, [`codes`] and
+//! [`control`].
 
 #[cfg(feature = "daemon")]
 mod batch;
@@ -17,8 +18,20 @@ mod exceptions;
 #[cfg(feature = "daemon")]
 mod follow;
 #[cfg(feature = "daemon")]
+pub mod inbound;
+#[cfg(feature = "daemon")]
+pub mod limits;
+#[cfg(feature = "daemon")]
 mod listings;
+#[cfg(feature = "daemon")]
+pub mod mail_rows;
+#[cfg(feature = "daemon")]
+pub mod mail_text;
+#[cfg(feature = "daemon")]
+pub mod outbox;
 mod policies;
+#[cfg(feature = "daemon")]
+mod proofs;
 #[cfg(feature = "daemon")]
 mod removals;
 #[cfg(feature = "daemon")]
@@ -49,6 +62,7 @@ pub use {
     batch::TicketBatch,
     error::TicketError,
     listings::TicketListing,
+    proofs::Confirmation,
     requests::{NewTicket, PROOF_PERIOD},
     secret::TicketSecret,
     servers::{ZoneServer, ZoneServers},

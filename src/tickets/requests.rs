@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     batch::TicketBatch,
+    control::is_server_proof_possible,
     error::TicketError,
     listings::TicketListing,
     removals::FROM,
@@ -24,9 +25,6 @@ pub const PROOF_PERIOD: Seconds = Seconds(30 * 86_400);
 const MAX_OPEN_OF_SUBJECT: usize = 20;
 /// When to try again if too many tickets are open.
 const FULL_RETRY_AFTER: Seconds = Seconds(3600);
-/// Reasons under which strangers act through the host, so that a request from its address proves
-/// nothing.
-const USED_BY_STRANGERS: [&str; 3] = ["proxy", "form", "spamsource"];
 
 /// A request to open a ticket.
 #[derive(Debug, Clone)]
@@ -55,6 +53,7 @@ impl TicketService {
         let text = checked_message(&request.message)?;
         let listings = self.listings(&request.subject)?;
         let policy = choose_policy(&request.subject, &listings, request.policy)?;
+        self.limits.count_subject(&request.subject, now)?;
         let mine: Vec<&TicketListing> = listings.iter().filter(|l| l.policy == policy).collect();
         let (number, receipt) = self.decide(now, |batch| {
             self.check_limits(batch, &request.subject)?;
@@ -70,6 +69,7 @@ impl TicketService {
                 ticket.proof = Some(proof(ControlMethod::Server, now));
             }
             self.begin(batch, &mut ticket, &mine)?;
+            self.issue_control_code(&mut ticket, now);
             batch.audit(&ticket.author(), FROM, "ticket-open", &ticket);
             batch.save(&ticket);
             Ok(ticket.number)
@@ -117,6 +117,8 @@ impl TicketService {
             test: None,
             proof: None,
             contact: None,
+            codes: Vec::new(),
+            control_facts: None,
             next_at: None,
             review: None,
             removal: None,
@@ -268,8 +270,10 @@ impl TicketService {
                     ticket.state.as_str()
                 )));
             }
+            self.limits.count_subject(&ticket.subject, now)?;
             let job = ticket.test.as_ref().map(|t| t.job);
             self.start_test(&mut ticket, now)?;
+            self.issue_control_code(&mut ticket, now);
             if ticket.test.as_ref().map(|t| t.job) != job {
                 batch.audit(&ticket.author(), FROM, "ticket-retry", &ticket);
             }
@@ -399,9 +403,7 @@ fn proof(method: ControlMethod, now: Time) -> ControlProof {
 /// act through it.
 fn is_own_address(request: &NewTicket, reasons: &[String]) -> bool {
     request.client.map(Subject::host) == Some(request.subject.clone())
-        && !reasons
-            .iter()
-            .any(|r| USED_BY_STRANGERS.contains(&r.as_str()))
+        && is_server_proof_possible(reasons)
 }
 
 /// Chooses the policy of a ticket.

@@ -13,10 +13,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     batch::TicketBatch,
+    control::ControlSettings,
+    control_dns::ProofDns,
     error::TicketError,
+    limits::RequestLimits,
     listings::{TicketListing, listings_of},
     policies::RemovalPolicies,
     secret,
@@ -32,6 +36,8 @@ use crate::{
     relay::RelayService,
 };
 
+/// The most subjects that are looked up in DNS at the same time.
+const MAX_LOOKUPS: usize = 16;
 /// The most open tickets.
 pub const MAX_OPEN_TICKETS: usize = 10_000;
 /// The most tickets of one subject that are read.
@@ -47,6 +53,8 @@ const NO_TICKET: &str =
 pub struct TicketSettings {
     /// The policy of removal of each reason.
     pub policies: RemovalPolicies,
+    /// What is offered for proofs of control.
+    pub control: ControlSettings,
 }
 
 /// Which tickets to list.
@@ -81,6 +89,12 @@ pub struct TicketService {
     over_limit: Arc<AtomicUsize>,
     /// For tables that are read in rounds: the last key of the previous round.
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
+    /// Counts the requests of strangers.
+    pub(super) limits: Arc<RequestLimits>,
+    /// Permits for the look-ups of proofs by DNS.
+    pub(super) lookups: Arc<Semaphore>,
+    /// Answers the questions of proofs by DNS; `None` if this machine has no resolver.
+    pub(super) dns: Option<Arc<dyn ProofDns>>,
 }
 
 impl TicketService {
@@ -104,6 +118,9 @@ impl TicketService {
             awaited: Arc::default(),
             over_limit: Arc::default(),
             rounds: Arc::default(),
+            limits: Arc::default(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            dns: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The tables of tickets, each with the types of its keys and values.
 //!
-//! A key on disk is the letter of its table, followed by the key. A value on disk is JSON.
+//! A key on disk is the letter of its table, followed by the key. A value on disk is JSON. The
+//! letters `m`, `w` and `l` are those of the tables of mail, in [`super::mail_rows`].
 
 use std::marker::PhantomData;
 
@@ -22,6 +23,8 @@ pub const SECRETS: &TicketTable<[u8; 32], u64> = &TicketTable::new(b's');
 pub const RELEASES: &TicketTable<[u8; 32], u64> = &TicketTable::new(b'r');
 /// The numbers of open tickets.
 pub const OPEN: &TicketTable<u64, ()> = &TicketTable::new(b'o');
+/// The numbers of tickets that wait for a person.
+pub const WAITING: &TicketTable<u64, ()> = &TicketTable::new(b'q');
 /// Tickets with a removal that some public server may not have yet.
 pub const SPREADING: &TicketTable<u64, ()> = &TicketTable::new(b'p');
 /// Tickets with a removal, until they are erased: whether their subject is listed again.

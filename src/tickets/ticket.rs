@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    codes::StoredCode,
+    control::ControlFacts,
     error::TicketError,
     secret::TicketSecret,
     state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
@@ -172,6 +174,12 @@ pub struct Ticket {
     /// The mail address for notifications.
     #[serde(default)]
     pub contact: Option<TicketContact>,
+    /// The codes that prove control or confirm the contact address, as hashes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<StoredCode>,
+    /// What DNS had to say about the subject; `None` before it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_facts: Option<ControlFacts>,
     /// When something happens next without the requester.
     #[serde(default)]
     pub next_at: Option<Time>,

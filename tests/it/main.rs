@@ -30,6 +30,7 @@ mod peers;
 mod people;
 mod primary;
 mod privacy;
+mod proofs;
 mod proxies;
 mod public;
 mod recipes;

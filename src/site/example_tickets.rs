@@ -1,0 +1,399 @@
+//! Example values of tickets.
+
+use super::example_lookups::{after, ago};
+use crate::{
+    api::{
+        BlockedClaimResponse, BlockedReplyResponse, CommandResponse, ConfirmationKind,
+        ConfirmationResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
+        OutcomeKind, ReleasedResponse, RemovalResponse, RemovalServerResponse,
+        RepairAdviceResponse, TestOutcomeResponse, TicketContactResponse, TicketMessageResponse,
+        TicketResponse, TicketStepResponse, TicketTestResponse, Timestamp,
+    },
+    relay::advice::RepairAdvice,
+    tickets::{ControlMethod, RemovalPolicy, TicketState},
+};
+
+const DAY: u64 = 86_400;
+
+/// A ticket in each state, with its name.
+pub(super) fn all() -> Vec<(&'static str, TicketResponse)> {
+    vec![
+        ("ticket-needs-proof", needs_proof()),
+        ("ticket-delayed", delayed()),
+        ("ticket-testing", testing()),
+        ("ticket-waiting", waiting()),
+        ("ticket-blocked", blocked()),
+        ("ticket-failed", failed()),
+        ("ticket-review", review(TicketState::Review)),
+        ("ticket-suspended", review(TicketState::Suspended)),
+        ("ticket-granted", granted(false)),
+        ("ticket-granted-everywhere", granted(true)),
+        ("ticket-refused", refused()),
+        ("ticket-withdrawn", closed(TicketState::Withdrawn)),
+        ("ticket-ended", closed(TicketState::Ended)),
+    ]
+}
+
+fn ticket(state: TicketState) -> TicketResponse {
+    TicketResponse {
+        number: 1042,
+        path: "/tickets/example-secret-path-0000".into(),
+        subject: "45.51.100.7".into(),
+        listed_in: vec!["relays.example".into()],
+        reasons: vec!["relay".into()],
+        policy: RemovalPolicy::AfterRetest,
+        state,
+        opened: ago(200),
+        changed: ago(5),
+        closed: None,
+        next_at: None,
+        retry_at: None,
+        may_retry: false,
+        may_ask_review: false,
+        answer_by: None,
+        decision_by: None,
+        listing_ends: Some(after(88 * DAY)),
+        steps: vec![step(200, TicketState::Testing)],
+        test: None,
+        proof_required: false,
+        proof: None,
+        control_options: Vec::new(),
+        code_expires: None,
+        messages: Vec::new(),
+        messages_left: 20,
+        contact: None,
+        removal: None,
+    }
+}
+
+fn step(seconds: u64, state: TicketState) -> TicketStepResponse {
+    let at = ago(seconds);
+    TicketStepResponse { at, state }
+}
+
+fn options() -> Vec<ControlOptionResponse> {
+    let command = |program: &str, command: &str| CommandResponse {
+        program: program.into(),
+        command: command.into(),
+    };
+    vec![
+        ControlOptionResponse::Server {
+            commands: vec![
+                command(
+                    "curl",
+                    "curl -4 -X POST https://relays.example/prove/EXAMPLECODE",
+                ),
+                command(
+                    "wget",
+                    "wget -4 -q -O - --post-data=x https://relays.example/prove/EXAMPLECODE",
+                ),
+            ],
+        },
+        ControlOptionResponse::Mail {
+            addresses: vec!["postmaster@example.net".into(), "abuse@example.net".into()],
+        },
+        ControlOptionResponse::Dns {
+            names: vec!["mail.example.net".into(), "100.51.45.in-addr.arpa".into()],
+            at_every_name: false,
+            text: "orbsd-proof=EXAMPLECODE".into(),
+        },
+    ]
+}
+
+fn outcome(
+    test: &str,
+    description: &str,
+    had_passed: bool,
+    outcome: OutcomeKind,
+    code: Option<u16>,
+) -> TestOutcomeResponse {
+    TestOutcomeResponse {
+        test: test.into(),
+        description: description.into(),
+        had_passed,
+        outcome,
+        code,
+    }
+}
+
+fn test(first: OutcomeKind, code: u16) -> TicketTestResponse {
+    let refused = OutcomeKind::Refused;
+    TicketTestResponse {
+        job: 12,
+        not_before: ago(190),
+        begun: Some(ago(180)),
+        ended: None,
+        total: 76,
+        outcomes: vec![
+            outcome(
+                "plain",
+                "An ordinary sender and an ordinary recipient.",
+                true,
+                first,
+                Some(code),
+            ),
+            outcome(
+                "percent-at-name",
+                "The recipient's domain is hidden behind a percent sign.",
+                true,
+                refused,
+                Some(554),
+            ),
+            outcome(
+                "null-sender",
+                "The sender is empty.",
+                false,
+                refused,
+                Some(554),
+            ),
+            outcome(
+                "quoted-address",
+                "The recipient is written in quotes.",
+                false,
+                refused,
+                Some(501),
+            ),
+        ],
+        row: None,
+        is_preliminary: false,
+        release: None,
+        next_try: None,
+        advice: None,
+        blocked: Vec::new(),
+    }
+}
+
+fn needs_proof() -> TicketResponse {
+    TicketResponse {
+        subject: "45.51.100.0/24".into(),
+        policy: RemovalPolicy::OwnerOfRange,
+        reasons: vec!["netblock".into()],
+        proof_required: true,
+        control_options: options(),
+        code_expires: Some(after(DAY)),
+        steps: vec![step(200, TicketState::NeedsProof)],
+        ..ticket(TicketState::NeedsProof)
+    }
+}
+
+fn delayed() -> TicketResponse {
+    TicketResponse {
+        policy: RemovalPolicy::OnRequest,
+        reasons: vec!["spamsource".into()],
+        next_at: Some(after(3 * DAY)),
+        steps: vec![step(200, TicketState::Delayed)],
+        ..ticket(TicketState::Delayed)
+    }
+}
+
+fn testing() -> TicketResponse {
+    TicketResponse {
+        test: Some(test(OutcomeKind::Refused, 554)),
+        control_options: options(),
+        code_expires: Some(after(DAY)),
+        ..ticket(TicketState::Testing)
+    }
+}
+
+fn waiting() -> TicketResponse {
+    TicketResponse {
+        next_at: Some(after(5 * DAY)),
+        may_retry: true,
+        may_ask_review: true,
+        test: Some(TicketTestResponse {
+            ended: Some(ago(10)),
+            row: Some("deferred-control-accepted".into()),
+            release: Some(after(5 * DAY)),
+            next_try: Some(after(600)),
+            is_preliminary: true,
+            advice: Some(RepairAdviceResponse::from(RepairAdvice::PostfixDefers)),
+            ..test(OutcomeKind::Deferred, 454)
+        }),
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Waiting),
+        ],
+        ..ticket(TicketState::Waiting)
+    }
+}
+
+fn blocked() -> TicketResponse {
+    let reply = |sent: &str, answered: &str| BlockedReplyResponse {
+        sent: sent.into(),
+        answered: answered.into(),
+    };
+    TicketResponse {
+        may_retry: true,
+        retry_at: Some(after(900)),
+        may_ask_review: true,
+        proof: Some(ControlProofResponse {
+            method: ControlMethod::Server,
+            at: ago(60),
+            until: after(30 * DAY),
+        }),
+        test: Some(TicketTestResponse {
+            ended: Some(ago(10)),
+            row: Some("refused-control-same".into()),
+            blocked: vec![BlockedClaimResponse {
+                source: Some("198.51.100.25".into()),
+                at: Some(ago(10)),
+                row: Some("refused-control-same".into()),
+                replies: vec![
+                    reply("plain RCPT", "554 5.7.1 Client host blocked <b>by us</b>"),
+                    reply(
+                        "RCPT TO:<postmaster>",
+                        "554 5.7.1 Client host blocked <b>by us</b>",
+                    ),
+                ],
+            }],
+            ..test(OutcomeKind::Refused, 554)
+        }),
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Blocked),
+        ],
+        ..ticket(TicketState::Blocked)
+    }
+}
+
+fn failed() -> TicketResponse {
+    TicketResponse {
+        may_retry: true,
+        may_ask_review: true,
+        test: Some(TicketTestResponse {
+            ended: Some(ago(10)),
+            row: Some("delivered".into()),
+            ..test(OutcomeKind::Delivered, 250)
+        }),
+        control_options: options(),
+        code_expires: Some(ago(DAY)),
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(10, TicketState::Failed),
+        ],
+        ..ticket(TicketState::Failed)
+    }
+}
+
+fn message(seconds: u64, author: MessageAuthor, text: &str) -> TicketMessageResponse {
+    TicketMessageResponse {
+        at: ago(seconds),
+        author,
+        text: text.into(),
+    }
+}
+
+pub(super) fn review(state: TicketState) -> TicketResponse {
+    TicketResponse {
+        policy: RemovalPolicy::Reviewed,
+        reasons: vec!["manual".into()],
+        answer_by: Some(after(DAY)),
+        decision_by: Some(after(6 * DAY)),
+        messages: vec![
+            message(
+                150,
+                MessageAuthor::Requester,
+                "We have replaced the server.\nPlease look at it again: <script>alert(1)</script>",
+            ),
+            message(
+                50,
+                MessageAuthor::Operator,
+                "Thank you. We test it tonight.",
+            ),
+        ],
+        messages_left: 19,
+        contact: Some(TicketContactResponse {
+            address: "a…@example.net".into(),
+            confirmed: false,
+        }),
+        steps: vec![step(200, TicketState::Review)],
+        ..ticket(state)
+    }
+}
+
+fn removal(everywhere: bool) -> RemovalResponse {
+    let server = |server: &str, at: Option<Timestamp>| RemovalServerResponse {
+        zone: "relays.example".into(),
+        server: server.into(),
+        at,
+    };
+    RemovalResponse {
+        at: ago(5),
+        zones: vec!["relays.example".into()],
+        servers: vec![
+            server("ns0.relays.example", Some(ago(5))),
+            server("ns1.relays.example", Some(ago(3))),
+            server("ns2.relays.example", everywhere.then(|| ago(2))),
+        ],
+        cache_seconds: 300,
+        everywhere_at: everywhere.then(|| ago(2)),
+        released: Some("/released/exampleid00".into()),
+    }
+}
+
+fn granted(everywhere: bool) -> TicketResponse {
+    TicketResponse {
+        listed_in: Vec::new(),
+        closed: Some(ago(5)),
+        test: Some(TicketTestResponse {
+            row: Some("refused-control-accepted".into()),
+            ..test(OutcomeKind::Refused, 554)
+        }),
+        contact: Some(TicketContactResponse {
+            address: "a…@example.net".into(),
+            confirmed: true,
+        }),
+        steps: vec![
+            step(200, TicketState::Testing),
+            step(5, TicketState::Granted),
+        ],
+        removal: Some(removal(everywhere)),
+        ..ticket(TicketState::Granted)
+    }
+}
+
+fn refused() -> TicketResponse {
+    let text = "The whole network still sends mail to our traps.";
+    TicketResponse {
+        closed: Some(ago(5)),
+        steps: vec![
+            step(200, TicketState::Review),
+            step(5, TicketState::Refused),
+        ],
+        messages: vec![message(5, MessageAuthor::Operator, text)],
+        messages_left: 0,
+        ..ticket(TicketState::Refused)
+    }
+}
+
+fn closed(state: TicketState) -> TicketResponse {
+    TicketResponse {
+        closed: Some(ago(5)),
+        steps: vec![step(200, TicketState::Testing), step(5, state)],
+        ..ticket(state)
+    }
+}
+
+/// The public page of a removal.
+pub(super) fn released(listed_again: bool) -> ReleasedResponse {
+    ReleasedResponse {
+        subject: "45.51.100.7".into(),
+        listed_again,
+        removal: removal(true),
+    }
+}
+
+/// What a code confirms.
+pub(super) fn confirmation(name: &str) -> ConfirmationResponse {
+    let confirmed = name == "confirm-done";
+    ConfirmationResponse {
+        kind: match name {
+            "confirm-control" => ConfirmationKind::Control,
+            _ => ConfirmationKind::Contact,
+        },
+        number: 1042,
+        subject: "45.51.100.7".into(),
+        confirmed,
+        path: confirmed.then(|| "/tickets/example-secret-path-0000".into()),
+    }
+}

@@ -1,0 +1,160 @@
+//! An example of each page and of each state of it, rendered from values. Tests take pictures of
+//! them, and check their HTML; the daemon does not serve them.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderMap, StatusCode, Uri},
+    middleware,
+    response::Response,
+    routing::get,
+};
+
+use super::{
+    assets,
+    context::PageContext,
+    errors::error_page,
+    example_lookups, example_tickets,
+    frame::frame,
+    home::HomePage,
+    lookup::{LookupErrorPage, LookupPage},
+    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
+    settings::SiteSettings,
+    ticket::{FormProblem, TicketPage},
+};
+use crate::{
+    api::{ProblemCode, ProblemDetails},
+    model::time::Seconds,
+    tickets::TicketState,
+};
+
+/// The names of the examples, as in their paths `/examples/NAME`.
+pub fn names() -> Vec<&'static str> {
+    let fixed = [
+        "home",
+        "lookup-error",
+        "evidence",
+        "evidence-owner",
+        "released",
+        "released-again",
+        "confirm-control",
+        "confirm-contact",
+        "confirm-done",
+        "prove",
+        "ticket-error",
+        "error-not-found",
+        "error-too-many",
+        "error-unavailable",
+    ];
+    let lookups = example_lookups::all().into_iter().map(|(name, _)| name);
+    let tickets = example_tickets::all().into_iter().map(|(name, _)| name);
+    fixed.into_iter().chain(lookups).chain(tickets).collect()
+}
+
+/// A router that serves each example at `/examples/NAME`, with the headers and the files of the
+/// site.
+pub fn router() -> Router {
+    let settings = Arc::new(settings());
+    let shared = settings.clone();
+    let example = move |uri: Uri, headers: HeaderMap, Path(name): Path<String>| async move {
+        render(&context(shared, &uri, &headers), &name)
+    };
+    Router::new()
+        .route("/examples/{name}", get(example))
+        .route("/assets/{file}", get(assets::get_asset))
+        .layer(middleware::from_fn_with_state(settings, frame))
+}
+
+/// Serves the examples until the process ends.
+///
+/// # Errors
+///
+/// The listener cannot be used.
+pub async fn serve(listener: std::net::TcpListener) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    axum::serve(listener, router()).await
+}
+
+fn settings() -> SiteSettings {
+    SiteSettings {
+        name: "relays.example".into(),
+        base_url: "https://relays.example".into(),
+        operator: "Example Operators".into(),
+        contact: "list@relays.example".into(),
+        sends_mail: true,
+        ..SiteSettings::default()
+    }
+}
+
+fn context(settings: Arc<SiteSettings>, uri: &Uri, headers: &HeaderMap) -> PageContext {
+    let mut page = PageContext::new(settings, uri, headers);
+    page.html = true;
+    page.now = example_lookups::NOW;
+    page
+}
+
+fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
+    if let Some((_, r)) = example_lookups::all().iter().find(|(n, _)| *n == name) {
+        let (error, pasted) = (false, "");
+        return Ok(page.render(&LookupPage {
+            page,
+            r,
+            error,
+            pasted,
+        }));
+    }
+    if let Some((_, t)) = example_tickets::all().iter().find(|(n, _)| *n == name) {
+        let problem = None;
+        return Ok(page.render(&TicketPage { page, t, problem }));
+    }
+    let proof = example_lookups::proof(name == "evidence-owner");
+    let released = example_tickets::released(name == "released-again");
+    let confirmation = example_tickets::confirmation(name);
+    Ok(match name {
+        "home" => page.render(&HomePage { page }),
+        "lookup-error" => page.render(&LookupErrorPage {
+            page,
+            error: true,
+            pasted: "my mail server",
+            detail: "`my mail server` is neither an address nor a domain",
+        }),
+        "evidence" | "evidence-owner" => page.render(&EvidencePage { page, r: &proof }),
+        "released" | "released-again" => page.render(&ReleasedPage { page, r: &released }),
+        "confirm-control" | "confirm-contact" | "confirm-done" => page.render(&ConfirmPage {
+            page,
+            r: &confirmation,
+            path: "/confirm/example",
+        }),
+        "prove" => page.render(&ProvePage {
+            page,
+            commands: &commands(page, "EXAMPLECODE"),
+        }),
+        "ticket-error" => {
+            let t = &example_tickets::review(TicketState::Review);
+            let problem = Some(FormProblem {
+                field: "message",
+                value: "…".into(),
+                title: "error-too-many",
+                detail: "at most 5 messages a minute are accepted from 198.51.100.0/24".into(),
+                retry_after: Some(40),
+            });
+            page.render_with_status(
+                StatusCode::TOO_MANY_REQUESTS,
+                &TicketPage { page, t, problem },
+            )
+        }
+        "error-not-found" => error_page(page, &ProblemDetails::not_found("nothing is served here")),
+        "error-too-many" => {
+            let detail = "at most 10 requests a minute are accepted from 198.51.100.0/24";
+            error_page(page, &ProblemDetails::too_many(detail, Seconds(40)))
+        }
+        "error-unavailable" => {
+            let detail = "the daemon is stopping";
+            error_page(page, &ProblemDetails::new(ProblemCode::Unavailable, detail))
+        }
+        _ => return Err(ProblemDetails::not_found("this example does not exist")),
+    })
+}

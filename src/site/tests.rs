@@ -1,0 +1,327 @@
+//! Tests of whole pages, rendered from the examples in each language.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use askama::Template;
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use tower::ServiceExt;
+
+use super::{
+    assets, context::PageContext, example_lookups, example_tickets, examples, lookup::LookupPage,
+    proofs::commands, ticket::TicketPage,
+};
+use crate::{
+    api::{LookupAnswer, LookupResponse, TicketResponse},
+    model::{Subject, subject::HostBits},
+    texts::Language,
+};
+
+/// What a stranger could write to run a script on a page.
+const ATTACK: &str =
+    "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}\u{202e}\u{1b}[2J\u{f0000}";
+/// The most bytes of the home page or of a look-up page, with all their files.
+const MAX_PAGE_BYTES: usize = 30 * 1024;
+
+async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
+    let request = Request::builder()
+        .uri(path)
+        .header(header::ACCEPT, "text/html")
+        .body(Body::empty())
+        .unwrap();
+    let response = examples::router().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    (parts.status, parts.headers, text)
+}
+
+/// Every example in every language.
+async fn pages() -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for name in examples::names() {
+        for language in Language::ALL {
+            let path = format!("/examples/{name}?lang={}", language.tag());
+            let (_, headers, html) = get(&path).await;
+            assert_eq!(
+                headers[header::CONTENT_TYPE],
+                "text/html; charset=utf-8",
+                "{path}"
+            );
+            assert!(
+                html.contains(&format!("<html lang=\"{}\">", language.tag())),
+                "{path}"
+            );
+            out.push((path, html));
+        }
+    }
+    out
+}
+
+/// The tags of a page, in their order, without their attributes.
+fn tags(html: &str) -> Vec<&str> {
+    let starts = html.match_indices('<').map(|(at, _)| &html[at + 1..]);
+    let names = starts.map(|rest| rest.split([' ', '>', '\n']).next().unwrap());
+    names.filter(|n| !n.starts_with('!')).collect()
+}
+
+/// The values of an attribute.
+fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
+    let start = format!(" {name}=\"");
+    let parts = html.split(start.as_str()).skip(1);
+    parts.map(|p| p.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn elements_of_every_page_are_closed_in_order() {
+    const VOID: [&str; 7] = ["meta", "link", "br", "input", "img", "hr", "wbr"];
+    for (path, html) in pages().await {
+        let mut open = Vec::new();
+        for tag in tags(&html).into_iter().filter(|t| !VOID.contains(t)) {
+            match tag.strip_prefix('/') {
+                Some(closed) => assert_eq!(open.pop(), Some(closed), "{path}: {open:?}"),
+                None => open.push(tag),
+            }
+        }
+        assert!(open.is_empty(), "{path}: {open:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_has_one_heading_and_a_short_title_and_unique_ids() {
+    for (path, html) in pages().await {
+        assert_eq!(html.matches("<h1").count(), 1, "{path}");
+        let title = html.split("<title>").nth(1).unwrap();
+        let title = title.split("</title>").next().unwrap();
+        assert!(title.chars().count() <= 70, "{path}: {title}");
+        let ids = attributes(&html, "id");
+        let unique: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{path}: {ids:?}");
+        for label in attributes(&html, "for") {
+            assert!(ids.contains(&label), "{path}: {label}");
+        }
+        for described in attributes(&html, "aria-describedby") {
+            let mut names = described.split(' ');
+            assert!(names.all(|n| ids.contains(&n)), "{path}: {described}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_page_has_inline_styles_or_scripts_or_loads_from_other_hosts() {
+    for (path, html) in pages().await {
+        for wrong in [
+            " style=",
+            " onclick=",
+            "<style",
+            "javascript:",
+            "<iframe",
+            "http-equiv",
+        ] {
+            assert!(!html.contains(wrong), "{path}: {wrong}");
+        }
+        assert_eq!(html.matches("<script").count(), 1, "{path}");
+        for source in attributes(&html, "src") {
+            assert!(source.starts_with("/assets/"), "{path}: {source}");
+        }
+        for action in attributes(&html, "action") {
+            assert!(
+                action.starts_with('/') && !action.starts_with("//"),
+                "{path}: {action}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_response_has_the_headers_that_protect_it() {
+    for path in ["/examples/ticket-testing", "/examples/unknown", "/nowhere"] {
+        let (_, headers, _) = get(path).await;
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::VARY], "Accept, Accept-Language");
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers["x-robots-tag"], "noindex");
+    }
+}
+
+#[tokio::test]
+async fn home_and_look_up_pages_are_small() {
+    let mut files = 0;
+    for name in ["site.css", "site.js", "icon.svg"] {
+        files += get(assets::path(name)).await.2.len();
+    }
+    for name in [
+        "home",
+        "lookup-listed",
+        "lookup-other-list",
+        "lookup-never-listed",
+    ] {
+        for language in Language::ALL {
+            let path = format!("/examples/{name}?lang={}", language.tag());
+            let page = get(&path).await.2.len();
+            assert!(
+                page + files <= MAX_PAGE_BYTES,
+                "{path}: {page} + {files} bytes"
+            );
+        }
+    }
+}
+
+fn page() -> PageContext {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, "text/html".parse().unwrap());
+    let mut page = PageContext::new(Arc::default(), &"/".parse().unwrap(), &headers);
+    page.now = example_lookups::NOW;
+    page
+}
+
+/// Replaces every text of a value, but for those that are names of states and times.
+fn attack(value: &mut serde_json::Value, kept: &[&str]) {
+    match value {
+        serde_json::Value::String(text) => *text = ATTACK.into(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|v| attack(v, kept)),
+        serde_json::Value::Object(fields) => {
+            let fields = fields
+                .iter_mut()
+                .filter(|(name, _)| !kept.contains(&name.as_str()));
+            fields.for_each(|(_, v)| attack(v, kept));
+        }
+        _ => {}
+    }
+}
+
+const KEPT: [&str; 40] = [
+    "answer",
+    "policy",
+    "state",
+    "kind",
+    "method",
+    "author",
+    "outcome",
+    "key",
+    "at",
+    "since",
+    "until",
+    "opened",
+    "changed",
+    "closed",
+    "next_at",
+    "retry_at",
+    "answer_by",
+    "decision_by",
+    "listing_ends",
+    "not_before",
+    "begun",
+    "ended",
+    "release",
+    "next_try",
+    "code_expires",
+    "everywhere_at",
+    "arrived",
+    "sent",
+    "available_at",
+    "from",
+    "to",
+    "row",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+];
+
+fn assert_harmless(html: &str) {
+    assert!(
+        !html.contains("<script>") && !html.contains("<img"),
+        "{html}"
+    );
+    for hidden in ["\u{202e}", "\u{1b}", "\u{f0000}"] {
+        assert!(!html.contains(hidden), "{hidden:?}");
+    }
+    for tag in html.split('<').skip(1) {
+        let tag = tag.split('>').next().unwrap();
+        assert!(
+            !tag.contains("onerror") || tag.contains("&#34;") || tag.contains("%3C"),
+            "{tag}"
+        );
+    }
+}
+
+#[test]
+fn texts_of_strangers_stay_texts_on_look_up_pages() {
+    for (name, example) in example_lookups::all() {
+        let mut value = serde_json::to_value(&example).unwrap();
+        attack(&mut value, &KEPT);
+        let r: LookupResponse = serde_json::from_value(value).unwrap();
+        let page = page();
+        let (error, pasted) = (true, ATTACK);
+        let html = LookupPage {
+            page: &page,
+            r: &r,
+            error,
+            pasted,
+        };
+        let response = page.render(&html);
+        assert_eq!(response.status(), StatusCode::OK, "{name}");
+        assert_harmless(&super::context::visible(html.render().unwrap()));
+    }
+}
+
+#[test]
+fn texts_of_strangers_stay_texts_on_ticket_pages() {
+    for (_, example) in example_tickets::all() {
+        let mut value = serde_json::to_value(&example).unwrap();
+        attack(&mut value, &KEPT);
+        let t: TicketResponse = serde_json::from_value(value).unwrap();
+        let page = page();
+        let html = TicketPage {
+            page: &page,
+            t: &t,
+            problem: None,
+        };
+        assert_harmless(&super::context::visible(html.render().unwrap()));
+    }
+}
+
+#[test]
+fn lists_of_others_are_linked_only_by_http() {
+    let mut r = example_lookups::all().remove(4).1;
+    for (_, example) in example_lookups::all() {
+        if example.answer == LookupAnswer::OtherList {
+            r = example;
+        }
+    }
+    r.other_lists[0].lookup_url = Some("javascript:alert(1)".into());
+    let page = page();
+    let (error, pasted) = (false, "");
+    let html = LookupPage {
+        page: &page,
+        r: &r,
+        error,
+        pasted,
+    };
+    assert!(!html.render().unwrap().contains("javascript:"));
+}
+
+#[test]
+fn homograph_is_shown_as_the_name_in_dns() {
+    let subject = Subject::parse("\u{430}pple.com", HostBits::Refuse).unwrap();
+    assert_eq!(subject.to_string(), "xn--pple-43d.com");
+}
+
+#[test]
+fn command_to_copy_has_nothing_of_a_stranger() {
+    assert_eq!(commands(&page(), "ABC123").len(), 2);
+    for code in ["a;reboot", "a`id`", "$(id)", "a b", "a\n", ""] {
+        assert!(commands(&page(), code).is_empty(), "{code:?}");
+    }
+}

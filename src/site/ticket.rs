@@ -1,0 +1,429 @@
+//! The page of a ticket: the state of a request, and what its requester can do.
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
+    state::SiteState,
+};
+use crate::{
+    api::{
+        BlockedClaimResponse, ControlOptionResponse, MessageAuthor, OutcomeKind, ProblemCode,
+        ProblemDetails, RemovalResponse, TestOutcomeResponse, TicketCodeRequest,
+        TicketContactRequest, TicketMessageRequest, TicketRequest, TicketResponse,
+        TicketTestResponse,
+    },
+    http::{tickets, tickets_control},
+    relay::advice::RepairAdvice,
+    tickets::{ControlMethod, RemovalPolicy, TicketState},
+};
+
+/// How often an open page asks for changes while something happens at once, in milliseconds.
+const QUICK_MILLISECONDS: u32 = 2000;
+/// How often it asks while a person or a period has to be waited for.
+const SLOW_MILLISECONDS: u32 = 15_000;
+
+/// The page of a ticket.
+#[derive(Template)]
+#[template(path = "ticket.html")]
+pub(super) struct TicketPage<'a> {
+    pub page: &'a PageContext,
+    pub t: &'a TicketResponse,
+    /// Why a form was refused.
+    pub problem: Option<FormProblem>,
+}
+
+/// Why a form of the page was refused, to be shown beside its field.
+#[derive(Debug, Clone)]
+pub(super) struct FormProblem {
+    /// The field: `message`, `contact`, or empty for a button.
+    pub field: &'static str,
+    /// What was entered.
+    pub value: String,
+    /// The key of the title.
+    pub title: &'static str,
+    /// What is wrong, in English.
+    pub detail: String,
+    /// After how many seconds the form can be sent again.
+    pub retry_after: Option<u32>,
+}
+
+impl<'a> TicketPage<'a> {
+    /// How serious the state is: a class of the style sheet.
+    fn tone(&self) -> &'static str {
+        match self.t.state {
+            TicketState::Granted | TicketState::Ended => "good",
+            TicketState::Blocked | TicketState::Failed | TicketState::Refused => "bad",
+            _ => "wait",
+        }
+    }
+
+    /// The name of the state, for tests.
+    fn state(&self) -> &'static str {
+        self.t.state.into()
+    }
+
+    /// The problem of a form, by the name of its field.
+    fn problem_of(&self, field: &str) -> Option<&FormProblem> {
+        self.problem.as_ref().filter(|p| p.field == field)
+    }
+
+    /// The name of a way to prove control, for tests.
+    fn method_name(&self, option: &ControlOptionResponse) -> &'static str {
+        match option {
+            ControlOptionResponse::Server { .. } => "server",
+            ControlOptionResponse::Dns { .. } => "dns",
+            ControlOptionResponse::Mail { .. } => "mail",
+        }
+    }
+
+    fn subject(&self) -> Markup {
+        self.page.code(&self.t.subject)
+    }
+
+    /// The keys of the heading and of the text about the state.
+    fn state_keys(&self) -> (&'static str, &'static str) {
+        match self.t.state {
+            TicketState::NeedsProof => ("state-needs-proof", "state-needs-proof-text"),
+            TicketState::Delayed => ("state-delayed", "state-delayed-text"),
+            TicketState::Testing => ("state-testing", "state-testing-text"),
+            TicketState::Waiting => ("state-waiting", "state-waiting-text"),
+            TicketState::Blocked => ("state-blocked", "state-blocked-text"),
+            TicketState::Failed => ("state-failed", "state-failed-text"),
+            TicketState::Review => ("state-review", "state-review-text"),
+            TicketState::Suspended => ("state-suspended", "state-suspended-text"),
+            TicketState::Granted => ("state-granted", "state-granted-text"),
+            TicketState::Refused => ("state-refused", "state-refused-text"),
+            TicketState::Withdrawn => ("state-withdrawn", "state-withdrawn-text"),
+            TicketState::Ended => ("state-ended", "state-ended-text"),
+        }
+    }
+
+    fn heading(&self) -> Markup {
+        self.page.t1(self.state_keys().0, "subject", self.subject())
+    }
+
+    fn text(&self) -> &'static str {
+        self.state_keys().1
+    }
+
+    /// The key of a step.
+    fn step(&self, state: &TicketState) -> &'static str {
+        match state {
+            TicketState::NeedsProof => "step-needs-proof",
+            TicketState::Delayed => "step-delayed",
+            TicketState::Testing => "step-testing",
+            TicketState::Waiting => "step-waiting",
+            TicketState::Blocked => "step-blocked",
+            TicketState::Failed => "step-failed",
+            TicketState::Review => "step-review",
+            TicketState::Suspended => "step-suspended",
+            TicketState::Granted => "step-granted",
+            TicketState::Refused => "step-refused",
+            TicketState::Withdrawn => "step-withdrawn",
+            TicketState::Ended => "step-ended",
+        }
+    }
+
+    /// Whether nothing can happen any more.
+    fn is_closed(&self) -> bool {
+        matches!(
+            self.t.state,
+            TicketState::Granted
+                | TicketState::Refused
+                | TicketState::Withdrawn
+                | TicketState::Ended
+        )
+    }
+
+    /// Whether a removal comes at a known time.
+    fn awaits_removal(&self) -> bool {
+        matches!(self.t.state, TicketState::Delayed | TicketState::Waiting)
+    }
+
+    /// Whether the script can stop asking for changes.
+    fn is_final(&self) -> bool {
+        let everywhere = |r: &RemovalResponse| r.everywhere_at.is_some();
+        self.is_closed() && self.t.removal.as_ref().is_none_or(everywhere)
+    }
+
+    /// How long the script waits before it asks for changes.
+    fn wait(&self) -> u32 {
+        match self.t.state {
+            TicketState::NeedsProof | TicketState::Testing | TicketState::Granted => {
+                QUICK_MILLISECONDS
+            }
+            // A proof may come at any time.
+            _ if !self.t.control_options.is_empty() => QUICK_MILLISECONDS,
+            _ => SLOW_MILLISECONDS,
+        }
+    }
+
+    /// A short text that changes whenever the ticket does.
+    fn version(&self) -> String {
+        let json = serde_json::to_vec(self.t).unwrap_or_default();
+        format!("{:08x}", crc32fast::hash(&json))
+    }
+
+    /// The path of an action of the ticket.
+    fn action(&self, name: &str) -> String {
+        self.page.href(&format!("{}/{name}", self.t.path))
+    }
+
+    /// The full address of this page.
+    fn url(&self) -> String {
+        self.page.url(&self.t.path)
+    }
+
+    fn retry_key(&self) -> &'static str {
+        match self.t.policy {
+            RemovalPolicy::AfterRetest => "ticket-retry-test",
+            _ => "ticket-retry-request",
+        }
+    }
+
+    /// The test, unless the page is about its end.
+    fn test(&self) -> Option<&'a TicketTestResponse> {
+        self.t.test.as_ref()
+    }
+
+    /// The key of what the test found.
+    fn row(&self) -> Option<&'static str> {
+        let shown = matches!(
+            self.t.state,
+            TicketState::Waiting
+                | TicketState::Blocked
+                | TicketState::Testing
+                | TicketState::Review
+        );
+        let row = self.test().filter(|_| shown)?.row.as_deref()?;
+        Some(match row {
+            "delivered" => "row-delivered",
+            "accepted" => "row-accepted",
+            "refused-control-accepted" => "row-refused-control-accepted",
+            "refused-control-differs" => "row-refused-control-differs",
+            "refused-control-same" => "row-refused-control-same",
+            "deferred-control-accepted" => "row-deferred-control-accepted",
+            "deferred-control-failed" => "row-deferred-control-failed",
+            "login-required" => "row-login-required",
+            "shut-out" => "row-shut-out",
+            "incomplete-control-accepted" => "row-incomplete-control-accepted",
+            "incomplete-control-failed" => "row-incomplete-control-failed",
+            _ => return None,
+        })
+    }
+
+    /// The key of the advice about the setting to change.
+    fn advice(&self, advice: &RepairAdvice) -> &'static str {
+        match advice {
+            RepairAdvice::PostfixDefers => "advice-postfix-defers",
+            RepairAdvice::Defers => "advice-defers",
+        }
+    }
+
+    /// The claims that the host blocked, for a requester who has proved control.
+    fn blocked(&self) -> &'a [BlockedClaimResponse] {
+        self.test().map_or(&[], |t| t.blocked.as_slice())
+    }
+
+    /// The outcomes that are shown at once: of the forms that had passed, and those that matter.
+    fn main_outcomes(&self) -> Vec<&'a TestOutcomeResponse> {
+        self.outcomes(true)
+    }
+
+    /// All other outcomes.
+    fn other_outcomes(&self) -> Vec<&'a TestOutcomeResponse> {
+        self.outcomes(false)
+    }
+
+    fn outcomes(&self, main: bool) -> Vec<&'a TestOutcomeResponse> {
+        let is_main = |o: &TestOutcomeResponse| {
+            o.had_passed || matches!(o.outcome, OutcomeKind::Delivered | OutcomeKind::Accepted)
+        };
+        let all = self.test().map_or(&[][..], |t| &t.outcomes).iter();
+        all.filter(|o| is_main(o) == main).collect()
+    }
+
+    /// The sign and its class, and the key of an outcome.
+    fn outcome(&self, outcome: &OutcomeKind) -> (&'static str, &'static str, &'static str) {
+        match outcome {
+            OutcomeKind::Delivered => ("✗", "bad", "outcome-delivered"),
+            OutcomeKind::Bounced => ("!", "wait", "outcome-bounced"),
+            OutcomeKind::Accepted => ("!", "wait", "outcome-accepted"),
+            OutcomeKind::Refused => ("✓", "good", "outcome-refused"),
+            OutcomeKind::Deferred => ("…", "wait", "outcome-deferred"),
+            OutcomeKind::Inconclusive => ("?", "wait", "outcome-inconclusive"),
+            OutcomeKind::Skipped => ("–", "wait", "outcome-skipped"),
+        }
+    }
+
+    /// The key of how control was proved.
+    fn method(&self, method: &ControlMethod) -> &'static str {
+        match method {
+            ControlMethod::Server => "control-by-server",
+            ControlMethod::Dns => "control-by-dns",
+            ControlMethod::Mail => "control-by-mail",
+        }
+    }
+
+    fn is_operator(&self, author: &MessageAuthor) -> bool {
+        *author == MessageAuthor::Operator
+    }
+
+    /// Whether the requester can write.
+    fn may_write(&self) -> bool {
+        self.t.messages_left > 0
+    }
+
+    /// Whether the requester can be notified by mail.
+    fn may_set_contact(&self) -> bool {
+        self.page.settings.sends_mail
+    }
+
+    /// The page of the subject.
+    fn subject_path(&self) -> String {
+        self.page.href(&path_of(&self.t.subject))
+    }
+}
+
+/// `POST /tickets`.
+pub(super) async fn post_ticket(
+    page: PageContext,
+    State(state): State<SiteState>,
+    FormOrJson(request): FormOrJson<TicketRequest>,
+) -> Result<Response, ProblemDetails> {
+    let language = page.language.tag();
+    let opened = tickets::open_ticket(&state.app, request, page.client, language).await?;
+    Ok(answer(&page, &opened, true))
+}
+
+/// `GET /tickets/{secret}`.
+pub(super) async fn get_ticket(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+) -> Result<Response, ProblemDetails> {
+    let ticket = tickets::view_ticket(&state.app, &secret).await?;
+    Ok(page.respond(&ticket, || TicketPage {
+        page: &page,
+        t: &ticket,
+        problem: None,
+    }))
+}
+
+/// An action of a ticket that has no fields.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident => $operation:path;)*) => {$(
+        $(#[$doc])*
+        pub(super) async fn $name(
+            page: PageContext,
+            State(state): State<SiteState>,
+            Path(secret): Path<String>,
+        ) -> Result<Response, ProblemDetails> {
+            let changed = $operation(&state.app, &secret).await;
+            changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
+        }
+    )*};
+}
+
+actions! {
+    /// `POST /tickets/{secret}/retry`.
+    post_retry => tickets::retry_ticket;
+    /// `POST /tickets/{secret}/review`.
+    post_review => tickets::review_ticket;
+    /// `POST /tickets/{secret}/withdraw`.
+    post_withdraw => tickets::withdraw_ticket;
+    /// `POST /tickets/{secret}/check-dns`.
+    post_check_dns => tickets_control::check_ticket_dns;
+    /// `POST /tickets/{secret}/new-code`.
+    post_new_code => tickets_control::renew_ticket_code;
+    /// `POST /tickets/{secret}/unsubscribe`.
+    post_unsubscribe => tickets_control::unsubscribe_ticket;
+}
+
+/// `POST /tickets/{secret}/messages`.
+pub(super) async fn post_message(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+    FormOrJson(request): FormOrJson<TicketMessageRequest>,
+) -> Result<Response, ProblemDetails> {
+    let value = request.text.clone();
+    let changed = tickets::add_ticket_message(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "message", value).await
+}
+
+/// `POST /tickets/{secret}/send-code`.
+pub(super) async fn post_send_code(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+    FormOrJson(request): FormOrJson<TicketCodeRequest>,
+) -> Result<Response, ProblemDetails> {
+    let value = String::new();
+    let changed = tickets_control::send_ticket_code(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "", value).await
+}
+
+/// `POST /tickets/{secret}/contact`.
+pub(super) async fn post_contact(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+    FormOrJson(request): FormOrJson<TicketContactRequest>,
+) -> Result<Response, ProblemDetails> {
+    let value = request.contact.clone();
+    let changed = tickets_control::set_ticket_contact(&state.app, &secret, request).await;
+    changed_or_problem(&page, &state, &secret, changed, "contact", value).await
+}
+
+/// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the
+/// ticket again, with what is wrong beside the field.
+async fn changed_or_problem(
+    page: &PageContext,
+    state: &SiteState,
+    secret: &str,
+    changed: Result<TicketResponse, ProblemDetails>,
+    field: &'static str,
+    value: String,
+) -> Result<Response, ProblemDetails> {
+    let problem = match changed {
+        Ok(ticket) => return Ok(answer(page, &ticket, false)),
+        Err(problem) if !page.html || problem.code == ProblemCode::NotFound => {
+            return Err(problem);
+        }
+        Err(problem) => problem,
+    };
+    let ticket = tickets::view_ticket(&state.app, secret).await?;
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let template = TicketPage {
+        page,
+        t: &ticket,
+        problem: Some(FormProblem {
+            field,
+            value,
+            title: keys(problem.code).0,
+            detail: problem.detail,
+            retry_after: problem.retry_after.and_then(|s| s.try_into().ok()),
+        }),
+    };
+    Ok(page.render_with_status(status, &template))
+}
+
+/// Answers a POST: a browser is sent to the page of the ticket, a program gets the ticket.
+fn answer(page: &PageContext, ticket: &TicketResponse, created: bool) -> Response {
+    let status = match created {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    match page.html {
+        true => page.redirect(&ticket.path),
+        false => (status, Json(ticket)).into_response(),
+    }
+}
