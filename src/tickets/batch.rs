@@ -10,7 +10,7 @@ use super::{
     mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
     tables::{
         CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,
-        TicketKey, TicketTable,
+        TicketKey, TicketTable, WAITING,
     },
     ticket::Ticket,
 };
@@ -170,6 +170,10 @@ impl<'a> TicketBatch<'a> {
             true => self.put(OPEN, &ticket.number, &()),
             false => self.delete(OPEN, &ticket.number),
         }
+        match ticket.state.waits_for_person() {
+            true => self.put(WAITING, &ticket.number, &()),
+            false => self.delete(WAITING, &ticket.number),
+        }
     }
 
     /// Removes a ticket with its rows in other tables.
@@ -185,6 +189,7 @@ impl<'a> TicketBatch<'a> {
         self.delete(SECRETS, &ticket.secret.key());
         self.delete(SUBJECTS, &(ticket.subject.clone(), ticket.number));
         self.delete(OPEN, &ticket.number);
+        self.delete(WAITING, &ticket.number);
         if let Some(removal) = &ticket.removal {
             self.delete(RELEASES, &removal.released.key());
             self.delete(REMOVED, &ticket.number);

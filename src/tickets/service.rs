@@ -26,7 +26,7 @@ use super::{
     secret,
     servers::ZoneServers,
     state::TicketState,
-    tables::{OPEN, RELEASES, SECRETS, TICKETS},
+    tables::{OPEN, RELEASES, SECRETS, TICKETS, WAITING},
     ticket::Ticket,
 };
 use crate::{
@@ -310,8 +310,11 @@ impl TicketService {
     ///
     /// The store cannot be read.
     pub fn waiting(&self) -> Result<Vec<Ticket>, TicketError> {
-        let mut all = self.open_tickets()?;
-        all.retain(|t| t.state.waits_for_person());
+        let batch = self.batch(self.now());
+        let numbers = batch.keys(WAITING, None, MAX_OPEN_TICKETS)?.into_iter();
+        let mut all = numbers
+            .map(|n| batch.ticket(n))
+            .collect::<Result<Vec<_>, _>>()?;
         all.sort_by_key(|t| {
             let due = t.answer_by().or_else(|| t.decision_by());
             (t.state != TicketState::Suspended, due, t.number)

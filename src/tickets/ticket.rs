@@ -89,8 +89,6 @@ pub struct Suspension {
     pub at: Time,
     /// The number of the ticket.
     pub ticket: u64,
-    /// The network of the subject.
-    pub network: String,
 }
 
 /// An address that is not published although its range is listed. It outlives its ticket.
