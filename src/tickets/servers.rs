@@ -6,7 +6,7 @@ use super::{
     error::TicketError,
     follow::ROUND,
     listings::{TicketListing, lists_kind},
-    service::TicketService,
+    service::{MAX_SUBJECT_TICKETS, TicketService},
     tables::{SPREADING, TICKETS},
     ticket::Removal,
 };
@@ -70,6 +70,37 @@ impl TicketService {
             out.extend(all.map(|(name, at)| (z.zone.clone(), name.to_string(), at)));
         }
         out
+    }
+
+    /// Returns when every public server of zones had the end of a listing; `None` if that is not
+    /// known. Servers are asked only about the removals of tickets.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn everywhere_at(
+        &self,
+        subject: &Subject,
+        zones: &[String],
+        ended: Time,
+    ) -> Result<Option<Time>, TicketError> {
+        let servers = (self.servers)();
+        if !servers.iter().any(|s| zones.contains(&s.zone)) {
+            // Only this server, which has it at once.
+            return Ok(Some(ended));
+        }
+        let batch = self.batch(self.now());
+        let mut removal = None;
+        for number in batch.of_subject(subject, MAX_SUBJECT_TICKETS)? {
+            let found = batch.ticket(number)?.removal;
+            removal = found.filter(|r| r.at == ended).or(removal);
+        }
+        let Some(removal) = removal else {
+            return Ok(None);
+        };
+        let times = self.removal_servers(&removal).into_iter();
+        let times: Option<Vec<Time>> = times.map(|(_, _, at)| at).collect();
+        Ok(times.and_then(|t| t.into_iter().max()))
     }
 
     /// Notes which servers have the recent removals.
