@@ -10,7 +10,7 @@ CARGO ?= cargo
 .PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs
 
 help: ## list the targets
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 need: ## install missing packages by apt, and name them
 	@sh tests/need.sh

@@ -24,6 +24,7 @@ use crate::{
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     resolver::Resolver,
+    reverse_names::{self, ReverseNames},
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     site::SiteSettings,
     store::Store,
@@ -108,6 +109,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = config.site.clone();
+    let public_host = public_host(&config.base_url);
+    let reverse_names = ReverseNames::default();
+    let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -134,6 +138,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets: tickets.clone(),
+        reverse_names: reverse_names.clone(),
+        public_host,
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
@@ -162,7 +168,12 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
     web.push(background.spawn(tickets::run(tickets, ticket_mail, web_stopped.clone())));
-    web.push(background.spawn(crate::webhooks::run(ledger.clone(), outbound, web_stopped)));
+    web.push(background.spawn(crate::webhooks::run(
+        ledger.clone(),
+        outbound,
+        web_stopped.clone(),
+    )));
+    web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
     notify(NotifyState::Ready);
@@ -300,12 +311,22 @@ fn start_web(
     Ok(out)
 }
 
+/// The host of the public pages, in lower case and without a port.
+fn public_host(base_url: &str) -> String {
+    let rest = base_url.split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    host.to_ascii_lowercase()
+}
+
+/// The resolver of names of other hosts; each user of it has its own, with its own cache.
+fn resolver(config: &Config) -> Arc<Result<Resolver, String>> {
+    let resolver = Resolver::new(&config.http_client.resolvers, true);
+    Arc::new(resolver.map_err(|e| format!("http_client.resolvers: {e}")))
+}
+
 /// The ways out that webhooks take.
 fn outbound(config: &Config) -> Result<crate::webhooks::Outbound, String> {
-    let names = Arc::new(
-        Resolver::new(&config.http_client.resolvers, true)
-            .map_err(|e| format!("http_client.resolvers: {e}")),
-    );
+    let names = resolver(config);
     let mail = Arc::new(Mailer::new(&config.mail)?);
     Ok(crate::webhooks::Outbound {
         allow: config.http_client.allow.clone(),

@@ -25,6 +25,7 @@
 //! | | [`feeds`] | sources that are refreshed from files and other servers |
 //! | | [`exports`] | files that are kept current |
 //! | | [`webhooks`], [`mail`], [`resolver`] | messages about commits, and how they are sent |
+//! | | [`reverse_names`] | reverse names of listed addresses, found in the background |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
 //! | | [`recipes`] | the settings with which mail servers use a zone |
@@ -74,6 +75,8 @@ pub mod net;
 pub mod privacy;
 #[cfg(feature = "daemon")]
 pub mod resolver;
+#[cfg(feature = "daemon")]
+pub mod reverse_names;
 #[cfg(feature = "daemon")]
 pub mod server;
 #[cfg(feature = "daemon")]

@@ -88,6 +88,23 @@ impl Resolver {
         })
     }
 
+    /// Returns the PTR names of an address, which are not verified. The list is empty if it has none.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
+    pub async fn reverse_names(&self, addr: IpAddr) -> Result<Vec<String>, String> {
+        let found = match self.resolver.reverse_lookup(addr).await {
+            Ok(found) => found,
+            Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
+            Err(e) => return Err(format!("{addr}: {e}")),
+        };
+        Ok(names(&found, |r| match r {
+            RData::PTR(p) => Some(&p.0),
+            _ => None,
+        }))
+    }
+
     /// Returns the mail exchanges (MX) of a domain.
     ///
     /// # Errors

@@ -47,6 +47,15 @@ impl FeedKind {
 pub struct FeedResponse {
     /// The name of the feed, which is its source.
     pub feed: String,
+    /// The title of the list for the public; absent if it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The publisher's look-up page, with `{}` for the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup_url: Option<String>,
+    /// The publisher's page about removals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal_url: Option<String>,
     /// How the feed gets its list.
     pub kind: FeedKind,
     /// Where the list comes from: the file, or the zone and its server.

@@ -64,7 +64,10 @@ pub use mirrors::{
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,
 };
-pub use privacy::{DataKindResponse, PrivacyKindsResponse, RetentionResponse};
+pub use privacy::{
+    DataKindResponse, PersonalDataRequest, PersonalDataResponse, PersonalErasureResponse,
+    PersonalFindingResponse, PrivacyKindsResponse, RetentionResponse,
+};
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
@@ -95,9 +98,11 @@ pub use tickets::{
     CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
     ControlProofResponse, ControlProvedResponse, MessageAuthor, ReasonPolicyResponse,
     ReleasedResponse, RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse,
-    TestOutcomeResponse, TicketCodeRequest, TicketContactRequest, TicketContactResponse,
-    TicketDecisionRequest, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+    TestOutcomeResponse, TicketAddressResponse, TicketClockResponse, TicketCodeRequest,
+    TicketContactRequest, TicketContactResponse, TicketConversationResponse, TicketDecisionRequest,
+    TicketDetailResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
     TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
+    TicketsStatusResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -45,3 +45,51 @@ pub struct PrivacyKindsResponse {
     /// The kinds.
     pub kinds: Vec<DataKindResponse>,
 }
+
+/// Whose personal data is meant. It is in the body, so that no log of requests contains it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"subject": "anna@example.org"}))]
+pub struct PersonalDataRequest {
+    /// An address, a prefix, a domain or a mail address.
+    pub subject: String,
+}
+
+/// Something that is stored about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonalFindingResponse {
+    /// The kind of the data.
+    pub kind: String,
+    /// Where it is stored.
+    pub place: String,
+    /// What is stored.
+    pub text: String,
+    /// Whether an erasure erases it.
+    pub erasable: bool,
+    /// How long it is kept, and why.
+    pub retention: String,
+}
+
+/// Everything that is stored about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonalDataResponse {
+    /// The address, prefix, domain or mail address.
+    pub subject: String,
+    /// What was found, at most 10,000 items.
+    pub findings: Vec<PersonalFindingResponse>,
+    /// Whether more was found.
+    pub truncated: bool,
+}
+
+/// What an erasure erased, and what stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonalErasureResponse {
+    /// The address, prefix, domain or mail address.
+    pub subject: String,
+    /// How much was erased, by kind.
+    pub erased: BTreeMap<String, u64>,
+    /// What stays, with how long and why.
+    pub kept: Vec<PersonalFindingResponse>,
+    /// Whether more stays than `kept` contains.
+    pub truncated: bool,
+}

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{ExportChangeResponse, FeedResponse, RetentionResponse, Timestamp};
+use super::{
+    ExportChangeResponse, FeedResponse, RetentionResponse, TicketsStatusResponse, Timestamp,
+};
 pub use crate::model::retirement::RetirementStage;
 use crate::{
     clock::{ClockReport, ClockState},
@@ -430,6 +432,8 @@ pub struct StatusResponse {
     pub tester: TesterResponse,
     /// The job that erases data whose retention is over.
     pub retention: RetentionResponse,
+    /// The requests for removal that wait.
+    pub tickets: TicketsStatusResponse,
     /// The connections, by listener.
     pub connections: BTreeMap<String, ConnectionCounts>,
     /// Queries that belong to no zone.

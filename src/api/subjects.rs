@@ -306,8 +306,11 @@ pub struct RemovalOptionResponse {
 /// The public look-up of a subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LookupResponse {
-    /// The subject.
+    /// The subject; a domain in A-labels.
     pub subject: String,
+    /// An internationalised domain in the letters of its language; absent if it is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unicode: Option<String>,
     /// The first thing to say about it.
     pub answer: LookupAnswer,
     /// Whether a zone lists it.

@@ -394,3 +394,87 @@ pub struct TicketDecisionRequest {
     #[serde(default)]
     pub text: String,
 }
+
+/// A message of a ticket's conversation, for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketConversationResponse {
+    /// When the message was written.
+    pub at: Timestamp,
+    /// Who wrote the message.
+    pub author: MessageAuthor,
+    /// The user who wrote the message; null for the requester.
+    pub user: Option<String>,
+    /// The text of the message.
+    pub text: String,
+}
+
+/// The mail address of a requester, for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketAddressResponse {
+    /// The mail address.
+    pub address: String,
+    /// When the address was confirmed; null if it was not. Only a confirmed address is notified.
+    pub confirmed: Option<Timestamp>,
+}
+
+/// A ticket, for operators. Its secret path belongs to the requester, and is not part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketDetailResponse {
+    /// What a list shows of the ticket.
+    #[serde(flatten)]
+    pub summary: TicketSummaryResponse,
+    /// The zones that list the subject now for a reason of the ticket.
+    pub listed_in: Vec<String>,
+    /// When the ticket was closed.
+    pub closed: Option<Timestamp>,
+    /// When something happens next without the requester: a removal, a release or a test.
+    pub next_at: Option<Timestamp>,
+    /// When the listing expires without a removal; null if it does not.
+    pub listing_ends: Option<Timestamp>,
+    /// The states of the ticket so far, the oldest first.
+    pub steps: Vec<TicketStepResponse>,
+    /// The last relay test of the ticket.
+    pub test: Option<TicketTestResponse>,
+    /// Whether the policy requires a proof of control.
+    pub proof_required: bool,
+    /// The proof of control, if there is one.
+    pub control: Option<ControlProofResponse>,
+    /// The language of the requester, as a tag such as `de`; empty if it is not known.
+    pub language: String,
+    /// The conversation, the oldest message first; null for a role below editor.
+    pub conversation: Option<Vec<TicketConversationResponse>>,
+    /// The mail address for notifications; null if there is none, or for a role below editor.
+    pub contact: Option<TicketAddressResponse>,
+    /// The removal, after it was granted.
+    pub removal: Option<RemovalResponse>,
+}
+
+/// One of the clocks of requests that wait for a person (RFC 6471 section 2.2.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketClockResponse {
+    /// The ticket for which the clock is over first; null if it runs for none.
+    pub next_ticket: Option<u64>,
+    /// When it is over for that ticket.
+    pub next_due: Option<Timestamp>,
+    /// For how many tickets it is over.
+    pub overdue: usize,
+}
+
+/// The tickets that wait, for the state of the daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TicketsStatusResponse {
+    /// Open tickets.
+    pub open: usize,
+    /// Tickets that wait for a person.
+    pub waiting: usize,
+    /// The clock of answers: two days.
+    pub answer: TicketClockResponse,
+    /// The clock of decisions: seven days.
+    pub decision: TicketClockResponse,
+    /// Tickets that are not suspended although nobody decided in time, because the limit of
+    /// suspensions in a day is reached.
+    pub over_limit: usize,
+    /// Why the tickets could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}

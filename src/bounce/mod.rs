@@ -12,7 +12,7 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 
-pub use other_lists::{ListKind, OtherList, OtherLists};
+pub use other_lists::{ListKind, OtherList, OtherLists, page_for};
 pub use spelling::{read_name, subject_of};
 
 use crate::model::Subject;

@@ -64,12 +64,12 @@ impl OtherList {
 
     /// The look-up page for a subject.
     pub fn lookup_page(&self, subject: &Subject) -> Option<String> {
-        self.lookup_url.as_ref().map(|url| fill(url, subject))
+        self.lookup_url.as_ref().map(|url| page_for(url, subject))
     }
 
     /// The page about removals for a subject.
     pub fn removal_page(&self, subject: &Subject) -> Option<String> {
-        self.removal_url.as_ref().map(|url| fill(url, subject))
+        self.removal_url.as_ref().map(|url| page_for(url, subject))
     }
 
     /// A remark: since when the list is closed, or how it works.
@@ -88,7 +88,7 @@ impl OtherList {
 
 /// An address of a page with the subject in the place of `{}`. Characters with a meaning in
 /// addresses of pages are percent-encoded.
-fn fill(url: &str, subject: &Subject) -> String {
+pub fn page_for(url: &str, subject: &Subject) -> String {
     let subject = subject.to_string();
     let subject = subject.trim_start_matches(['*', '.']);
     url.replace("{}", &subject.replace('/', "%2F"))
@@ -199,7 +199,7 @@ mod tests {
     fn pages_have_the_subject_in_its_place() {
         let subject: Subject = "45.51.100.0/24".parse().unwrap();
         assert_eq!(
-            fill("https://x.example/?q={}", &subject),
+            page_for("https://x.example/?q={}", &subject),
             "https://x.example/?q=45.51.100.0%2F24"
         );
         let list = OtherLists::get().by_zone("dnsbl.sorbs.net").unwrap();

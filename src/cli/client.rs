@@ -460,6 +460,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         mirrors: crate::daemon::report(&ledger, &mirrors),
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
+        reverse_names: Default::default(),
+        public_host: String::new(),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
         retention: crate::privacy::RetentionJob::new(
             ledger.clone(),

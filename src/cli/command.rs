@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
-    mirror, notice, proposal, purge, relay, rename, retire, scrub, serve, status, transfer, undo,
-    users, watch, webhook, zone,
+    mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
+    transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -28,7 +28,9 @@ pub(super) enum Command {
     Zone(zone::Zone),
     Mirror(mirror::Mirror),
     Retire(retire::Retire),
+    Tickets(tickets::Tickets),
     Notice(notice::Notice),
+    Privacy(privacy::Privacy),
     /// Run the daemon
     Serve,
     Check(check::Check),
@@ -69,7 +71,9 @@ impl Command {
             Command::Zone(c) => zone::run(common, &c),
             Command::Mirror(c) => mirror::run(common, &c),
             Command::Retire(c) => retire::run(common, &c),
+            Command::Tickets(c) => tickets::run(common, c),
             Command::Notice(c) => notice::run(common, c),
+            Command::Privacy(c) => privacy::run(common, &c),
             Command::Serve => serve::run(common),
             Command::Check(c) => check::run(common, &c),
             Command::Reload(c) => status::reload(common, &c),

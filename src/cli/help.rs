@@ -23,7 +23,7 @@ const GROUPS: [Group; 6] = [
             "import", "export", "transfer", "feed", "source", "reason", "zone", "mirror", "retire",
         ],
     ),
-    ("Public site", &["notice"]),
+    ("Public site", &["tickets", "notice", "privacy"]),
     (
         "Operation",
         &[

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         FeedResponse, ReloadQuery, ReloadResponse, RetentionResponse, RetirementStage,
-        StatusResponse, WriteState,
+        StatusResponse, TicketsStatusResponse, WriteState,
     },
     metrics::Totals,
 };
@@ -93,6 +93,7 @@ fn print(s: &StatusResponse) {
     if let Some(why) = &s.tester.problem {
         println!("relay tests are paused: {why}");
     }
+    tickets(&s.tickets);
     retention(&s.retention);
     println!("other zones: {}", counters(&s.no_zone));
     for (name, w) in &s.workers {
@@ -104,6 +105,32 @@ fn print(s: &StatusResponse) {
         println!("feed {} refreshed {refreshed}{end}", f.source);
     }
     s.feeds.iter().for_each(feed);
+}
+
+/// Prints the requests for removal that wait.
+fn tickets(t: &TicketsStatusResponse) {
+    t.problem
+        .iter()
+        .for_each(|why| println!("tickets cannot be read: {why}"));
+    if t.open == 0 {
+        return;
+    }
+    println!("tickets: {} open, {} wait for a person", t.open, t.waiting);
+    for (clock, c) in [("answered", &t.answer), ("decided", &t.decision)] {
+        if let (Some(ticket), Some(due)) = (c.next_ticket, c.next_due) {
+            let overdue = match c.overdue {
+                0 => String::new(),
+                n => format!("; OVERDUE: {n}"),
+            };
+            println!("  to be {clock} first: ticket {ticket} by {due}{overdue}");
+        }
+    }
+    if t.over_limit > 0 {
+        println!(
+            "  {} tickets wait for a suspension: the limit of the day is reached",
+            t.over_limit
+        );
+    }
 }
 
 /// Prints the last run of the job that erases old data.

@@ -11,7 +11,7 @@ use super::{
     zones,
 };
 use crate::{
-    feeds::{FeedSettings, FeedSource, FileList, MAX_FEEDS, wire::Server},
+    feeds::{FeedPublisher, FeedSettings, FeedSource, FileList, MAX_FEEDS, wire::Server},
     imports::{ListSettings, Reasons},
     lists::records::Mapping,
     model::{Domain, Keys, SourceId, Sources, Zone, names::suggest},
@@ -93,6 +93,7 @@ pub(super) fn read(
                 code_zone: filled(&f.code_zone),
             },
             every: f.interval,
+            publisher: publisher(f, &mut table),
             max_age: f.max_age,
         });
         let feed_loop = |s| feed_loops::find(s, own_zones, &file.dns.listen);
@@ -102,6 +103,30 @@ pub(super) fn read(
         out.extend(settings);
     }
     out
+}
+
+/// What the look-up page says about the publisher of the list.
+fn publisher(f: &FeedTable, report: &mut TableReport<'_>) -> FeedPublisher {
+    let filled = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
+    for (key, url) in [
+        ("lookup_url", &f.lookup_url),
+        ("removal_url", &f.removal_url),
+    ] {
+        let is_page = url.starts_with("https://") || url.starts_with("http://");
+        report.error_if(
+            !url.is_empty() && (!is_page || url.contains(char::is_whitespace)),
+            key,
+            format_args!("`{url}` is not the URL of a page; write https://…, with {{}} in the place of the subject"),
+        );
+    }
+    if let Err(why) = crate::model::text::check_line(&f.title) {
+        report.error("title", why);
+    }
+    FeedPublisher {
+        title: filled(&f.title),
+        lookup_url: filled(&f.lookup_url),
+        removal_url: filled(&f.removal_url),
+    }
 }
 
 fn check_name(f: &Table<FeedTable>, is_repeated: bool, report: &mut TableReport<'_>) {

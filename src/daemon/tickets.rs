@@ -23,6 +23,9 @@ use crate::{
 /// How often tickets follow their tests and listings.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often overdue answers and decisions are looked for, in polls.
+const CLOCKS_EVERY: u64 = 15;
+
 /// Makes the service of tickets.
 pub fn service(
     settings: TicketSettings,
@@ -111,9 +114,17 @@ pub async fn run(service: TicketService, sender: Option<MailSender>, stop: watch
 }
 
 async fn follow(service: TicketService, mut stop: watch::Receiver<bool>) {
-    loop {
+    for round in 0u64.. {
         let tickets = service.clone();
-        let done = tokio::task::spawn_blocking(move || tickets.tick(tickets.now())).await;
+        let checks_clocks = round % CLOCKS_EVERY == 0;
+        let work = move || {
+            tickets.tick(tickets.now())?;
+            match checks_clocks {
+                true => tickets.report_overdue(tickets.now()),
+                false => Ok(()),
+            }
+        };
+        let done = tokio::task::spawn_blocking(work).await;
         match done {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!(error = ?e, "due work for tickets failed"),

@@ -54,6 +54,7 @@ impl Feed {
             }
         };
         let feed = settings.name.clone();
+        let publisher = settings.publisher.clone();
         Feed {
             settings,
             stop: AtomicBool::new(false),
@@ -61,6 +62,9 @@ impl Feed {
             wakeup: Condvar::new(),
             state: Mutex::new(FeedResponse {
                 feed,
+                title: publisher.title,
+                lookup_url: publisher.lookup_url,
+                removal_url: publisher.removal_url,
                 kind,
                 from,
                 ..FeedResponse::default()

@@ -20,6 +20,17 @@ use wire::Server;
 /// The most feeds; each has a thread.
 pub const MAX_FEEDS: usize = 64;
 
+/// What the public learns about the publisher of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedPublisher {
+    /// The title of the list.
+    pub title: Option<String>,
+    /// The look-up page, with `{}` for the subject.
+    pub lookup_url: Option<String>,
+    /// The page about removals.
+    pub removal_url: Option<String>,
+}
+
 /// A `[[feed]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedSettings {
@@ -31,6 +42,8 @@ pub struct FeedSettings {
     pub reasons: Reasons,
     /// How often a file is checked, and how often a server that has never answered is queried.
     pub every: Seconds,
+    /// What the public learns about the publisher.
+    pub publisher: FeedPublisher,
     /// All listings end if the feed was not refreshed for this time.
     pub max_age: Option<Seconds>,
 }

@@ -1,6 +1,6 @@
 //! Claims that a host no longer relays, reviews, opt-outs, and the evidence of relay tests.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use axum::{Json, extract::State, http::StatusCode};
 
@@ -20,8 +20,12 @@ use crate::{
     model::{Role, Subject, subject::HostBits},
     relay::{
         Actor, ClaimReceipt, ClaimStatus, OPT_OUT_REASON, OptOut, Proof, RelayError, RelayService,
-        SourceReplies, advice::RepairAdvice, control::DecisionRow, message::redact,
-        policy::JobState, transcript::section,
+        SourceReplies,
+        advice::RepairAdvice,
+        control::DecisionRow,
+        message::redact,
+        policy::JobState,
+        transcript::{TranscriptLine, section},
     },
 };
 
@@ -389,16 +393,7 @@ pub fn relay_findings(
 ) -> Option<RelayFindingsResponse> {
     let is_public = |p: &Proof| relay.is_public(p).unwrap_or(false);
     let proofs = relay.listing(target, MAX_PUBLIC_PROOFS, is_public).ok()?;
-    let public = |p: Proof| PublicProofResponse {
-        id: p.id,
-        description: String::new(),
-        reply_codes: Vec::new(),
-        test: p.test,
-        input: p.input.to_string(),
-        output: p.output.to_string(),
-        arrived: p.at.into(),
-    };
-    let proofs = proofs.into_iter().map(public).collect::<Vec<_>>();
+    let proofs = public_proofs(relay, proofs);
     let output = relay.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed);
     let inputs = inputs.map(|f| f.input.to_string()).collect::<Vec<_>>();
@@ -409,6 +404,38 @@ pub fn relay_findings(
         blocked: blocked.unwrap_or_default(),
         inputs,
     })
+}
+
+/// The test that sends one message in the usual form.
+const PLAIN_TEST: &str = "plain";
+
+/// Proofs as every client may see them: that of the plain form first, then the others, the newest
+/// first, each with what its test does and with the reply codes of its input.
+fn public_proofs(relay: &RelayService, mut proofs: Vec<Proof>) -> Vec<PublicProofResponse> {
+    proofs.sort_by_key(|p| p.test != PLAIN_TEST);
+    let settings = relay.settings();
+    // The proofs of one job share its transcript.
+    let mut transcripts: HashMap<u64, Vec<TranscriptLine>> = HashMap::new();
+    let public = |p: Proof| {
+        let lines = transcripts.entry(p.job).or_insert_with(|| {
+            // The transcript of a reporter has replies that this server has not seen.
+            let own = relay.job(p.job).is_ok_and(|j| !j.remote);
+            let lines = own.then(|| relay.transcript(p.job));
+            lines.and_then(Result::ok).unwrap_or_default()
+        });
+        let codes = section(lines, &p.test).into_iter();
+        let test = settings.catalogue.get(&p.test);
+        PublicProofResponse {
+            id: p.id,
+            description: test.map_or_else(String::new, |t| t.description.clone()),
+            reply_codes: codes.filter_map(|l| l.reply_code()).collect(),
+            test: p.test,
+            input: p.input.to_string(),
+            output: p.output.to_string(),
+            arrived: p.at.into(),
+        }
+    };
+    proofs.into_iter().map(public).collect()
 }
 
 #[cfg(test)]

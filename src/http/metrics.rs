@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity, privacy,
+    integrity, operator_tickets, privacy,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -68,6 +68,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     );
     clock::write_metrics(&mut out, &app.ledger.clock.report());
     write_sources(&mut out, &app);
+    write_reverse_names(&mut out, &app);
     write_connections(&mut out, &(app.connections)());
     write_feeds(&mut out, &(app.feeds)());
     write_mirrors(&mut out, &(app.mirrors)());
@@ -80,6 +81,36 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     let text = out.0 + &more.await.unwrap_or_default().0;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Writes the counters of the cache of reverse names.
+fn write_reverse_names(out: &mut Exposition, app: &App) {
+    let stats = app.reverse_names.stats();
+    out.gauge(
+        "reverse_names_known",
+        "Addresses in the cache of reverse names",
+        stats.known as f64,
+    );
+    out.gauge(
+        "reverse_names_waiting",
+        "Listed addresses that wait for a look-up of their reverse name",
+        stats.waiting as f64,
+    );
+    out.counter(
+        "reverse_names_lookups_total",
+        "Look-ups of reverse names that were started",
+        stats.started,
+    );
+    out.counter(
+        "reverse_names_failed_total",
+        "Look-ups of reverse names that no server has answered",
+        stats.failed,
+    );
+    out.counter(
+        "reverse_names_dropped_total",
+        "Listed addresses that did not fit into the queue of look-ups",
+        stats.dropped,
+    );
 }
 
 /// Writes the queries and the serial of each zone, and the number of listed subjects.
@@ -250,6 +281,7 @@ fn write_slow(out: &mut Exposition, app: &App) {
         around.certificate_end.map(|t| t.0 as f64),
     );
     write_webhooks(out, app);
+    operator_tickets::write_metrics(out, &app.tickets);
     let enabled = app.relay.settings().enabled;
     out.gauge(
         "tester_enabled",

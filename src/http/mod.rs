@@ -34,6 +34,7 @@ mod metrics;
 mod names;
 mod negotiation;
 pub mod notices;
+mod operator_tickets;
 mod policy;
 pub mod privacy;
 mod proposals;
@@ -62,7 +63,7 @@ pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
 pub use jobs::relay_tests;
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
-pub use lookup::lookup;
+pub use lookup::{LookupInput, lookup, only_subject, public_lookup, query_input};
 pub use metrics::{Disk, MachineState};
 pub use notices::public as public_notices;
 pub use privacy::public as stored_data;
@@ -120,6 +121,10 @@ pub struct App {
     pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// The cache of reverse names, for pages.
+    pub reverse_names: crate::reverse_names::ReverseNames,
+    /// The host of the public pages, in lower case.
+    pub public_host: String,
     /// The figures of the public pages.
     pub figures: public_lists::Figures,
     /// Looks up the names of a host.

@@ -1,12 +1,21 @@
-//! Personal data: which kinds are stored, and the job that erases what is too old.
+//! Personal data: which kinds are stored, the job that erases what is too old, and requests of
+//! persons concerned.
+
+use axum::Json;
 
 use super::{
     App,
+    error::of_ledger,
     exposition::{Exposition, labels},
+    handler::{Call, JsonResult, blocking},
+    input::JsonBody,
 };
 use crate::{
-    api::{DataKindResponse, PrivacyKindsResponse, RetentionResponse},
-    privacy::{DataKind, kinds},
+    api::{
+        DataKindResponse, PersonalDataRequest, PersonalDataResponse, PersonalErasureResponse,
+        PersonalFindingResponse, PrivacyKindsResponse, ProblemDetails, RetentionResponse,
+    },
+    privacy::{DataKind, Finding, PersonalData, PersonalReport, PersonalSubject, kinds},
 };
 
 /// Returns the kinds of stored data that can be personal, with the configured periods.
@@ -66,4 +75,89 @@ pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
             .iter()
             .map(|(key, n)| (labels([("key", key)]), *n as f64)),
     );
+}
+
+/// What the audit log names in place of the person.
+const AUDIT_TARGET: &str = "personal data";
+
+fn personal_data(app: &App) -> PersonalData {
+    PersonalData {
+        ledger: app.ledger.clone(),
+        relay: app.relay.clone(),
+        tickets: app.tickets.clone(),
+    }
+}
+
+fn subject(request: &PersonalDataRequest) -> Result<PersonalSubject, ProblemDetails> {
+    PersonalSubject::parse(&request.subject)
+        .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))
+}
+
+/// The findings of a report, with how long each is kept and why.
+fn findings(app: &App, report: PersonalReport) -> Vec<PersonalFindingResponse> {
+    let kinds = public(app).kinds;
+    let retention = |name: &str| {
+        let kind = kinds.iter().find(|k| k.name == name);
+        kind.map_or(String::new(), |k| k.retention.clone())
+    };
+    let response = |f: Finding| PersonalFindingResponse {
+        retention: retention(f.kind),
+        kind: f.kind.into(),
+        place: f.place,
+        text: f.text,
+        erasable: f.erasable,
+    };
+    report.findings.into_iter().map(response).collect()
+}
+
+/// Returns everything that is stored about an address, a prefix, a domain or a mail address. The
+/// audit record does not name it.
+#[utoipa::path(post, path = "/v1/privacy/report", tag = "privacy", request_body = PersonalDataRequest,
+    responses((status = 200, body = PersonalDataResponse, description = "What is stored")))]
+pub async fn report_personal_data(
+    Call { app, caller }: Call,
+    JsonBody(request): JsonBody<PersonalDataRequest>,
+) -> JsonResult<PersonalDataResponse> {
+    let who = subject(&request)?;
+    let (data, text) = (personal_data(&app), who.text().to_string());
+    let ledger = app.ledger.clone();
+    let report = blocking(move || data.find(&who).map_err(of_ledger(&ledger))).await?;
+    let detail = format!("{} findings", report.findings.len());
+    app.note(caller.audit_record("privacy.show", AUDIT_TARGET, detail, None))
+        .await?;
+    Ok(Json(PersonalDataResponse {
+        subject: text,
+        truncated: report.is_truncated,
+        findings: findings(&app, report),
+    }))
+}
+
+/// Erases what may be erased about an address, a prefix, a domain or a mail address: tickets, mail
+/// addresses, and texts that name it. Returns what stays, and why. The audit record does not name
+/// it.
+#[utoipa::path(post, path = "/v1/privacy/erasure", tag = "privacy", request_body = PersonalDataRequest,
+    responses((status = 200, body = PersonalErasureResponse, description = "What was erased, and what stays")))]
+pub async fn erase_personal_data(
+    Call { app, caller }: Call,
+    JsonBody(request): JsonBody<PersonalDataRequest>,
+) -> JsonResult<PersonalErasureResponse> {
+    let who = subject(&request)?;
+    let (data, text) = (personal_data(&app), who.text().to_string());
+    let ledger = app.ledger.clone();
+    let (erased, kept) = blocking(move || {
+        let erased = data.erase(&who).map_err(of_ledger(&ledger))?;
+        let kept = data.find(&who).map_err(of_ledger(&ledger))?;
+        Ok((erased, kept))
+    })
+    .await?;
+    let counts = erased.iter().map(|(kind, n)| format!("{n} {kind}"));
+    let detail = counts.collect::<Vec<_>>().join(", ");
+    app.note(caller.audit_record("privacy.erase", AUDIT_TARGET, detail, None))
+        .await?;
+    Ok(Json(PersonalErasureResponse {
+        subject: text,
+        erased: erased.into_iter().map(|(k, n)| (k.into(), n)).collect(),
+        truncated: kept.is_truncated,
+        kept: findings(&app, kept),
+    }))
 }

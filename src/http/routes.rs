@@ -16,9 +16,9 @@ use utoipa_axum::routes;
 use super::{
     App, accounts, backup, bulk, changes, claims, clock, commits, document, error, export, feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, metrics, names, notices,
+    import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    proposals, purge, reload, status, tickets, tickets_control, webhooks, zone_serial,
+    privacy, proposals, purge, reload, status, tickets, tickets_control, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -43,6 +43,8 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "zones", description = "Zones, exports and serials"),
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
+        (name = "tickets", description = "Requests for removal, for operators"),
+        (name = "privacy", description = "What is stored about a person, and its erasure"),
         (name = "notices", description = "Announcements on the public site"),
         (name = "users", description = "Users, tokens and the audit log"),
         (name = "webhooks", description = "Webhooks, to which every commit is sent"),
@@ -96,6 +98,12 @@ const fn secret(policy: RoutePolicy) -> RoutePolicy {
     policy.idempotent(Secret)
 }
 
+/// A write whose handler checks the bounds of the token, and whose response is personal and not
+/// kept.
+const fn personal(policy: RoutePolicy) -> RoutePolicy {
+    policy.checks_bounds().idempotent(Secret)
+}
+
 /// A write whose handler checks the bounds of the token, and whose response is kept.
 const fn bounded(policy: RoutePolicy) -> RoutePolicy {
     policy.checks_bounds().idempotent(Response)
@@ -109,7 +117,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(READ, routes!(changes::get_listing))
         .add(change(EDIT), routes!(changes::renew_listing))
         .add(change(EDIT), routes!(changes::delete_listing))
-        .add(READ, routes!(lookup::get_subject))
+        .add(READ, routes!(lookup::operators::get_subject))
         .add(READ, routes!(listings::list_exemptions))
         .add(change(OPERATE), routes!(listings::exempt_subject))
         .add(change(OPERATE), routes!(listings::end_exemption))
@@ -166,7 +174,10 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(READ, routes!(notices::list_notices))
         .add(kept(OPERATE), routes!(notices::add_notice))
         .add(kept(OPERATE), routes!(notices::end_notice))
+        .add(OWN.unlimited(), routes!(privacy::report_personal_data))
+        .add(OWN.unlimited(), routes!(privacy::erase_personal_data))
         .merge(relay_tests())
+        .merge(tickets_of_operators())
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
         .add(READ, routes!(metrics::get_metrics))
@@ -214,6 +225,16 @@ fn relay_tests() -> Routes {
         .add(bounded(EDIT), routes!(claims::end_opt_out))
         .add(READ, routes!(claims::list_evidence))
         .add(PUBLIC, routes!(claims::get_proof))
+}
+
+/// The routes of tickets for operators.
+fn tickets_of_operators() -> Routes {
+    Routes::new(utoipa::openapi::OpenApi::default())
+        .add(READ, routes!(operator_tickets::list_tickets))
+        .add(READ, routes!(operator_tickets::get_ticket_of_operators))
+        .add(personal(EDIT), routes!(operator_tickets::reply_to_ticket))
+        .add(personal(EDIT), routes!(operator_tickets::approve_ticket))
+        .add(personal(EDIT), routes!(operator_tickets::refuse_ticket))
 }
 
 /// The routes of tickets for their requesters.

@@ -7,7 +7,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use super::{
     App,
     handler::{JsonResult, blocking},
-    integrity, privacy,
+    integrity, operator_tickets, privacy,
 };
 use crate::{
     api::{
@@ -31,6 +31,9 @@ pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
     let tester_problem = tokio::task::spawn_blocking(move || relay.problem())
         .await
         .unwrap_or_else(|e| Some(e.to_string()));
+    let service = app.tickets.clone();
+    let tickets = tokio::task::spawn_blocking(move || operator_tickets::status(&service));
+    let tickets = tickets.await.unwrap_or_default();
     let (unconfigured, unconfigured_problem) = match left_behind {
         Ok(left) => (left.iter().map(Into::into).collect(), None),
         Err(problem) => (Vec::new(), Some(problem)),
@@ -108,6 +111,7 @@ pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
             problem: tester_problem,
         },
         retention: privacy::retention(&app),
+        tickets,
         connections: connections
             .map(|(n, s)| (n.to_string(), s.into()))
             .collect(),

@@ -449,6 +449,7 @@ fn test_response(
     let mut outcomes: Vec<TestOutcomeResponse> = job
         .results
         .iter()
+        .filter(|r| !r.outcome.is_not_sent())
         .map(|r| {
             let (outcome, code) = outcome_kind(&r.outcome);
             let form = catalogue.get(ClaimStatus::form(r));

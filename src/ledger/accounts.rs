@@ -101,6 +101,12 @@ impl Accounts {
         }
     }
 
+    /// Deletes the report of an import.
+    pub(super) fn forget_import(&mut self, id: &str, batch: &mut Batch) {
+        batch.delete(schema::ACCOUNTS, key(IMPORT, id));
+        self.imports.remove_mut(id);
+    }
+
     /// Deletes the reports of imports that `is_old` selects. Returns their number.
     pub(super) fn forget_imports(
         &mut self,
@@ -109,10 +115,7 @@ impl Accounts {
     ) -> u64 {
         let old = self.imports.iter().filter(|(_, (at, _))| is_old(*at));
         let old: Vec<String> = old.map(|(id, _)| id.clone()).collect();
-        for id in &old {
-            batch.delete(schema::ACCOUNTS, key(IMPORT, id));
-            self.imports.remove_mut(id);
-        }
+        old.iter().for_each(|id| self.forget_import(id, batch));
         old.len() as u64
     }
 
@@ -233,6 +236,8 @@ pub enum AccountChange {
     TokenUsed(String, Time),
     /// Sets the report of an import: its id, its start, and the report in JSON.
     Import(String, Time, Arc<str>),
+    /// Deletes the report of an import by id.
+    DeleteImport(String),
     /// Sets the answer of an idempotent request: its status and body.
     Answer(IdempotencyKey, u16, String),
     /// Sets a feed's list that a guard stopped.

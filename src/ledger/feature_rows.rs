@@ -16,6 +16,17 @@ pub struct FeatureRows {
     pub changes: Vec<Change>,
     /// The audit record.
     pub audit: Option<AuditRecord>,
+    /// Events for webhooks, each a message of its own.
+    pub notices: Vec<FeatureNotice>,
+}
+
+/// An event of a feature, of which webhooks are notified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureNotice {
+    /// The name of the event.
+    pub event: &'static str,
+    /// The fields of the event.
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 impl FeatureRows {

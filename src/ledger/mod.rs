@@ -38,7 +38,7 @@ mod writer;
 pub use accounts::{AccountChange, Accounts};
 pub use diff::OldAndNew;
 pub use error::LedgerError;
-pub use feature_rows::FeatureRows;
+pub use feature_rows::{FeatureNotice, FeatureRows};
 pub use handle::{Ledger, Pending};
 pub use health::{Health, RemovalLogHealth};
 pub use import::{Follow, Import, ImportError};

@@ -4,6 +4,9 @@ use super::time::Seconds;
 
 const DAY: u64 = 86_400;
 
+/// What replaces a text that was erased on request.
+pub const ERASED: &str = "(erased on request)";
+
 /// How long each kind of data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {

@@ -1,7 +1,12 @@
-//! Personal data: which kinds are stored and for how long, and the job that erases what is too old.
+//! Personal data: which kinds are stored and for how long, the job that erases what is too old, and
+//! what is stored about a person.
 
 mod kinds;
+mod report;
 mod retention;
+mod search;
 
 pub use kinds::{DataKind, kinds, markdown_table};
+pub use report::{Finding, PersonalData, PersonalReport};
 pub use retention::{RetentionJob, RetentionReport, RetentionRun};
+pub use search::PersonalSubject;

@@ -316,6 +316,7 @@ impl<'a> RelayBatch<'a> {
                 rows: self.rows.into_iter().collect(),
                 changes: self.changes,
                 audit: self.audit,
+                notices: Vec::new(),
             }),
         }
     }

@@ -31,6 +31,8 @@ mod claims;
 #[cfg(feature = "daemon")]
 pub mod collector;
 #[cfg(feature = "daemon")]
+mod erasure;
+#[cfg(feature = "daemon")]
 mod expiry;
 #[cfg(feature = "daemon")]
 pub mod health;
@@ -77,6 +79,7 @@ pub use {
     arrivals::ArrivalOutcome,
     claim_status::ClaimStatus,
     claims::{ClaimReceipt, SourceReplies},
+    erasure::RelayText,
     expiry::ForgottenRows,
     jobs::Nomination,
     messages::{MessageResult, Phase, PreparedMessage},

@@ -1,7 +1,7 @@
 //! Maps hosts to networks: to the autonomous system in a routing table, or else to a wide prefix.
 //! Budgets are counted by network (safety rule S3).
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 /// The prefix lengths of networks whose AS is not known: IPv4 /16, IPv6 /32.
 const WIDE: [u8; 2] = [16, 32];
@@ -13,6 +13,8 @@ pub struct Networks {
     routes: Vec<(u128, u8, u32)>,
     /// The prefix lengths that occur, the longest first.
     lengths: Vec<u8>,
+    /// The names of the holders of some autonomous systems.
+    holders: HashMap<u32, Box<str>>,
 }
 
 /// The network of a host.
@@ -62,13 +64,14 @@ fn first(value: u128, length: u8) -> u128 {
 impl Networks {
     /// Parses a routing table with one route on each line: `PREFIX AS`, or `ADDRESS LENGTH AS` as
     /// route collectors publish it, separated by blanks or tabs. Of several origins (`1_2`,
-    /// `{1,2}`) the first counts. `#`, `;` and `%` begin a comment line.
+    /// `{1,2}`) the first counts. The rest of a line is the name of the holder. `#`, `;` and `%`
+    /// begin a comment line.
     ///
     /// # Errors
     ///
     /// A line is not a route; the text names it.
     pub fn read(text: &str) -> Result<Networks, String> {
-        let mut routes = Vec::new();
+        let (mut routes, mut holders) = (Vec::new(), HashMap::new());
         for (n, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with(['#', ';', '%']) {
@@ -78,7 +81,12 @@ impl Networks {
                 let line = line.escape_debug();
                 format!("line {}: `{line}` is not a route (PREFIX AS)", n + 1)
             };
-            routes.push(route(line).ok_or_else(invalid)?);
+            let (route, holder) = route(line).ok_or_else(invalid)?;
+            routes.push(route);
+            if !holder.is_empty() {
+                let name = crate::model::text::replace_controls(&holder);
+                holders.entry(route.2).or_insert_with(|| name.into());
+            }
         }
         routes.sort_unstable();
         // If several AS announce the same prefix, the lowest number counts.
@@ -86,7 +94,16 @@ impl Networks {
         let mut lengths: Vec<u8> = routes.iter().map(|r| r.1).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
-        Ok(Networks { routes, lengths })
+        Ok(Networks {
+            routes,
+            lengths,
+            holders,
+        })
+    }
+
+    /// Returns the name of the holder of an autonomous system, if the table has it.
+    pub fn holder(&self, asn: u32) -> Option<&str> {
+        self.holders.get(&asn).map(|h| &**h)
     }
 
     /// Returns the network of a host, by the longest matching route.
@@ -102,7 +119,8 @@ impl Networks {
     }
 }
 
-fn route(line: &str) -> Option<(u128, u8, u32)> {
+/// Reads a route, and the name of the holder after it.
+fn route(line: &str) -> Option<((u128, u8, u32), String)> {
     let mut words = line.split_whitespace();
     let prefix = words.next()?;
     let (addr, length) = match prefix.split_once('/') {
@@ -121,7 +139,8 @@ fn route(line: &str) -> Option<(u128, u8, u32)> {
         IpAddr::V6(_) if length <= 128 => length,
         _ => return None,
     };
-    Some((first(bits(addr), length), length, origin))
+    let holder = words.collect::<Vec<_>>().join(" ");
+    Some(((first(bits(addr), length), length, origin), holder))
 }
 
 #[cfg(test)]
@@ -163,6 +182,14 @@ mod tests {
         );
         assert_eq!(of(&table, "::ffff:192.0.2.9"), "AS64500");
         assert_eq!(of(&Networks::default(), "192.0.2.9"), "192.0.0.0/16");
+    }
+
+    #[test]
+    fn rest_of_a_line_is_the_holder() {
+        let table =
+            Networks::read("45.51.0.0/16 64500 Example  Net, Ltd\n45.52.0.0 16 AS64501\n").unwrap();
+        assert_eq!(table.holder(64500), Some("Example Net, Ltd"));
+        assert_eq!(table.holder(64501), None);
     }
 
     #[test]

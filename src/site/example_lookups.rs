@@ -44,6 +44,7 @@ pub(super) fn all() -> Vec<(&'static str, LookupResponse)> {
 fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
     LookupResponse {
         subject: subject.into(),
+        unicode: None,
         answer,
         listed: false,
         zones: Vec::new(),

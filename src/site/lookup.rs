@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
@@ -20,8 +20,7 @@ use crate::{
         ProblemDetails, PublicProofResponse, PublicSourceResponse, RemovalOptionResponse,
         TimelineEventResponse, TimelineKind,
     },
-    http::{self, ClientAddress},
-    model::{Subject, subject::HostBits},
+    http::{self, LookupInput},
     tickets::RemovalPolicy,
 };
 
@@ -290,14 +289,12 @@ pub(super) async fn get_lookup(
     page: PageContext,
     State(state): State<SiteState>,
 ) -> Result<Response, ProblemDetails> {
-    let query = page.query().map(String::from);
-    let found = http::lookup(
-        State(state.app),
-        ClientAddress(page.client),
-        RawQuery(query),
-    );
-    match found.await {
-        Ok(axum::Json(found)) => Ok(respond(&page, &found, "")),
+    let found = match http::query_input(page.query(), page.client) {
+        Ok(input) => http::public_lookup(&state.app, input, page.client).await,
+        Err(problem) => Err(problem),
+    };
+    match found {
+        Ok(found) => Ok(respond(&page, &found, "")),
         Err(problem) => field_error(&page, "", problem),
     }
 }
@@ -325,33 +322,28 @@ async fn look_up_path(
     state: SiteState,
     text: &str,
 ) -> Result<Response, ProblemDetails> {
-    // A path that is not a subject is an unknown page.
-    let subject = Subject::parse(text, HostBits::Refuse)
-        .map_err(|_| ProblemDetails::not_found("nothing is served at this path"))?;
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("subject", &subject.to_string())
-        .finish();
-    let found = http::lookup(
-        State(state.app),
-        ClientAddress(page.client),
-        RawQuery(Some(query)),
-    );
-    let axum::Json(found) = found.await?;
-    Ok(respond(&page, &found, ""))
+    let input = LookupInput::ShortForm(text.into());
+    match http::public_lookup(&state.app, input, page.client).await {
+        Ok(found) => Ok(respond(&page, &found, "")),
+        Err(problem) => field_error(&page, text, problem),
+    }
 }
 
 /// `POST /lookup`.
 pub(super) async fn post_lookup(
     page: PageContext,
+    State(state): State<SiteState>,
     FormOrJson(form): FormOrJson<LookupForm>,
 ) -> Result<Response, ProblemDetails> {
-    match Subject::parse(form.text.trim(), HostBits::Refuse) {
-        Ok(subject) => Ok(page.redirect(&path_of(&subject.to_string()))),
-        Err(e) => field_error(
-            &page,
-            &form.text,
-            ProblemDetails::invalid(format!("text: {e}")),
-        ),
+    if let Some(subject) = http::only_subject(&state.app, &form.text) {
+        if page.html {
+            return Ok(page.redirect(&path_of(&subject.to_string())));
+        }
+    }
+    let input = LookupInput::Pasted(form.text.clone());
+    match http::public_lookup(&state.app, input, page.client).await {
+        Ok(found) => Ok(respond(&page, &found, &form.text)),
+        Err(problem) => field_error(&page, &form.text, problem),
     }
 }
 

@@ -253,7 +253,7 @@ impl<'a> TicketPage<'a> {
     /// The sign and its class, and the key of an outcome.
     fn outcome(&self, outcome: &OutcomeKind) -> (&'static str, &'static str, &'static str) {
         match outcome {
-            OutcomeKind::Delivered => ("✗", "bad", "outcome-delivered"),
+            OutcomeKind::Delivered => ("×", "bad", "outcome-delivered"),
             OutcomeKind::Bounced => ("!", "wait", "outcome-bounced"),
             OutcomeKind::Accepted => ("!", "wait", "outcome-accepted"),
             OutcomeKind::Refused => ("✓", "good", "outcome-refused"),

@@ -390,6 +390,52 @@ impl Store {
         Ok(with_ends(in_order(out).into_iter(), &dictionary))
     }
 
+    /// Returns those of some subjects that have events. The subjects that could cover an address are
+    /// many, and hardly any of them is there: a read of one tells about all that would precede it.
+    pub fn with_history(&self, subjects: &[Subject]) -> Result<Vec<Subject>> {
+        let mut keys: Vec<(Vec<u8>, usize)> = subjects
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (s.key(), i))
+            .collect();
+        keys.sort_unstable();
+        let mut found = vec![false; subjects.len()];
+        let mut mark = |family: &str, bucket: &[u8]| {
+            self.with(|db| {
+                let mut rows = db.raw_iterator_cf(&cf(db, family)?);
+                let mut at = 0;
+                while let Some((key, subject)) = keys.get(at) {
+                    rows.seek([bucket, key].concat());
+                    let Some(row) = rows.key().and_then(|row| row.strip_prefix(bucket)) else {
+                        break;
+                    };
+                    if row
+                        .strip_prefix(&key[..])
+                        .is_some_and(|tail| tail.len() == 12)
+                    {
+                        found[*subject] = true;
+                    }
+                    // A key that is less than the row that was found has no rows.
+                    let row = row.to_vec();
+                    at += 1;
+                    while keys
+                        .get(at)
+                        .is_some_and(|(k, _)| **k < *row && !row.starts_with(k))
+                    {
+                        at += 1;
+                    }
+                }
+                Ok(rows.status()?)
+            })
+        };
+        for bucket in self.key_prefixes::<4>(schema::FEED_EVENTS)? {
+            mark(schema::FEED_EVENTS, &bucket)?;
+        }
+        mark(schema::EVENTS, &[])?;
+        let all = subjects.iter().zip(found);
+        Ok(all.filter(|(_, f)| *f).map(|(s, _)| s.clone()).collect())
+    }
+
     /// The subjects that are due at `now` (a listing, hold or exemption of theirs ends), with their
     /// due dates, in the order of these: at most `limit`, and only those after `last`.
     pub fn due(

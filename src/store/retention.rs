@@ -4,7 +4,10 @@ use super::{
     handle::{Batch, Result, Store},
     schema::{self, AuditRecord},
 };
-use crate::model::time::Seconds;
+use crate::model::{Event, Subject, time::Seconds};
+
+/// The bytes of a number and a place at the end of the key of an event.
+const EVENT_NUMBER_BYTES: usize = 12;
 
 /// What is erased from old audit records. The records themselves are never deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,23 @@ impl Store {
     /// How long the history of feeds is kept, and how long commits stay in the journal.
     pub fn periods(&self) -> [Seconds; 2] {
         [self.settings.feed_event_age, self.settings.journal_age]
+    }
+
+    /// Visits the events of all subjects, without those of feeds: each with its key.
+    pub fn visit_events(&self, f: &mut dyn FnMut(&[u8], Subject, Event)) -> Result<()> {
+        self.rows(schema::EVENTS, &[], &mut |key, value| {
+            // The number of the commit and the place in it follow the subject.
+            let end = key.len().saturating_sub(EVENT_NUMBER_BYTES);
+            let subject = self.subject(&key[..end], "the subject of an event")?;
+            let event = self.decode(value, format_args!("an event of {subject}"))?;
+            f(key, subject, event);
+            Ok(true)
+        })
+    }
+
+    /// The event with a key.
+    pub fn event(&self, key: &[u8]) -> Result<Option<Event>> {
+        self.read(schema::EVENTS, key, "an event")
     }
 
     /// Visits the audit records from a number on, in ascending order, until `f` returns false.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    clocks::TicketNotice,
     error::TicketError,
     mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
+    state::TicketState,
     tables::{
         CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SUBJECTS, TICKETS, TicketKey,
         TicketTable,
@@ -35,6 +37,8 @@ pub struct TicketBatch<'a> {
     pub changes: Vec<Change>,
     /// The audit record. It must not hold a text of a ticket or a mail address.
     pub audit: Option<AuditRecord>,
+    /// Events for webhooks.
+    pub(super) notices: Vec<TicketNotice>,
     /// The error of the first value that could not be encoded. With it the whole batch fails.
     unencoded: Option<StoreError>,
 }
@@ -48,6 +52,7 @@ impl<'a> TicketBatch<'a> {
             rows: BTreeMap::new(),
             changes: Vec::new(),
             audit: None,
+            notices: Vec::new(),
             unencoded: None,
         }
     }
@@ -156,6 +161,7 @@ impl<'a> TicketBatch<'a> {
 
     /// Writes a ticket with its rows in other tables.
     pub fn save(&mut self, ticket: &Ticket) {
+        self.note_state(ticket);
         self.put(TICKETS, &ticket.number, ticket);
         self.put(SECRETS, &ticket.secret.key(), &ticket.number);
         self.put(SUBJECTS, &(ticket.subject.clone(), ticket.number), &());
@@ -169,6 +175,22 @@ impl<'a> TicketBatch<'a> {
         match ticket.state.is_open() {
             true => self.put(OPEN, &ticket.number, &()),
             false => self.delete(OPEN, &ticket.number),
+        }
+    }
+
+    /// Notes the event of a new ticket, or of one that is closed now.
+    fn note_state(&mut self, ticket: &Ticket) {
+        // A row that cannot be read is reported where it is used.
+        let Ok(before) = self.get(TICKETS, &ticket.number) else {
+            return;
+        };
+        let before = before.map(|t: Ticket| t.state);
+        if before.is_none() {
+            self.notices.push(TicketNotice::Opened(ticket.number));
+        }
+        if before.is_none_or(TicketState::is_open) && !ticket.state.is_open() {
+            let closed = TicketNotice::Closed(ticket.number, ticket.state);
+            self.notices.push(closed);
         }
     }
 
@@ -221,6 +243,7 @@ impl<'a> TicketBatch<'a> {
                 rows: self.rows.into_iter().collect(),
                 changes: self.changes,
                 audit: self.audit,
+                notices: self.notices.iter().map(TicketNotice::message).collect(),
             }),
         }
     }

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "daemon")]
 mod batch;
+#[cfg(feature = "daemon")]
+mod clocks;
 pub mod codes;
 pub mod control;
 #[cfg(feature = "daemon")]
@@ -58,6 +60,7 @@ pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
 #[cfg(feature = "daemon")]
 pub use {
     batch::TicketBatch,
+    clocks::{CLOSED_STATES, ClockState, TicketClock, TicketClocks, TicketCounts},
     error::TicketError,
     listings::TicketListing,
     proofs::Confirmation,

@@ -70,7 +70,12 @@ impl TicketService {
                     self.check_sources(&ticket, target, now)?;
                     // All messages that were sent before the review are covered by it.
                     let why = format!("released after the review of {}", ticket.author());
-                    self.relay.review(who, target, &why, now)?;
+                    // The key of the request belongs to the commit of the ticket.
+                    let reviewer = Actor {
+                        idempotency: None,
+                        ..who.clone()
+                    };
+                    self.relay.review(&reviewer, target, &why, now)?;
                     self.record_granted(&mut ticket, now)?;
                 }
                 _ if mine.is_empty() => ticket.apply(TicketEvent::End, now)?,

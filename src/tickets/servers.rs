@@ -3,8 +3,9 @@
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use super::{
+    error::TicketError,
     listings::{TicketListing, lists_kind},
-    service::TicketService,
+    service::{MAX_SUBJECT_TICKETS, TicketService},
     ticket::{Removal, Ticket},
 };
 use crate::model::{Serial, Subject, Time};
@@ -61,6 +62,37 @@ impl TicketService {
             out.extend(all.map(|(name, at)| (z.zone.clone(), name.to_string(), at)));
         }
         out
+    }
+
+    /// Returns when every public server of zones had the end of a listing; `None` if that is not
+    /// known. Servers are asked only about the removals of tickets.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn everywhere_at(
+        &self,
+        subject: &Subject,
+        zones: &[String],
+        ended: Time,
+    ) -> Result<Option<Time>, TicketError> {
+        let servers = (self.servers)();
+        if !servers.iter().any(|s| zones.contains(&s.zone)) {
+            // Only this server, which has it at once.
+            return Ok(Some(ended));
+        }
+        let batch = self.batch(self.now());
+        let mut removal = None;
+        for number in batch.of_subject(subject, MAX_SUBJECT_TICKETS)? {
+            let found = batch.ticket(number)?.removal;
+            removal = found.filter(|r| r.at == ended).or(removal);
+        }
+        let Some(removal) = removal else {
+            return Ok(None);
+        };
+        let times = self.removal_servers(&removal).into_iter();
+        let times: Option<Vec<Time>> = times.map(|(_, _, at)| at).collect();
+        Ok(times.and_then(|t| t.into_iter().max()))
     }
 
     /// Records which servers have a removal by now. Returns whether anything was new.

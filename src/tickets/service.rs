@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     batch::TicketBatch,
+    clocks::TicketCounters,
     control::ControlSettings,
     control_dns::ProofDns,
     error::TicketError,
@@ -80,6 +81,7 @@ pub struct TicketService {
     lock: Arc<Mutex<()>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
     over_limit: Arc<AtomicUsize>,
+    pub(super) counters: Arc<TicketCounters>,
     /// For tables that are read in rounds: the last key of the previous round.
     pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
     /// Counts the requests of strangers.
@@ -107,6 +109,7 @@ impl TicketService {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
             over_limit: Arc::default(),
+            counters: Arc::default(),
             rounds: Arc::default(),
             limits: Arc::default(),
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
@@ -178,11 +181,15 @@ impl TicketService {
         let _guard = self.lock.lock();
         let mut batch = self.batch(now);
         let out = decision(&mut batch)?;
+        let notices = batch.notices.clone();
         let rows = batch.into_rows()?;
         let receipt = match rows.is_empty() {
             true => None,
             false => self.ledger.commit_feature_rows(rows)?,
         };
+        notices
+            .iter()
+            .for_each(|notice| self.counters.count(notice));
         Ok((out, receipt))
     }
 

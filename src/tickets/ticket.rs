@@ -80,6 +80,12 @@ pub struct Review {
     pub since: Time,
     /// When an operator first replied.
     pub answered: Option<Time>,
+    /// Whether webhooks were told that nobody answered in time.
+    #[serde(default)]
+    pub answer_overdue: bool,
+    /// Whether webhooks were told that nobody decided in time.
+    #[serde(default)]
+    pub decision_overdue: bool,
 }
 
 /// A suspension of a listing, for the limit of suspensions.
@@ -252,6 +258,8 @@ impl Ticket {
             self.review.get_or_insert(Review {
                 since: now,
                 answered: None,
+                answer_overdue: false,
+                decision_overdue: false,
             });
         }
         if !state.is_open() {

@@ -14,7 +14,7 @@ tmp = tempfile.mkdtemp(prefix="orbsd-demo-")
 children = []
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 COLLECTOR, DOMAIN, SECOND_DOMAIN = "127.64.0.1", "probe.demo.example", "second.demo.example"
-HOSTS = {"relay.demo.example": "127.64.1.1", "debian.demo.example": "127.64.2.1", "wall.demo.example": "127.64.3.1", "fixed.demo.example": "127.64.4.1"}
+HOSTS = {"relay.demo.example": "127.64.1.1", "debian.demo.example": "127.64.2.1", "wall.demo.example": "127.64.3.1", "open.demo.example": "127.64.4.1"}
 INTRO = "Made-up entries of a demonstration"
 
 
@@ -101,11 +101,10 @@ def configure():
     change("probe", enabled=True, domain=DOMAIN, second_domain=SECOND_DOMAIN, ehlo_name="tester.demo.example", contact="tests@demo.example",
         info_url=f"{BASE}/tests", pause="1s", min_duration="0s", timeout="5s", collect_wait="2s", retry_delays=["1m", "2m"],
         max_hosts_per_prefix=100, max_hosts_per_asn=1000, ports=[SMTP, 1, 1])
-    if "site" in c: change("site", operator="Demonstration", contact="hostmaster@demo.example", legal_notice=f"{INTRO}; nothing here is true.")
+    change("site", name="Demonstration list", operator="Demonstration", contact="hostmaster@demo.example", legal_notice=f"{INTRO}; nothing here is true.")
     for r in c["reason"]: r["text"] = r["text"].replace("https://orbs.example", BASE)
     c["reason"].append({"name": "partner", "text": f"Listed by Partner List, see {BASE}/$"})
     c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
-    c.get("removal_policies", {}).setdefault("partner", "on-request") if isinstance(c.get("removal_policies"), dict) else None
     write("config.toml", toml(c))
     write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
     for path in glob.glob(f"{here}/zones/*.toml"):
@@ -151,16 +150,11 @@ def make_history(servers):
     run("list", "203.0.113.9", "--reason", "spamsource", "--allow-special-ranges", "--note", INTRO)
     run("delist", "203.0.113.9")
     run("list", "203.0.113.10", "--reason", "spamsource", "--until", "3m", "--allow-special-ranges", "--note", INTRO)
-    if help_has("notice"):
-        run("notice", "add", "Planned work on the second name server on Sunday from 06:00 to 07:00 UTC. Answers are not affected.")
+    run("notice", "add", "Planned work on the second name server on Sunday from 06:00 to 07:00 UTC. Answers are not affected.")
     wait_until("the proofs of the relay tests", lambda: all(is_listed(t) for t in HOSTS.values()), 120)
     wait_until("the end of the first tests", lambda: not run("relay", "jobs", "--open")["items"], 240)
-    for name, state in (("debian", "defers"), ("wall", "blocks"), ("fixed", "closed")):
+    for name, state in (("debian", "defers"), ("wall", "blocks")):
         next(s for s in servers if s.name.startswith(name)).set(state)
-
-
-def help_has(command):
-    return subprocess.run([orbsd, command, "--help"], capture_output=True).returncode == 0
 
 
 def is_listed(subject):
@@ -169,13 +163,13 @@ def is_listed(subject):
 
 def make_tickets():
     """Opens tickets in several states. Returns the path of each."""
-    wanted = {"waiting for a person": "203.0.113.7", "needs a proof": "192.0.2.5", "removed": "198.51.100.23"}
+    wanted = {"waiting for a person": "192.0.2.5", "waiting for a proof of control": "203.0.113.130", "granted": "198.51.100.24"}
     paths = {}
     for what, subject in wanted.items():
         r = http("POST", "/tickets", {"subject": subject})
         if r.status in (200, 201, 202): paths[what] = r.json()["path"]
     if "waiting for a person" in paths:
-        http("POST", paths["waiting for a person"] + "/messages", {"text": "We have stopped the customer who sent this. Please look again."})
+        http("POST", paths["waiting for a person"] + "/messages", {"text": "This network is ours now, and its former user is gone. Please look again."})
         http("POST", paths["waiting for a person"] + "/review")
     return paths
 
@@ -188,23 +182,26 @@ def bounce(address, zone="relays.demo.example", link=None):
 
 def print_steps(servers, tickets):
     file = {s.name.split(".")[0]: s.file for s in servers}
-    relay, debian, wall, fixed = HOSTS.values()
+    relay, debian, wall, still_open = HOSTS.values()
     show(f"""
 The public site of orbsd, with made-up entries: {BASE}
 
-Paste this bounce into the field of that page:
+Paste this bounce into the field of that page
 
 {bounce(relay)}
 
- 1. "Get it removed", "It is closed. Test again." The server still relays, so the test fails and shows the form that came through.
-    Close the server:             echo closed > {file['relay']}
-    Test again: it takes about half a minute, and the page shows when each name server has the removal.
-    Open it again:                echo open > {file['relay']}
- 2. {BASE}/{debian}   defers as Debian's Postfix does: you are told at once what to change.
-    Make that change:             echo closed > {file['debian']}
- 3. {BASE}/{wall}   shuts the tester out: it stays listed, and a person can review it.
- 4. {BASE}/{fixed}   is closed already: two clicks delist it.
-    A proof of control from it:   curl --interface {fixed} -X POST {BASE}/prove/CODE
+and press "Look up". It is the bounce of a relay that is still open.
+
+ 1. Close it as its owner would:  echo closed > {file['relay']}
+    Then press "It is closed. Test again.": each outcome appears as it comes. After half a minute the address is delisted, and the
+    page shows when each name server has the removal.
+ 2. {BASE}/{debian}   defers as Debian's Postfix does: you are told at once which line to change.
+    Change it:                    echo closed > {file['debian']}
+    The next try, a minute after the first, delists it.
+ 3. {BASE}/{wall}   shuts the tester out: it stays listed, and you can ask a person.
+ 4. {BASE}/{still_open}   is still open: the test fails, and names the form that came through.
+    A proof of control from that server shortens the waits, with the code of the ticket:
+                                  curl --interface {still_open} -X POST {BASE}/prove/CODE
  5. {BASE}/198.51.100.23   is listed because another list that is carried here lists it.
  6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
  7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.200]".
@@ -239,7 +236,7 @@ broken = []
 
 
 def check(servers):
-    relay, debian, wall, fixed = HOSTS.values()
+    relay, debian, wall, still_open = HOSTS.values()
     page = http("GET", "/", accept="text/html")
     promise("the home page is HTML", page.status == 200 and "<form" in page.text)
     r = http("POST", "/lookup", {"text": bounce(relay)}, accept="text/html")
@@ -249,23 +246,25 @@ def check(servers):
         r = http("POST", "/tickets", {"subject": address})
         if r.status not in (200, 201, 202): raise SystemExit(f"POST /tickets {address}: {r.status} {r.text}")
         return r.json()["path"]
+    path = claim(still_open)
+    t = follow(path, ("failed",), 180)
+    promise("an open relay stays listed, and the form that came through is named", is_listed(still_open) and any(o["outcome"] == "delivered" for o in t["test"]["outcomes"]))
+    next(s for s in servers if s.name.startswith("relay")).set("closed")
     path = claim(relay)
-    t = follow(path, ("failed",), 120)
-    promise("an open relay stays listed, and the form that came through is named", is_listed(relay) and any(o["outcome"] == "delivered" for o in t["test"]["outcomes"]))
-    path = claim(fixed)
-    t = follow(path, ("granted",), 120)
-    promise("a closed server is delisted", not is_listed(fixed))
-    t = wait_until("the mirror", lambda: (t := http("GET", path).json())["removal"]["everywhere_at"] and t, 30)
-    promise("the ticket shows the second at which each server had the removal", all(s["at"] for s in t["removal"]["servers"]))
-    promise("the release has a public page", http("GET", t["removal"]["released"]).status == 200)
+    t = follow(path, ("granted",), 180)
+    promise("a closed server is delisted", not is_listed(relay))
+    removed = path
     path = claim(debian)
-    t = wait_until("the advice", lambda: (t := http("GET", path).json())["test"] and t["test"].get("advice") and t, 120)
-    promise("a server that defers is told the line to change", t["test"]["advice"]["setting"]["program"] == "Postfix" and t["test"]["is_preliminary"])
+    t = wait_until("the advice", lambda: (t := http("GET", path).json())["test"] and t["test"].get("advice") and t["test"]["is_preliminary"] and t, 120)
+    promise("a server that defers is told the line to change", t["test"]["advice"]["setting"]["program"] == "Postfix")
     next(s for s in servers if s.name.startswith("debian")).set("closed")
     follow(path, ("granted",), 240)
     path = claim(wall)
     follow(path, ("blocked", "review"), 120)
     promise("a server that shuts the tester out stays listed", is_listed(wall))
+    t = wait_until("the mirror", lambda: (t := http("GET", removed).json())["removal"]["everywhere_at"] and t, 60)
+    promise("the ticket shows the second at which each server had the removal", all(s["at"] for s in t["removal"]["servers"]))
+    promise("the release has a public page", http("GET", t["removal"]["released"]).status == 200)
     if broken: raise SystemExit(f"{len(broken)} promises are broken")
     show("All promises are kept.")
 

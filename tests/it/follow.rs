@@ -373,6 +373,7 @@ fn notify_from_the_primary_refreshes_the_feed_at_once() {
             code_zone: None,
         },
         every: Seconds(300),
+        publisher: Default::default(),
         max_age: None,
     }]);
     until("the first transfer", || {

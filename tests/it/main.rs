@@ -44,6 +44,7 @@ mod rfc8906;
 mod rows;
 mod scenarios;
 mod serials;
+mod site;
 mod subjects;
 mod terminal;
 mod transports;

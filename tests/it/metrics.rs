@@ -219,6 +219,8 @@ tests:
       - { series: 'orbsd_webhook_oldest_seconds{webhook="w",instance="bad"}', values: '0x120' }
       - { series: 'orbsd_retention_failed{instance="good"}', values: '0x120' }
       - { series: 'orbsd_retention_failed{instance="bad"}', values: '1x120' }
+      - { series: 'orbsd_tickets_overdue{clock="answer",instance="good"}', values: '0x120' }
+      - { series: 'orbsd_tickets_overdue{clock="answer",instance="bad"}', values: '1x120' }
       - { series: 'orbsd_tester_enabled{instance="off"}', values: '0x120' }
       - { series: 'orbsd_tester_ready{instance="off"}', values: '0x120' }
       - { series: 'orbsd_tester_enabled{instance="good"}', values: '1x120' }

@@ -10,8 +10,9 @@ use orbsd::{
     random::Random,
     relay::RelayService,
     store::schema::AuditRecord,
-    tickets::{TicketService, ZoneServers},
+    tickets::{NewTicket, TicketService, ZoneServers},
 };
+use serde_json::{Value, json};
 
 use crate::{
     api::Api,
@@ -38,13 +39,16 @@ fn note(ledger: &Ledger, record: AuditRecord) {
         .unwrap();
 }
 
-fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
+fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
     let relay = RelayService::new(ledger.clone(), f.config().probe.relay.clone());
     let servers: ZoneServers = Arc::new(Vec::new);
-    let settings = f.config().tickets.clone();
-    let random = Random::system();
-    let tickets = TicketService::new(ledger.clone(), relay.clone(), settings, servers, random);
-    RetentionJob::new(ledger.clone(), relay, tickets)
+    let settings = f.config().tickets;
+    TicketService::new(ledger.clone(), relay, settings, servers, Random::system())
+}
+
+fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
+    let tickets = tickets(f, ledger);
+    RetentionJob::new(ledger.clone(), tickets.relay.clone(), tickets)
 }
 
 fn audit(ledger: &Ledger) -> Vec<AuditRecord> {
@@ -143,38 +147,34 @@ fn old_reports_of_imports_are_deleted() {
 
 #[test]
 fn restored_backup_is_erased_before_the_api_answers() {
-    let mut api = Api::new();
-    drop(api.daemon.take());
-    let ledger = api.f.ledger();
+    let f = Folder::new();
+    let ledger = f.ledger();
     note(
         &ledger,
         record(Time(wall().0 - 200 * DAY), "192.0.2.9", "list"),
     );
     ledger.stop().unwrap();
     drop(ledger);
-    api.f.ok(&["backup", "copy"]);
-    fs::remove_dir_all(api.f.path().join("data")).unwrap();
-    api.f.ok(&["restore", "copy", "--without-removal-log"]);
-    api.daemon = Some(Daemon::start(&api.f));
-    let status = api.get("/v1/status").ok();
+    f.ok(&["backup", "copy"]);
+    fs::remove_dir_all(f.path().join("data")).unwrap();
+    f.ok(&["restore", "copy", "--without-removal-log"]);
+    let _daemon = Daemon::start(&f);
+    let status = f.json(&["status", "--json"]);
     assert_eq!(
         status["retention"]["erased"]["audit_addresses"], 1,
         "{status}"
     );
-    assert_eq!(status["retention"]["problem"], serde_json::Value::Null);
-    let found = api.get("/v1/audit?action=list").ok();
-    assert_eq!(found["items"][0]["from"], "", "{found}");
-    assert_eq!(found["items"][0]["target"], "45.51.100.7");
-    let shown = api.f.ok(&["status"]);
+    assert_eq!(status["retention"]["problem"], Value::Null);
+    let found = f.ok(&["audit", "--action", "list", "--json"]);
+    let found: Value = serde_json::from_str(found.trim()).unwrap();
+    assert_eq!(
+        (&found["from"], &found["target"]),
+        (&json!(""), &json!("45.51.100.7"))
+    );
+    let shown = f.ok(&["status"]);
     assert!(
         shown.contains("old data: erased at ") && shown.contains("1 audit_addresses"),
         "{shown}"
-    );
-    let metrics = api.get("/metrics").text();
-    assert!(
-        metrics.contains("orbsd_retention_erased_total{key=\"audit_addresses\"} 1\n")
-            && metrics.contains("\norbsd_retention_failed 0\n"),
-        "{metrics}"
     );
 }
 
@@ -196,4 +196,146 @@ fn reload_applies_new_periods() {
     api.f
         .write("config.toml", &text.replace("\"300d\"", "\"10d\""));
     api.f.ok(&["reload"]);
+}
+
+/// Opens a ticket with a message that names a mail address.
+fn ticket(api: &Api, subject: &str, message: &str) {
+    api.list(subject, "netblock");
+    let request = json!({"subject": subject, "message": message}).to_string();
+    api.call("", "POST", "/tickets", &[], &request).ok();
+}
+
+fn kinds(report: &Value, list: &str) -> Vec<String> {
+    let all = report[list].as_array().unwrap();
+    let mut kinds: Vec<String> = all
+        .iter()
+        .map(|f| f["kind"].as_str().unwrap().into())
+        .collect();
+    kinds.dedup();
+    kinds
+}
+
+#[test]
+fn everything_that_names_a_mail_address_is_shown_and_what_may_be_erased_is_erased() {
+    let api = Api::new();
+    ticket(
+        &api,
+        "45.51.100.7",
+        "Answer to anna@victim.example, please.",
+    );
+    ticket(
+        &api,
+        "45.51.100.8",
+        "Answer to joanna@victim.example, please.",
+    );
+    let listing = json!({"subject": "45.51.100.9", "reason": "relay", "note": "reported by anna@victim.example"});
+    api.post("/v1/listings", &listing.to_string()).ok();
+    let shown = api
+        .f
+        .json(&["privacy", "show", "Anna@victim.example", "--json"]);
+    let found = kinds(&shown, "findings");
+    for kind in ["tickets", "listings", "audit-records"] {
+        assert!(found.iter().any(|k| k == kind), "{kind}: {shown}");
+    }
+    assert!(!shown.to_string().contains("joanna"), "{shown}");
+    let text = api.f.ok(&["privacy", "show", "anna@victim.example"]);
+    assert!(
+        text.contains("note of 45.51.100.9 at ") && text.contains("ticket 1"),
+        "{text}"
+    );
+    let erased = api
+        .f
+        .json(&["privacy", "erase", "anna@victim.example", "--json"]);
+    assert_eq!(
+        erased["erased"],
+        json!({"listings": 1, "tickets": 1}),
+        "{erased}"
+    );
+    assert_eq!(kinds(&erased, "kept"), ["audit-records"], "{erased}");
+    assert!(
+        erased["kept"][0]["retention"]
+            .as_str()
+            .unwrap()
+            .starts_with("Permanently")
+    );
+    assert_eq!(api.get("/v1/tickets/1").problem(), "not-found");
+    assert_eq!(
+        api.get("/v1/tickets/2").status,
+        200,
+        "the ticket of somebody else stays"
+    );
+    let subject = api.get("/v1/subjects/45.51.100.9").text();
+    assert!(
+        !subject.contains("anna@") && subject.contains("erased on request"),
+        "{subject}"
+    );
+    assert_eq!(
+        api.dns("9.100.51.45"),
+        "NOERROR 127.0.0.2",
+        "the listing stays"
+    );
+}
+
+#[test]
+fn history_of_an_address_stays_with_the_reason() {
+    let api = Api::new();
+    ticket(&api, "45.51.100.7", "It is closed.");
+    let erased = api.f.ok(&["privacy", "erase", "45.51.100.7"]);
+    assert!(
+        erased.starts_with("erased: 1 tickets\nwhat stays:\n"),
+        "{erased}"
+    );
+    assert!(
+        erased.contains("listings: kept permanently, as the record"),
+        "{erased}"
+    );
+    assert_eq!(api.dns("7.100.51.45"), "NOERROR 127.0.0.3");
+    let nothing = api.f.ok(&["privacy", "show", "192.0.2.77"]);
+    assert_eq!(nothing, "nothing is stored that names 192.0.2.77\n");
+}
+
+#[test]
+fn requests_about_personal_data_are_for_owners_and_audited_without_the_subject() {
+    let api = Api::new();
+    let operator = api.user("opal", "operator");
+    let body = json!({"subject": "anna@victim.example"}).to_string();
+    for path in ["/v1/privacy/report", "/v1/privacy/erasure"] {
+        assert_eq!(
+            api.call(&operator, "POST", path, &[], &body).problem(),
+            "forbidden"
+        );
+        api.post(path, &body).ok();
+        let bad = json!({"subject": "anna@192.0.2.1"}).to_string();
+        assert_eq!(api.post(path, &bad).problem(), "invalid");
+    }
+    let audit = api.get("/v1/audit").text();
+    assert!(
+        audit.contains("privacy.show") && audit.contains("privacy.erase"),
+        "{audit}"
+    );
+    assert!(!audit.contains("victim.example") && !api.f.log().contains("victim.example"));
+}
+
+#[test]
+fn closed_ticket_is_erased_after_its_retention() {
+    let mut api = Api::new();
+    api.list("45.51.100.7", "netblock");
+    drop(api.daemon.take());
+    let ledger = api.f.ledger();
+    let job = job(&api.f, &ledger);
+    let request = NewTicket {
+        subject: "45.51.100.7".parse().unwrap(),
+        policy: None,
+        message: "It is closed.".into(),
+        language: String::new(),
+        client: None,
+    };
+    let tickets = tickets(&api.f, &ledger);
+    let number = tickets.open(&request, ledger.now()).unwrap().number;
+    tickets.withdraw(number, ledger.now()).unwrap();
+    api.f.time.pass(89 * DAY as u32);
+    assert_eq!(job.run(None).erased["tickets"], 0);
+    api.f.time.pass(2 * DAY as u32);
+    assert_eq!(job.run(None).erased["tickets"], 1);
+    assert!(tickets.get(number).is_err());
 }

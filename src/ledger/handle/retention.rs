@@ -16,6 +16,11 @@ impl Ledger {
         self.call(move |writer| writer.forget_reports_and_messages(periods))
     }
 
+    /// Replaces the notes of events, by their keys. Returns how many had a note. May block.
+    pub fn erase_event_notes(&self, keys: Vec<Vec<u8>>) -> Result<u64, LedgerError> {
+        self.call(move |writer| writer.erase_event_notes(keys))
+    }
+
     /// Erases a part of the audit records that were written before a time, some records at a time.
     /// Returns how many were changed, and whether more have to be read. May block.
     pub fn erase_in_audit(

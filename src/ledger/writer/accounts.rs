@@ -112,6 +112,7 @@ impl Writer {
                 accounts.used.insert_mut(id, at);
             }
             AccountChange::Import(id, at, report) => accounts.set_import(id, at, report, batch),
+            AccountChange::DeleteImport(id) => accounts.forget_import(&id, batch),
             AccountChange::Answer(idempotency, status, body) => batch.put(
                 schema::IDEMPOTENCY,
                 schema::answer_key(self.clock.now(), &idempotency.key),

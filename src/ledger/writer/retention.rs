@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::Writer;
 use crate::{
     ledger::{accounts::Accounts, error::LedgerError, outbox::Message},
-    model::{Retention, Time},
+    model::{Retention, Time, retention::ERASED},
     store::{
         AuditErasure, Batch, Store,
         schema::{self, AuditRecord},
@@ -70,6 +70,28 @@ impl Writer {
             self.count_queues()?;
         }
         Ok((reports, messages))
+    }
+
+    /// Replaces the notes of events, by their keys. Returns how many had a note.
+    pub(in crate::ledger) fn erase_event_notes(
+        &mut self,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<u64, LedgerError> {
+        let mut batch = Batch::default();
+        let mut erased = 0;
+        for key in keys {
+            if let Some(mut event) = self.store.event(&key)?
+                && let Some(evidence) = &mut event.evidence
+            {
+                evidence.text = ERASED.into();
+                batch.put(schema::EVENTS, key, schema::encode(&event));
+                erased += 1;
+            }
+        }
+        if erased > 0 {
+            self.commit_batch(batch)?;
+        }
+        Ok(erased)
     }
 
     /// Erases a part of the audit records that were written before a time, some records at a time.

@@ -14,7 +14,6 @@ pages-only-english = So far, this page is in English only.
 lists-title = Use this list
 lists-lead = Free for everybody. No account. Choose a list to see its codes and the settings for your mail server.
 lists-none = No list is served yet.
-lists-choose = Which list?
 lists-choose-refuse = To refuse mail
 lists-choose-score = As one sign among several
 lists-choose-ignore = For information only
@@ -180,8 +179,6 @@ tests-catalogue-hint = { $count ->
     [one] One form
    *[other] { $count } forms
  } of envelopes, by which servers were opened in the last decades. A closed server refuses them all.
-tests-name = Test
-tests-description = What it does
 tests-since = Known since
 tests-not-run = Not sent by this server
 tests-placeholders = In braces: u, our recipient; d, our domain; s, our sender; e, a second domain of ours; R, the name of the tested server; L, a domain that it hosts; I, its address.

@@ -8,6 +8,7 @@ pub mod hooks;
 mod hostile;
 mod lists;
 mod notices;
+mod operator_tickets;
 mod parts;
 mod restore;
 mod schema;

@@ -61,12 +61,12 @@ const checks = {
             && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.tabIndex < 0 && !e.querySelector('a, button'))
             .map(e => 'scrolls, but not by keyboard: ' + describe(e));
     },
-    // Fields and buttons have a border: in forced colours nothing else sets them off from the page.
+    // Fields and buttons have a border, or are underlined as links are: in forced colours nothing else sets them off from the page.
     forcedColours() {
         return [...document.querySelectorAll('button, input:not([type=hidden], [type=checkbox], [type=radio]), textarea, select, .button')]
             .filter(visible).filter(e => {
                 const s = getComputedStyle(e);
-                return ['Top', 'Bottom', 'Left', 'Right'].some(side => s[`border${side}Style`] == 'none' || parseFloat(s[`border${side}Width`]) < 1);
+                return !s.textDecorationLine.includes('underline') && ['Top', 'Bottom', 'Left', 'Right'].some(side => s[`border${side}Style`] == 'none' || parseFloat(s[`border${side}Width`]) < 1);
             }).map(e => 'without a border in forced colours: ' + describe(e));
     },
     // The focused element, and what is wrong with how its focus is shown.
@@ -103,6 +103,7 @@ const checks = {
         const found = [];
         if (!document.documentElement.lang) found.push('no language');
         if (!document.title.trim()) found.push('no title');
+        if (document.querySelector('meta[http-equiv=refresh]')) found.push('the page reloads itself');
         const levels = [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(visible).map(h => Number(h.localName[1]));
         if (levels.filter(l => l == 1).length != 1) found.push(`${levels.filter(l => l == 1).length} headings of level 1`);
         levels.forEach((l, i) => { if (l > (levels[i - 1] ?? 0) + 1) found.push(`heading of level ${l} after ${levels[i - 1] ?? 'none'}`); });

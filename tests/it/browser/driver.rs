@@ -385,6 +385,11 @@ impl Browser {
         tapped.unwrap_or_else(|e| panic!("{selector}: {e}"));
     }
 
+    /// Follows a link again and again until a page has changed: not counted as a tap.
+    pub async fn follow(&self, selector: &str) {
+        self.find(selector).await.click().await.unwrap();
+    }
+
     /// Pastes a text into a field.
     pub async fn paste(&self, selector: &str, text: &str) {
         let element = self.find(selector).await;

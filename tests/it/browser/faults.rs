@@ -92,7 +92,7 @@ const FAULTS: [(&str, &str, &str); 14] = [
 ];
 
 /// Answers every request with a page, chosen by the number that is its path.
-fn serve(pages: Vec<String>) -> String {
+pub fn serve(pages: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {

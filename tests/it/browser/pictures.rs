@@ -3,17 +3,17 @@
 
 use super::{
     driver::{Browser, Screen, artefacts, browse},
-    site::{LANGUAGES, in_language, shown_pages},
+    site::{LANGUAGES, example_paths, examples, in_language},
 };
 
 /// A file name for a path.
 fn file_name(path: &str) -> String {
-    let name = path.trim_matches('/');
+    let name = path.trim_start_matches("/examples/");
     let name = name.replace(
         |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.',
         "_",
     );
-    if name.is_empty() { "home".into() } else { name }
+    name
 }
 
 async fn take(browser: &Browser, path: &str, suffix: &str) {
@@ -27,9 +27,9 @@ async fn take(browser: &Browser, path: &str, suffix: &str) {
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn pictures_of_every_page_are_made() {
     let everything = std::env::var_os("ORBSD_SCREENSHOTS").is_some();
-    let (server, paths) = shown_pages();
-    browse(&server.base, async |browser| {
-        for path in &paths {
+    let (tickets, others) = example_paths();
+    browse(&examples(), async |browser| {
+        for path in tickets.iter().chain(&others) {
             for language in LANGUAGES {
                 browser.open(&in_language(path, language)).await;
                 take(browser, path, &format!("{language}.phone")).await;

@@ -2,7 +2,7 @@
 
 use super::{
     crawl::{Crawl, crawl, get},
-    driver::{Screen, browse},
+    driver::browse,
     lab::SiteLab,
     pages,
 };
@@ -17,16 +17,9 @@ pub fn in_language(path: &str, language: &str) -> String {
     format!("{path}{sign}lang={language}")
 }
 
-/// A daemon with a listed relay, and the paths of its pages.
-pub fn shown_pages() -> (SiteLab, Vec<String>) {
+/// A daemon with a listed relay, and its pages.
+fn crawl_site() -> (SiteLab, Crawl) {
     let lab = SiteLab::new("");
-    let site = crawl_site(&lab);
-    assert!(site.broken.is_empty(), "{:#?}", site.broken);
-    let paths = site.pages.into_keys().collect();
-    (lab, paths)
-}
-
-fn crawl_site(lab: &SiteLab) -> Crawl {
     let open = MtaBehavior {
         open: true,
         ..MtaBehavior::default()
@@ -38,32 +31,32 @@ fn crawl_site(lab: &SiteLab) -> Crawl {
         format!("/{listed}"),
         "/192.0.2.1".into(),
     ];
-    crawl(&lab.base, &start)
+    let crawl = crawl(&lab.base, &start);
+    (lab, crawl)
 }
 
-#[test]
-#[ignore = "needs the programs of `make peers`; run `make test`"]
-fn every_page_is_accessible_and_valid_in_every_language() {
-    let (lab, paths) = shown_pages();
+/// Checks pages in every language. Only English has all checks: a translation can break few.
+fn check_pages(base: &str, paths: &[String]) {
     let mut html = Vec::new();
-    for path in &paths {
+    for path in paths {
         for language in LANGUAGES {
             let path = in_language(path, language);
-            let response = get(&lab.base, &path, "en");
+            let response = get(base, &path, "en");
             assert!(
-                response.body.contains(&format!("lang=\"{language}\"")),
+                response
+                    .body
+                    .contains(&format!("<html lang=\"{language}\"")),
                 "{path}"
             );
             html.push((path, response.body));
         }
     }
     let mut found = pages::html(&html);
-    browse(&lab.base, async |browser| {
-        for path in &paths {
+    browse(base, async |browser| {
+        for path in paths {
             for language in LANGUAGES {
                 let path = in_language(path, language);
                 browser.open(&path).await;
-                // The checks that texts of another length can break are made in every language.
                 let new = match language {
                     "en" => pages::all(browser).await,
                     _ => pages::translated(browser).await,
@@ -71,7 +64,64 @@ fn every_page_is_accessible_and_valid_in_every_language() {
                 found.extend(new.into_iter().map(|f| format!("{path}: {f}")));
             }
         }
-        browser.screen(Screen::Phone).await;
     });
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn pages_of_a_daemon_are_accessible_and_valid() {
+    let (lab, site) = crawl_site();
+    let paths: Vec<String> = site.pages.into_keys().collect();
+    check_pages(&lab.base, &paths);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn every_link_leads_to_a_page() {
+    let (_lab, site) = crawl_site();
+    assert!(site.broken.is_empty(), "{:#?}", site.broken);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn examples_of_tickets_are_accessible_and_valid() {
+    let base = examples();
+    let (tickets, _) = example_paths();
+    check_pages(&base, &tickets);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn examples_of_other_pages_are_accessible_and_valid() {
+    let base = examples();
+    let (_, others) = example_paths();
+    check_pages(&base, &others);
+}
+
+/// Serves the examples of all pages and states. Returns the URL.
+pub fn examples() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, orbsd::site::examples::router())
+                .await
+                .unwrap();
+        });
+    });
+    base
+}
+
+/// The paths of the examples of tickets, and of other pages.
+pub fn example_paths() -> (Vec<String>, Vec<String>) {
+    let names = orbsd::site::examples::names().into_iter();
+    let paths = names.map(|n| format!("/examples/{n}"));
+    paths.partition(|p| p.starts_with("/examples/ticket"))
 }

@@ -62,6 +62,11 @@ impl RelayLab {
 
     /// Creates a laboratory whose tester pauses between two messages.
     pub fn with_pause(probe: &str, pause: &str) -> RelayLab {
+        RelayLab::with(probe, pause, &[("bl", ZONE)])
+    }
+
+    /// Creates a laboratory with these zones.
+    pub fn with(probe: &str, pause: &str, zones: &[(&str, &str)]) -> RelayLab {
         let (port, dns, six) = (free_port(), free_port(), free_port());
         let submission = [free_port(), free_port()];
         let collector: SocketAddr = ([127, 127, 0, 1], free_port()).into();
@@ -76,7 +81,7 @@ impl RelayLab {
             submission[0], submission[1],
         );
         let names = Names::start(([127, 0, 0, 1], dns).into());
-        let api = Api::with_zones(&config, &[("bl", ZONE)]);
+        let api = Api::with_zones(&config, zones);
         let until = Instant::now() + Duration::from_secs(20);
         while api.get("/v1/status").ok()["tester"]["problem"]
             .as_str()

@@ -1,5 +1,5 @@
 //! The DNS server of the laboratory: each host has a name, which has its address and is its own
-//! mail exchange.
+//! mail exchange. Names can have TXT records besides.
 
 use std::{
     collections::HashMap,
@@ -11,13 +11,16 @@ use hickory_proto::{
     op::{Message, MessageType, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, MX, PTR},
+        rdata::{A, AAAA, MX, PTR, TXT},
     },
 };
 
-/// The names of hosts, by address.
+/// The names of hosts, by address, and the TXT records of names.
 #[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<HashMap<IpAddr, String>>>);
+pub struct Names(
+    Arc<Mutex<HashMap<IpAddr, String>>>,
+    Arc<Mutex<HashMap<String, String>>>,
+);
 
 impl Names {
     /// Serves DNS at an address until the process ends.
@@ -37,6 +40,11 @@ impl Names {
 
     pub fn add(&self, addr: IpAddr, name: &str) {
         self.0.lock().unwrap().insert(addr, name.into());
+    }
+
+    /// Adds a TXT record.
+    pub fn add_text(&self, name: &str, text: &str) {
+        self.1.lock().unwrap().insert(name.into(), text.into());
     }
 
     pub fn remove(&self, addr: IpAddr) {
@@ -90,7 +98,12 @@ impl Names {
                 out.add_answer(Record::from_rdata(q.name().clone(), 0, data));
             }
         }
-        let known = all.values().any(|h| *h == queried_name);
+        let texts = self.1.lock().unwrap();
+        if let (RecordType::TXT, Some(text)) = (q.query_type(), texts.get(&queried_name)) {
+            let data = RData::TXT(TXT::new(vec![text.clone()]));
+            out.add_answer(Record::from_rdata(q.name().clone(), 0, data));
+        }
+        let known = all.values().any(|h| *h == queried_name) || texts.contains_key(&queried_name);
         if out.answers.is_empty() && !known {
             out.metadata.response_code = ResponseCode::NXDomain;
         }

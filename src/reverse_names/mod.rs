@@ -1,0 +1,11 @@
+//! Reverse names of listed addresses, for pages: a cache that is filled in the background, so that
+//! no page waits for a look-up outside of this machine.
+//!
+//! Only addresses that are listed are looked up, and only after a page has shown them: what visitors
+//! ask about is not told to name servers of others. [`NameTable`] has the rules and no clock.
+
+mod table;
+mod worker;
+
+pub use table::{NameTable, ReverseName};
+pub use worker::{FoundName, ReverseNameStats, ReverseNames, ReverseResolver, dns_resolver};

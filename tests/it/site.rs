@@ -1,0 +1,298 @@
+//! The public site, asked by a client of HTTP as browsers and programs do.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use serde_json::Value;
+
+use crate::{
+    api::Api,
+    lab::{CONFIG, free_port},
+};
+
+const HTML: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+
+struct Site {
+    api: Api,
+    addr: SocketAddr,
+}
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1);
+        let mut fields = lines.filter_map(|l| l.split_once(": "));
+        let found = fields.find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value)
+    }
+}
+
+impl Site {
+    fn start() -> Site {
+        let addr: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let config =
+            format!("{CONFIG}[web]\nlisten = \"{addr}\"\nbase_url = \"https://list.example\"\n");
+        let api = Api::with(&config);
+        Site { api, addr }
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+        let mut stream = TcpStream::connect(self.addr).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: list.example\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        // The server may answer and close before it has read a body that is too long.
+        let _ = stream.write_all(request.as_bytes());
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        Reply {
+            status: head.get(9..12).and_then(|s| s.parse().ok()).unwrap_or(0),
+            head: head.into(),
+            body: body.into(),
+        }
+    }
+
+    fn page(&self, path: &str) -> Reply {
+        self.send("GET", path, HTML, "")
+    }
+
+    fn json(&self, path: &str) -> Reply {
+        self.send("GET", path, "", "")
+    }
+
+    fn form(&self, path: &str, headers: &str, body: &str) -> Reply {
+        let headers = format!("{HTML}Content-Type: application/x-www-form-urlencoded\r\n{headers}");
+        self.send("POST", path, &headers, body)
+    }
+}
+
+#[test]
+fn look_up_is_a_page_for_browsers_and_json_for_programs() {
+    let site = Site::start();
+    site.api.f.ok(&[
+        "list",
+        "45.51.100.7",
+        "--reason",
+        "relay",
+        "--note",
+        "secret note",
+    ]);
+    for path in [
+        "/45.51.100.7",
+        "/lookup?subject=45.51.100.7",
+        "/lookup?ip=45.51.100.7",
+        "/nph-lookup?45.51.100.7",
+    ] {
+        let page = site.page(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.head);
+        assert_eq!(
+            page.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert!(
+            page.body.contains("45.51.100.7</span> is listed in"),
+            "{path}: {}",
+            page.body
+        );
+        assert!(!page.body.contains("secret note"), "{path}");
+        let json = site.json(path);
+        assert_eq!(json.status, 200, "{path}: {}", json.head);
+        let value: Value = serde_json::from_str(&json.body).unwrap();
+        assert_eq!(value["listed"], true, "{path}");
+        for reply in [page, json] {
+            assert_eq!(
+                reply.header("vary"),
+                Some("Accept, Accept-Language"),
+                "{path}"
+            );
+            assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
+            assert_eq!(reply.header("x-robots-tag"), Some("noindex"), "{path}");
+        }
+    }
+    let prefix = site.page("/45.51.100.0/24");
+    assert_eq!(prefix.status, 200);
+    let domain = site.page("/example.com");
+    assert!(
+        domain.body.contains("is not listed here"),
+        "{}",
+        domain.body
+    );
+}
+
+#[test]
+fn language_is_chosen_by_the_header_and_by_the_switch() {
+    let site = Site::start();
+    let german = format!("{HTML}Accept-Language: de-AT,de;q=0.9\r\n");
+    let page = site.send("GET", "/", &german, "");
+    assert!(page.body.contains("<html lang=\"de\">"), "{}", page.body);
+    assert_eq!(page.header("content-language"), Some("de"));
+    let page = site.send("GET", "/?lang=ja", &german, "");
+    assert!(page.body.contains("<html lang=\"ja\">"), "{}", page.body);
+    assert!(
+        page.body.contains("action=\"/lookup?lang=ja\""),
+        "{}",
+        page.body
+    );
+    let sent = site.form("/lookup?lang=ja", "", "text=192.0.2.1");
+    assert_eq!(sent.header("location"), Some("/192.0.2.1?lang=ja"));
+}
+
+#[test]
+fn pasted_text_leads_to_the_page_of_its_subject_on_this_site() {
+    let site = Site::start();
+    for (text, path) in [
+        ("192.0.2.1", "/192.0.2.1"),
+        ("+192.0.2.1%0D%0A", "/192.0.2.1"),
+        ("2001:DB8::1", "/2001:db8::1"),
+        ("192.0.2.0/24", "/192.0.2.0/24"),
+        ("example.com", "/example.com"),
+    ] {
+        let sent = site.form("/lookup", "", &format!("text={text}"));
+        assert_eq!(sent.status, 303, "{text}: {}", sent.body);
+        assert_eq!(sent.header("location"), Some(path), "{text}");
+    }
+    for text in [
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "%0D%0ALocation:+https://evil.example",
+    ] {
+        let sent = site.form("/lookup", "", &format!("text={text}"));
+        let location = sent.header("location").unwrap_or("/");
+        assert!(
+            location.starts_with('/') && !location.starts_with("//"),
+            "{text}: {location}"
+        );
+        assert!(!location.contains('\\'), "{text}: {location}");
+    }
+    let wrong = site.form("/lookup", "", "text=%3Cscript%3Ealert(1)%3C/script%3E");
+    assert_eq!(wrong.status, 422, "{}", wrong.head);
+    assert!(
+        wrong.body.contains("aria-invalid=\"true\""),
+        "{}",
+        wrong.body
+    );
+    assert!(!wrong.body.contains("<script>"), "{}", wrong.body);
+}
+
+#[test]
+fn posts_of_other_sites_are_refused() {
+    let site = Site::start();
+    site.api.f.ok(&["list", "45.51.100.7", "--reason", "relay"]);
+    for headers in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\nOrigin: https://list.example\r\n",
+    ] {
+        for path in [
+            "/tickets",
+            "/claims",
+            "/lookup",
+            "/tickets/x/retry",
+            "/confirm/x",
+            "/prove/x",
+        ] {
+            let sent = site.form(path, headers, "subject=45.51.100.7&text=45.51.100.7");
+            assert_eq!(sent.status, 403, "{path} {headers}: {}", sent.head);
+        }
+    }
+    let own = site.form(
+        "/lookup",
+        "Origin: https://list.example\r\n",
+        "text=45.51.100.7",
+    );
+    assert_eq!(own.status, 303);
+    let browser = "Origin: https://list.example\r\nSec-Fetch-Site: same-origin\r\n";
+    assert_eq!(site.form("/prove/x", browser, "").status, 403);
+}
+
+#[test]
+fn path_tricks_and_wrong_methods_are_errors_with_a_page() {
+    let site = Site::start();
+    for path in [
+        "//evil.example",
+        "/45.51.100.0%2F24",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/assets/..%2f..%2fCargo.toml",
+        "/a/b/c",
+        "/192.0.2.1/999",
+        "/not_a_subject!",
+        "/tickets/AAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "/released/AAAAAAAAAAAAAAAA",
+        "/evidence/1",
+    ] {
+        let page = site.page(path);
+        assert_eq!(page.status, 404, "{path}: {}", page.head);
+        assert!(
+            page.body.contains("<h1>This page does not exist</h1>"),
+            "{path}: {}",
+            page.body
+        );
+        assert!(page.header("content-security-policy").is_some());
+        let json = site.json(path);
+        assert_eq!(json.status, 404);
+        assert_eq!(
+            json.header("content-type"),
+            Some("application/problem+json"),
+            "{path}"
+        );
+    }
+    let page = site.send("DELETE", "/", HTML, "");
+    assert_eq!(page.status, 405, "{}", page.head);
+    assert_eq!(page.header("allow"), Some("GET,HEAD"));
+    for path in ["/tickets", "/tickets/x/retry"] {
+        assert_eq!(site.page(path).status, 405, "{path}");
+    }
+}
+
+#[test]
+fn bodies_and_queries_have_limits() {
+    let site = Site::start();
+    let long = format!("text={}", "a".repeat(300_000));
+    assert_eq!(site.form("/lookup", "", &long).status, 413);
+    let long = format!("text={}", "a".repeat(70_000));
+    assert_eq!(site.form("/tickets/x/messages", "", &long).status, 413);
+    let long = format!("/lookup?subject={}", "a".repeat(3000));
+    assert_eq!(site.page(&long).status, 413);
+}
+
+#[test]
+fn request_about_an_unlisted_subject_is_refused_with_a_page() {
+    let site = Site::start();
+    site.api.f.ok(&["list", "45.51.100.7", "--reason", "spam"]);
+    let reply = site.form(
+        "/tickets",
+        "Origin: https://list.example\r\n",
+        "subject=45.51.100.9",
+    );
+    assert!((400..500).contains(&reply.status), "{}", reply.head);
+    assert!(reply.body.contains("<h1>"), "{}", reply.body);
+}
+
+#[test]
+fn files_of_the_site_are_kept_and_pages_are_not() {
+    let site = Site::start();
+    let home = site.page("/");
+    assert_eq!(home.header("cache-control"), Some("max-age=60"));
+    assert_eq!(home.header("x-robots-tag"), None);
+    let css = home
+        .body
+        .split("rel=\"stylesheet\" href=\"")
+        .nth(1)
+        .unwrap();
+    let css = site.page(css.split('"').next().unwrap());
+    assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
+    assert!(css.header("cache-control").unwrap().contains("immutable"));
+    assert!(home.header("set-cookie").is_none());
+}
