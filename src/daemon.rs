@@ -34,6 +34,7 @@ pub mod relay;
 mod reload;
 mod retention;
 mod scrub;
+mod served;
 pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
@@ -83,8 +84,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let limiters = Limiters::new(&connections, reserved);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
-    let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
+    let resolvers = config.http_client.resolvers.clone();
+    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
+    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
+    let tickets = tickets::with_resolver(tickets, &resolvers);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let ticket_mail = tickets::mail_sender(&config.mail)?;
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
@@ -167,7 +170,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(tickets, ticket_mail, web_stopped.clone())));
+    let ticket_work = tickets::Work {
+        service: tickets,
+        served,
+        resolvers,
+        sender: ticket_mail,
+    };
+    web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(
         ledger.clone(),
         outbound,

@@ -350,9 +350,8 @@ pub fn ticket_response(
             .as_ref()
             .is_some_and(|s| s.is_preliminary && s.next_try.is_some());
     let may_retry = ticket.may_retry() && has_try_left && !listings.is_empty();
-    let retry_at = status
-        .map(|s| s.retry_at)
-        .filter(|at| may_retry && *at > now);
+    let retry_at = retry_at(tickets, ticket, status.as_ref(), now)?;
+    let retry_at = retry_at.filter(|at| may_retry && *at > now);
     let (control_options, code_expires) = tickets.control_options(ticket, now);
     let ends: Option<Vec<Time>> = listings.iter().map(|l| l.until).collect();
     Ok(TicketResponse {
@@ -429,6 +428,24 @@ pub fn masked(address: &str) -> String {
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     let first: String = local.chars().take(1).collect();
     format!("{first}…@{domain}")
+}
+
+/// When another test of a ticket can begin. A claim that has ended, of which some messages may still
+/// be sent, is not tested again before its pause is over.
+fn retry_at(
+    tickets: &TicketService,
+    ticket: &Ticket,
+    status: Option<&ClaimStatus>,
+    now: Time,
+) -> Result<Option<Time>, TicketError> {
+    use crate::tickets::TicketState::{Blocked, Failed};
+    Ok(match (ticket.state, ticket.host()) {
+        (Blocked | Failed, Some(target)) => {
+            let proved = ticket.is_proved(now);
+            Some(tickets.relay.claim_time(target, proved, now)?)
+        }
+        _ => status.map(|s| s.retry_at),
+    })
 }
 
 /// The status of the last relay test of a ticket; `None` if there is none, or if it was erased.
