@@ -34,6 +34,7 @@ pub mod relay;
 mod reload;
 mod retention;
 mod scrub;
+mod served;
 pub mod tickets;
 
 /// The seconds between two returns of free memory to the system.
@@ -83,8 +84,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let limiters = Limiters::new(&connections, reserved);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let tickets = tickets::service(config.tickets.clone(), &ledger, &tests.service, &mirrors);
-    let tickets = tickets::with_resolver(tickets, &config.http_client.resolvers);
+    let resolvers = config.http_client.resolvers.clone();
+    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
+    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
+    let tickets = tickets::with_resolver(tickets, &resolvers);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let ticket_mail = tickets::mail_sender(&config.mail)?;
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
@@ -167,7 +170,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(tickets, ticket_mail, web_stopped.clone())));
+    let ticket_work = tickets::Work {
+        service: tickets,
+        served,
+        resolvers,
+        sender: ticket_mail,
+    };
+    web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(
         ledger.clone(),
         outbound,
@@ -189,17 +198,22 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let _ = tokio::time::timeout(Duration::from_secs(5), files).await;
     shared.stop.store(true, Ordering::Relaxed);
     listeners.iter().for_each(|l| l.abort());
-    let stopped = tokio::task::spawn_blocking(move || {
-        workers.into_iter().for_each(|w| drop(w.join()));
-        mirrors.save();
-        ledger.stop()
-    });
+    let closed = tokio::task::spawn_blocking(move || close(workers, &mirrors, &ledger));
     let _ = std::fs::remove_file(&socket_path);
     background.shutdown_background();
-    stopped
-        .await
-        .map_err(|e| e.to_string())?
-        .map_err(|e| format!("the store could not be closed: {e:?}"))
+    closed.await.map_err(|e| e.to_string())?
+}
+
+/// Waits for the UDP workers, saves the state of the mirrors, and closes the store.
+fn close(
+    workers: Vec<std::thread::JoinHandle<()>>,
+    mirrors: &server::Mirrors,
+    ledger: &Ledger,
+) -> Result<(), String> {
+    workers.into_iter().for_each(|w| drop(w.join()));
+    mirrors.save();
+    let closed = ledger.stop();
+    closed.map_err(|e| format!("the store could not be closed: {e:?}"))
 }
 
 /// Waits for running requests, which get their receipts while queries are still answered. A stream

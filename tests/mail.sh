@@ -110,12 +110,13 @@ ask 1.0.0.127 A
 ask 2.0.0.127 A
 
 # Runs an SMTP session from an address to a port, and prints the last reply: to RCPT, or after a refusal. Optional: the recipient,
-# the domain of the sender, and `data` to send a message.
+# the domain of the sender, and `data` to send a message. PROXY names the address in a PROXY header instead of using it.
 talk() {
     perl -MIO::Socket::INET -e '
         my ($from, $port, $to, $domain, $data) = @ARGV;
         $to ||= "root\@mx.test"; $domain ||= "client.test";
-        my $s = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
+        my $s = IO::Socket::INET->new(LocalAddr => $ENV{PROXY} ? "127.0.0.1" : $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
+        print $s "PROXY TCP4 $from 127.0.0.1 40000 $port\r\n" if $ENV{PROXY};
         my $reply = sub { my $r = ""; while (my $l = <$s>) { $r = $l; last if $l =~ /^\d{3} / } return $r };
         my $out = $reply->();
         my @commands = ("EHLO client.test", "MAIL FROM:<a\@$domain>", "RCPT TO:<$to>");
@@ -369,17 +370,20 @@ echo "opensmtpd exempt: $(talk $listed 30 postmaster@mx.test client.test data)"
 mkdir -p hk/config hk/plugins hk/queue
 (echo dnsbl_allow; recipe haraka use plugins; echo rcpt_to.in_host_list) > hk/config/plugins
 recipe haraka use dns-list.ini > hk/config/dns-list.ini
-recipe haraka allow dnsbl_allow.js > hk/plugins/dnsbl_allow.js
+recipe haraka allow dnsbl_allow.js | sed "s/$allowed/46.1.2.9/" > hk/plugins/dnsbl_allow.js
 printf 'listen=127.0.0.1:32\nnodes=0\n' > hk/config/smtp.ini
-printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\n' > hk/config/connection.ini
+printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\nhosts[]=127.0.0.1\n' > hk/config/connection.ini
 echo mx.test | tee hk/config/me > hk/config/host_list
 "${NODE:-node}" "$PEERS/haraka/node_modules/Haraka/bin/haraka" -c "$PWD/hk" > hk/log 2>&1 & pids="$pids $!"
+# Haraka takes the addresses of this machine for private ones, which it does not look up: others come through a proxy.
+export PROXY=1
 await 32
 # Haraka queries the test points before it uses a list.
-i=0; while ! talk $listed 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
-echo "haraka listed: $(talk $listed 32)"
-echo "haraka clean: $(talk $clean 32)"
-echo "haraka allowed: $(talk $allowed 32)"
+i=0; while ! talk 46.1.2.3 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
+echo "haraka listed: $(talk 46.1.2.3 32)"
+echo "haraka clean: $(talk 47.1.2.3 32)"
+echo "haraka allowed: $(talk 46.1.2.9 32)"
+unset PROXY
 
 mkdir -p rpz
 $ORBSD export dbl --format rpz > rpz/dbl.rpz
@@ -417,6 +421,6 @@ kill $orbsd; wait $orbsd 2>/dev/null
 echo "postfix down: $(talk $late 25)"
 echo "exim down: $(exim exim $late)"
 echo "sendmail down: $(talk $late 29)"
-echo "haraka down: $(talk $late 32)"
+echo "haraka down: $(PROXY=1 talk 46.1.2.77 32)"
 echo "spamassassin down: $(spamassassin $late)"
 echo "rspamd down: $(rspamd $late)"

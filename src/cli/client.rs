@@ -448,8 +448,9 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         ..config.probe.relay.clone()
     };
     let relay = RelayService::new(ledger.clone(), relay);
-    let tickets =
-        crate::daemon::tickets::service(config.tickets.clone(), &ledger, &relay, &mirrors);
+    let mirrors = crate::daemon::report(&ledger, &mirrors);
+    let served = crate::daemon::tickets::served(config, &ledger, mirrors.clone());
+    let tickets = crate::daemon::tickets::service(config, &ledger, &relay, &served);
     let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -457,7 +458,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         feeds: Arc::new(Vec::new),
         decide_feed: http::no_feeds(),
         files: Arc::new(Vec::new),
-        mirrors: crate::daemon::report(&ledger, &mirrors),
+        mirrors,
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
         reverse_names: Default::default(),

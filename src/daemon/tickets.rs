@@ -1,20 +1,25 @@
-//! Composes tickets: the service with the mirrors' serials, and its periodic work.
+//! Composes tickets: the service with the serials of public name servers, and its periodic work.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
+use super::served::ServedSerials;
 use crate::{
+    api::MirrorResponse,
     config::Config,
+    http::Report,
     ledger::Ledger,
     mail::{MailSettings, Mailer},
-    model::Serial,
     random::Random,
     relay::RelayService,
     resolver::Resolver,
-    server::Mirrors,
     tickets::{
-        TicketService, TicketSettings, ZoneServer, ZoneServers,
+        TicketService,
         inbound::{self, RemovalMail},
         outbox::{self, MailSender},
     },
@@ -25,17 +30,37 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often overdue answers and decisions are looked for, in polls.
 const CLOCKS_EVERY: u64 = 15;
+/// The timeout of the look-up of a reverse name with its confirmation.
+const NAME_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most names of an address that are confirmed.
+const MAX_NAMES: usize = 4;
 
 /// Makes the service of tickets.
 pub fn service(
-    settings: TicketSettings,
+    config: &Config,
     ledger: &Ledger,
     relay: &RelayService,
-    mirrors: &Arc<Mirrors>,
+    served: &ServedSerials,
 ) -> TicketService {
-    let servers = zone_servers(ledger, mirrors);
+    let settings = config.tickets.clone();
     let (ledger, relay) = (ledger.clone(), relay.clone());
-    TicketService::new(ledger, relay, settings, servers, Random::system())
+    TicketService::new(
+        ledger,
+        relay,
+        settings,
+        served.zone_servers(),
+        Random::system(),
+    )
+}
+
+/// Makes the list of public name servers. `mirrors` reports the configured mirrors.
+pub fn served(
+    config: &Config,
+    ledger: &Ledger,
+    mirrors: Report<Vec<MirrorResponse>>,
+) -> ServedSerials {
+    let own = config.dns.listen.iter().map(SocketAddr::ip);
+    ServedSerials::new(ledger, mirrors, own.collect())
 }
 
 /// Lets a service look up names for proofs of control.
@@ -91,29 +116,32 @@ pub fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String
     }))
 }
 
-/// The public name servers of the zones: the configured mirrors.
-fn zone_servers(ledger: &Ledger, mirrors: &Arc<Mirrors>) -> ZoneServers {
-    let (published, mirrors) = (ledger.published.clone(), mirrors.clone());
-    Arc::new(move || {
-        let report = mirrors.report(&published.snapshot()).into_iter();
-        report
-            .filter(|m| m.configured)
-            .map(|m| ZoneServer {
-                zone: m.zone,
-                name: m.address,
-                serial: m.mirror_serial.map(Serial),
-            })
-            .collect()
-    })
+/// What the periodic work for tickets needs.
+pub struct Work {
+    /// The service of tickets.
+    pub service: TicketService,
+    /// The serials of public name servers.
+    pub served: ServedSerials,
+    /// The servers that look up reverse names; empty: those of this machine.
+    pub resolvers: Vec<SocketAddr>,
+    /// Sends mail; `None` if no smart host is configured.
+    pub sender: Option<MailSender>,
 }
 
 /// Follows open tickets and recent removals, and sends their mail, until `stop` is set.
-pub async fn run(service: TicketService, sender: Option<MailSender>, stop: watch::Receiver<bool>) {
-    let mail = outbox::run(service.clone(), sender, stop.clone());
-    tokio::join!(follow(service, stop), mail);
+pub async fn run(work: Work, stop: watch::Receiver<bool>) {
+    let mail = outbox::run(work.service.clone(), work.sender, stop.clone());
+    let follow = follow(work.service, work.served, work.resolvers, stop);
+    tokio::join!(follow, mail);
 }
 
-async fn follow(service: TicketService, mut stop: watch::Receiver<bool>) {
+async fn follow(
+    service: TicketService,
+    served: ServedSerials,
+    resolvers: Vec<SocketAddr>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let resolver = Arc::new(Resolver::new(&resolvers, false).ok());
     for round in 0u64.. {
         let tickets = service.clone();
         let checks_clocks = round % CLOCKS_EVERY == 0;
@@ -130,9 +158,52 @@ async fn follow(service: TicketService, mut stop: watch::Receiver<bool>) {
             Ok(Err(e)) => tracing::warn!(error = ?e, "due work for tickets failed"),
             Err(e) => tracing::error!(error = %e, "due work for tickets failed"),
         }
+        served.ask(&service.awaited());
+        look_up_names(&service, &resolver).await;
         tokio::select! {
             () = tokio::time::sleep(POLL_INTERVAL) => {}
             _ = stop.wait_for(|s| *s) => return,
         }
     }
+}
+
+/// Looks up the reverse names that requests and exceptions wait for, without waiting for the
+/// results.
+async fn look_up_names(service: &TicketService, resolver: &Arc<Option<Resolver>>) {
+    let tickets = service.clone();
+    let due = tokio::task::spawn_blocking(move || tickets.names_due(tickets.now())).await;
+    let due = match due {
+        Ok(Ok(due)) => due,
+        Ok(Err(e)) => return tracing::warn!(error = ?e, "finding due reverse names failed"),
+        Err(e) => return tracing::error!(error = %e, "finding due reverse names failed"),
+    };
+    for addr in due {
+        let (service, resolver) = (service.clone(), resolver.clone());
+        tokio::spawn(async move {
+            let name = match &*resolver {
+                Some(resolver) => {
+                    let found = tokio::time::timeout(NAME_TIMEOUT, confirmed_name(resolver, addr));
+                    found.await.unwrap_or_default()
+                }
+                None => None,
+            };
+            let done = tokio::task::spawn_blocking(move || {
+                service.name_found(addr, name.as_deref(), service.now())
+            });
+            if let Ok(Err(e)) = done.await {
+                tracing::warn!(error = ?e, "deciding by a reverse name failed");
+            }
+        });
+    }
+}
+
+/// The forward-confirmed reverse name of an address.
+async fn confirmed_name(resolver: &Resolver, addr: IpAddr) -> Option<String> {
+    for name in resolver.pointers(addr).await.into_iter().take(MAX_NAMES) {
+        let addresses = resolver.addresses(&name).await.unwrap_or_default();
+        if addresses.contains(&addr) {
+            return Some(name);
+        }
+    }
+    None
 }

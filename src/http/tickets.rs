@@ -16,22 +16,21 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
-    tickets_control,
 };
 use crate::{
     api::{
-        ControlProofResponse, MessageAuthor, ProblemDetails, ReasonPolicyResponse,
-        ReleasedResponse, RemovalOptionResponse, RemovalPoliciesResponse, RemovalResponse,
-        RemovalServerResponse, TestOutcomeResponse, TicketContactResponse, TicketMessageRequest,
-        TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
-        TicketTestResponse,
+        CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
+        ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
+        RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, TestOutcomeResponse,
+        TicketContactResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+        TicketResponse, TicketStepResponse, TicketTestResponse,
     },
     model::{Subject, Time, subject::HostBits},
     relay::{ClaimStatus, RelayService},
     store::Dictionary,
     tickets::{
         NewTicket, RELEASE_PAGE_PERIOD, Removal, RemovalPolicy, Ticket, TicketError, TicketService,
-        TicketTest, limits::LimitedRequest,
+        TicketTest, control::ControlOption, limits::LimitedRequest,
     },
 };
 
@@ -82,18 +81,77 @@ pub async fn open_ticket(
         client,
     };
     let contact = request.contact;
-    if !contact.trim().is_empty() {
-        crate::mail::read_address(&contact)
-            .map_err(|e| ProblemDetails::invalid(format!("contact: {e}")))?;
-    }
+    let address = contact.clone();
     let ticket = call_tickets(app, move |tickets| {
+        if !address.trim().is_empty() {
+            TicketService::check_contact(&address)?;
+        }
         tickets.count_request(LimitedRequest::Open, client)?;
         let ticket = tickets.open(&new, tickets.now())?;
         ticket_response(tickets, &ticket)
     })
     .await?;
-    tickets_control::look_up_facts(app, ticket.number);
-    tickets_control::contact_of_new_ticket(app, ticket, contact).await
+    look_up_facts(app, ticket.number);
+    contact_of_new_ticket(app, ticket, contact).await
+}
+
+/// A way to prove control, for the page of a ticket.
+fn control_option(option: ControlOption) -> ControlOptionResponse {
+    match option {
+        ControlOption::Server(commands) => ControlOptionResponse::Server {
+            commands: commands
+                .into_iter()
+                .map(|(program, command)| CommandResponse {
+                    program: program.into(),
+                    command,
+                })
+                .collect(),
+        },
+        ControlOption::Dns {
+            names,
+            at_every_name,
+            text,
+        } => ControlOptionResponse::Dns {
+            names,
+            at_every_name,
+            text,
+        },
+        ControlOption::Mail(addresses) => ControlOptionResponse::Mail { addresses },
+    }
+}
+
+/// Looks up in the background what DNS has to say about the subject of a new ticket, so that its
+/// page can offer the ways that need it.
+fn look_up_facts(app: &App, number: u64) {
+    let tickets = app.tickets.clone();
+    tokio::spawn(async move {
+        if let Err(e) = tickets.look_up_facts(number).await {
+            tracing::debug!(ticket = number, error = ?e, "looking up the subject of a ticket failed");
+        }
+    });
+}
+
+/// Sets the contact address of a request that has one. A contact that is refused does not refuse
+/// the ticket, whose response then has none.
+async fn contact_of_new_ticket(
+    app: &App,
+    ticket: TicketResponse,
+    contact: String,
+) -> Result<TicketResponse, ProblemDetails> {
+    if contact.trim().is_empty() {
+        return Ok(ticket);
+    }
+    let number = ticket.number;
+    call_tickets(app, move |tickets| {
+        let now = tickets.now();
+        let changed = match tickets.set_contact(number, &contact, now) {
+            Err(TicketError::Ledger(e)) => return Err(TicketError::Ledger(e)),
+            Err(_) => tickets.get(number)?,
+            Ok(changed) => changed,
+        };
+        ticket_response(tickets, &changed)
+    })
+    .await
 }
 
 /// Changes the ticket with a secret, and returns it as it is then.
@@ -292,9 +350,8 @@ pub fn ticket_response(
             .as_ref()
             .is_some_and(|s| s.is_preliminary && s.next_try.is_some());
     let may_retry = ticket.may_retry() && has_try_left && !listings.is_empty();
-    let retry_at = status
-        .map(|s| s.retry_at)
-        .filter(|at| may_retry && *at > now);
+    let retry_at = retry_at(tickets, ticket, status.as_ref(), now)?;
+    let retry_at = retry_at.filter(|at| may_retry && *at > now);
     let (control_options, code_expires) = tickets.control_options(ticket, now);
     let ends: Option<Vec<Time>> = listings.iter().map(|l| l.until).collect();
     Ok(TicketResponse {
@@ -334,10 +391,7 @@ pub fn ticket_response(
                 at: p.at.into(),
                 until: p.until.into(),
             }),
-        control_options: control_options
-            .into_iter()
-            .map(tickets_control::control_option)
-            .collect(),
+        control_options: control_options.into_iter().map(control_option).collect(),
         code_expires: code_expires.map(Into::into),
         messages: messages(ticket),
         messages_left: match ticket.state.is_open() {
@@ -374,6 +428,24 @@ pub fn masked(address: &str) -> String {
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     let first: String = local.chars().take(1).collect();
     format!("{first}…@{domain}")
+}
+
+/// When another test of a ticket can begin. A claim that has ended, of which some messages may still
+/// be sent, is not tested again before its pause is over.
+fn retry_at(
+    tickets: &TicketService,
+    ticket: &Ticket,
+    status: Option<&ClaimStatus>,
+    now: Time,
+) -> Result<Option<Time>, TicketError> {
+    use crate::tickets::TicketState::{Blocked, Failed};
+    Ok(match (ticket.state, ticket.host()) {
+        (Blocked | Failed, Some(target)) => {
+            let proved = ticket.is_proved(now);
+            Some(tickets.relay.claim_time(target, proved, now)?)
+        }
+        _ => status.map(|s| s.retry_at),
+    })
 }
 
 /// The status of the last relay test of a ticket; `None` if there is none, or if it was erased.

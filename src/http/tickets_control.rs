@@ -17,56 +17,16 @@ use super::{
     caller::ClientAddress,
     handler::JsonResult,
     input::{JsonBody, Part},
-    tickets::{call_tickets, change_ticket, ticket_response, view_ticket},
+    tickets::{call_tickets, change_ticket, view_ticket},
 };
 use crate::{
     api::{
-        CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
-        ControlProvedResponse, ProblemDetails, TicketCodeRequest, TicketContactRequest,
-        TicketResponse,
+        ConfirmationKind, ConfirmationResponse, ControlProvedResponse, ProblemDetails,
+        TicketCodeRequest, TicketContactRequest, TicketResponse,
     },
     store::Dictionary,
-    tickets::{
-        Confirmation, ControlMethod, Ticket, TicketError, control::ControlOption,
-        limits::LimitedRequest,
-    },
+    tickets::{Confirmation, ControlMethod, Ticket, limits::LimitedRequest},
 };
-
-/// A way to prove control, for the page of a ticket.
-pub(super) fn control_option(option: ControlOption) -> ControlOptionResponse {
-    match option {
-        ControlOption::Server(commands) => ControlOptionResponse::Server {
-            commands: commands
-                .into_iter()
-                .map(|(program, command)| CommandResponse {
-                    program: program.into(),
-                    command,
-                })
-                .collect(),
-        },
-        ControlOption::Dns {
-            names,
-            at_every_name,
-            text,
-        } => ControlOptionResponse::Dns {
-            names,
-            at_every_name,
-            text,
-        },
-        ControlOption::Mail(addresses) => ControlOptionResponse::Mail { addresses },
-    }
-}
-
-/// Looks up in the background what DNS has to say about the subject of a new ticket, so that its
-/// page can offer the ways that need it.
-pub(super) fn look_up_facts(app: &App, number: u64) {
-    let tickets = app.tickets.clone();
-    tokio::spawn(async move {
-        if let Err(e) = tickets.look_up_facts(number).await {
-            tracing::debug!(ticket = number, error = ?e, "looking up the subject of a ticket failed");
-        }
-    });
-}
 
 /// Proves control of the subject of a ticket by a request that comes from its address.
 ///
@@ -218,29 +178,6 @@ fn confirmation_response(found: &Confirmation, confirmed: bool) -> ConfirmationR
         // The owner of a role address is not always the requester.
         path: (confirmed && kind == ConfirmationKind::Contact).then(|| ticket.path()),
     }
-}
-
-/// Opens the contact address of a request that has one. A contact that is refused does not refuse
-/// the ticket, whose response then has none.
-pub(super) async fn contact_of_new_ticket(
-    app: &App,
-    ticket: TicketResponse,
-    contact: String,
-) -> Result<TicketResponse, ProblemDetails> {
-    if contact.trim().is_empty() {
-        return Ok(ticket);
-    }
-    let number = ticket.number;
-    call_tickets(app, move |tickets| {
-        let now = tickets.now();
-        let changed = match tickets.set_contact(number, &contact, now) {
-            Err(TicketError::Ledger(e)) => return Err(TicketError::Ledger(e)),
-            Err(_) => tickets.get(number)?,
-            Ok(changed) => changed,
-        };
-        ticket_response(tickets, &changed)
-    })
-    .await
 }
 
 /// Proves control of the subject of a ticket: sent by the listed server itself. The response is one

@@ -49,7 +49,7 @@ pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
         .route("/tickets/{secret}/contact", post(ticket::post_contact))
         .route(
             "/tickets/{secret}/unsubscribe",
-            post(ticket::post_unsubscribe),
+            get(ticket::get_unsubscribe).post(ticket::post_unsubscribe),
         )
         .route(
             "/confirm/{code}",

@@ -383,6 +383,16 @@ pub(super) async fn post_contact(
     changed_or_problem(&page, &state, &secret, changed, "contact", value).await
 }
 
+/// `GET /tickets/{secret}/unsubscribe`: the link of a mail. The page of the ticket has the button.
+pub(super) async fn get_unsubscribe(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+) -> Result<Response, ProblemDetails> {
+    let ticket = tickets::view_ticket(&state.app, &secret).await?;
+    Ok(page.redirect(&format!("{}#notifications", ticket.path)))
+}
+
 /// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the
 /// ticket again, with what is wrong beside the field.
 async fn changed_or_problem(

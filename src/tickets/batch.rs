@@ -11,8 +11,8 @@ use super::{
     mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
     state::TicketState,
     tables::{
-        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SUBJECTS, TICKETS, TicketKey,
-        TicketTable,
+        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,
+        TicketKey, TicketTable, WAITING,
     },
     ticket::Ticket,
 };
@@ -176,6 +176,10 @@ impl<'a> TicketBatch<'a> {
             true => self.put(OPEN, &ticket.number, &()),
             false => self.delete(OPEN, &ticket.number),
         }
+        match ticket.state.waits_for_person() {
+            true => self.put(WAITING, &ticket.number, &()),
+            false => self.delete(WAITING, &ticket.number),
+        }
     }
 
     /// Notes the event of a new ticket, or of one that is closed now.
@@ -207,9 +211,11 @@ impl<'a> TicketBatch<'a> {
         self.delete(SECRETS, &ticket.secret.key());
         self.delete(SUBJECTS, &(ticket.subject.clone(), ticket.number));
         self.delete(OPEN, &ticket.number);
+        self.delete(WAITING, &ticket.number);
         if let Some(removal) = &ticket.removal {
             self.delete(RELEASES, &removal.released.key());
             self.delete(REMOVED, &ticket.number);
+            self.delete(SPREADING, &ticket.number);
         }
         if let Some(at) = ticket.closed {
             self.delete(CLOSED, &(at, ticket.number));

@@ -5,7 +5,7 @@ use super::{
     error::TicketError,
     listings::TicketListing,
     removals::FROM,
-    service::{RELEASE_PAGE_PERIOD, TicketService},
+    service::TicketService,
     state::{RemovalPolicy, TicketEvent, TicketState},
     tables::{OPEN, REMOVED},
     ticket::{Ticket, TicketTest},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most tickets of a table that one round reads.
-const ROUND: usize = 500;
+pub(super) const ROUND: usize = 500;
 /// When a ticket is withdrawn that waits for its requester.
 const IDLE_PERIOD: Seconds = Seconds(30 * 86_400);
 
@@ -32,14 +32,14 @@ impl TicketService {
         for number in self.next_round("open", |b, after| b.keys(OPEN, after, ROUND), now)? {
             self.log_failure(number, self.follow(number, now));
         }
-        let servers = (self.servers)();
+        self.follow_spreading(now)?;
         for number in self.next_round("removed", |b, after| b.keys(REMOVED, after, ROUND), now)? {
-            self.log_failure(number, self.watch_removal(number, &servers, now));
+            self.log_failure(number, self.watch_listing(number, now));
         }
         self.suspend_due(now)
     }
 
-    fn log_failure(&self, number: u64, done: Result<(), TicketError>) {
+    pub(super) fn log_failure(&self, number: u64, done: Result<(), TicketError>) {
         if let Err(e) = done {
             let dictionary = self.ledger.store.dictionary();
             let error = match e {
@@ -51,7 +51,7 @@ impl TicketService {
     }
 
     /// Returns the next numbers of a table. The next round continues after them.
-    fn next_round(
+    pub(super) fn next_round(
         &self,
         name: &'static str,
         read: impl Fn(&TicketBatch<'_>, Option<&u64>) -> Result<Vec<u64>, crate::store::StoreError>,
@@ -230,38 +230,18 @@ impl TicketService {
         Ok(())
     }
 
-    /// Notes which servers have a removal, and whether the subject was listed again.
-    fn watch_removal(
-        &self,
-        number: u64,
-        servers: &[super::servers::ZoneServer],
-        now: Time,
-    ) -> Result<(), TicketError> {
-        let mut ticket = self.get(number)?;
-        let Some(removal) = &ticket.removal else {
+    /// Notes whether the subject of a removal was listed again.
+    fn watch_listing(&self, number: u64, now: Time) -> Result<(), TicketError> {
+        let ticket = self.get(number)?;
+        let is_new = |t: &Ticket| t.removal.as_ref().is_some_and(|r| r.listed_again.is_none());
+        if !is_new(&ticket) || !self.is_listed_for(&ticket)? {
             return Ok(());
-        };
-        let is_recent = removal.at.plus(RELEASE_PAGE_PERIOD) > now;
-        let was_listed_again = removal.listed_again.is_some();
-        let mut is_changed = is_recent && self.note_servers(&mut ticket, servers, now);
-        if !was_listed_again && self.is_listed_for(&ticket)? {
+        }
+        self.update(number, now, |ticket| {
             if let Some(removal) = &mut ticket.removal {
                 removal.listed_again = Some(now);
             }
-            is_changed = true;
-        }
-        if !is_changed {
-            return Ok(());
-        }
-        let (noted, listed_again) = (
-            ticket.removal.clone(),
-            ticket.removal.as_ref().and_then(|r| r.listed_again),
-        );
-        self.update(number, now, |ticket| {
-            if listed_again.is_some() && !was_listed_again {
-                ticket.changed = now;
-            }
-            ticket.removal = noted;
+            ticket.changed = now;
             Ok(())
         })?;
         Ok(())

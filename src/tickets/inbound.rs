@@ -194,7 +194,8 @@ impl RemovalMail {
             Ok(ticket.number)
         });
         let number = opened.await.map_err(|_| RejectedMail::NotStored)??;
-        let _ = self.tickets.look_up_facts(number).await;
+        let tickets = self.tickets.clone();
+        tokio::spawn(async move { tickets.look_up_facts(number).await });
         Ok(number)
     }
 

@@ -16,6 +16,8 @@ mod erasure;
 #[cfg(feature = "daemon")]
 mod error;
 #[cfg(feature = "daemon")]
+mod exceptions;
+#[cfg(feature = "daemon")]
 mod follow;
 #[cfg(feature = "daemon")]
 pub mod inbound;
@@ -69,7 +71,7 @@ pub use {
     servers::{ZoneServer, ZoneServers},
     service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
-        ControlProof, Removal, Review, Ticket, TicketContact, TicketMessage, TicketStep,
-        TicketTest, ZoneRemoval,
+        ControlProof, NameException, Removal, Review, Ticket, TicketContact, TicketMessage,
+        TicketStep, TicketTest, ZoneRemoval,
     },
 };

@@ -438,6 +438,15 @@ impl TicketService {
         }
     }
 
+    /// Checks an address for notifications, and returns it in its ASCII form.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a mail address.
+    pub fn check_contact(address: &str) -> Result<String, TicketError> {
+        read_address(address).map_err(|e| TicketError::Invalid(format!("contact: {e}")))
+    }
+
     /// Sets the contact address of a ticket, and sends a link that confirms it.
     ///
     /// # Errors
@@ -454,8 +463,7 @@ impl TicketService {
                 "this server sends no mail; keep the address of this page instead".into(),
             ));
         }
-        let address =
-            read_address(address).map_err(|e| TicketError::Invalid(format!("contact: {e}")))?;
+        let address = TicketService::check_contact(address)?;
         let changed = self.decide(now, |batch| {
             let mut ticket = batch.ticket(number)?;
             let is_same = |c: &TicketContact| c.address == address && c.confirmed.is_some();

@@ -8,6 +8,7 @@ use super::{
     secret::TicketSecret,
     service::TicketService,
     state::{RemovalPolicy, TicketEvent},
+    tables::SPREADING,
     ticket::{Removal, Ticket, ZoneRemoval, host_of},
 };
 use crate::{
@@ -185,6 +186,7 @@ impl TicketService {
                 servers: Default::default(),
             });
         }
+        batch.put(SPREADING, &number, &());
         batch.save(&ticket);
         Ok(ticket)
     }

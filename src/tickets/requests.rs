@@ -122,6 +122,7 @@ impl TicketService {
             next_at: None,
             review: None,
             removal: None,
+            name_checked: None,
         })
     }
 

@@ -1,14 +1,22 @@
 //! The public name servers of zones, and the serial that each is known to serve.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     error::TicketError,
+    follow::ROUND,
     listings::{TicketListing, lists_kind},
     service::{MAX_SUBJECT_TICKETS, TicketService},
-    ticket::{Removal, Ticket},
+    tables::{SPREADING, TICKETS},
+    ticket::Removal,
 };
-use crate::model::{Serial, Subject, Time};
+use crate::model::{Serial, Subject, Time, time::Seconds};
+
+/// How long the servers of a removal are followed at least, because a server can become known
+/// later.
+const MIN_SPREAD: Seconds = Seconds(600);
+/// How long the servers of a removal are followed at most.
+const MAX_SPREAD: Seconds = Seconds(7 * 86_400);
 
 /// A public name server of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,29 +103,81 @@ impl TicketService {
         Ok(times.and_then(|t| t.into_iter().max()))
     }
 
-    /// Records which servers have a removal by now. Returns whether anything was new.
-    pub(super) fn note_servers(
+    /// Notes which servers have the recent removals.
+    pub(super) fn follow_spreading(&self, now: Time) -> Result<(), TicketError> {
+        let mut awaited = BTreeMap::new();
+        let servers = (self.servers)();
+        let numbers =
+            self.next_round("spreading", |b, after| b.keys(SPREADING, after, ROUND), now)?;
+        for number in numbers {
+            let done = self.follow_removal(number, &servers, &mut awaited, now);
+            self.log_failure(number, done);
+        }
+        *self.awaited.lock() = awaited;
+        Ok(())
+    }
+
+    /// Notes which servers have a removal, and adds the zones whose servers lack it to `awaited`.
+    fn follow_removal(
         &self,
-        ticket: &mut Ticket,
-        known: &[ZoneServer],
+        number: u64,
+        servers: &[ZoneServer],
+        awaited: &mut BTreeMap<String, Serial>,
         now: Time,
-    ) -> bool {
-        let mut is_new = false;
-        let zones = ticket.removal.iter_mut().flat_map(|r| &mut r.zones);
-        for z in zones {
-            for server in known.iter().filter(|s| s.zone == z.zone) {
-                let has = server.serial.is_some_and(|s| {
-                    matches!(
-                        s.partial_cmp(&z.serial),
-                        Some(Ordering::Equal | Ordering::Greater)
-                    )
-                });
-                if has && !z.servers.contains_key(&server.name) {
-                    z.servers.insert(server.name.clone(), now);
-                    is_new = true;
-                }
+    ) -> Result<(), TicketError> {
+        let batch = self.batch(now);
+        let before = batch.get(TICKETS, &number)?;
+        let Some(removal) = before.and_then(|t| t.removal) else {
+            self.decide(now, |batch| {
+                batch.delete(SPREADING, &number);
+                Ok(())
+            })?;
+            return Ok(());
+        };
+        let mut noted = removal.clone();
+        note_servers(&mut noted, servers, now);
+        let age = Seconds(now.0.saturating_sub(removal.at.0));
+        let all = self.removal_servers(&noted);
+        let is_everywhere = all.iter().all(|(_, _, at)| at.is_some());
+        let is_over = age >= MAX_SPREAD || is_everywhere && age >= MIN_SPREAD;
+        for zone in noted.zones.iter().filter(|_| !is_over) {
+            let serial = awaited.entry(zone.zone.clone()).or_insert(zone.serial);
+            if zone.serial > *serial {
+                *serial = zone.serial;
             }
         }
-        is_new
+        if noted == removal && !is_over {
+            return Ok(());
+        }
+        self.decide(now, |batch| {
+            if is_over {
+                batch.delete(SPREADING, &number);
+            }
+            let mut ticket = batch.ticket(number)?;
+            if let Some(removal) = &mut ticket.removal {
+                removal.zones = noted.zones;
+            }
+            batch.save(&ticket);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Returns the zones with recent removals that some of their servers may lack, each with the
+    /// serial that they need.
+    pub fn awaited(&self) -> BTreeMap<String, Serial> {
+        self.awaited.lock().clone()
+    }
+}
+
+/// Notes which servers have a removal by now.
+fn note_servers(removal: &mut Removal, known: &[ZoneServer], now: Time) {
+    for z in &mut removal.zones {
+        for server in known.iter().filter(|s| s.zone == z.zone) {
+            let has = server.serial.is_some_and(|s| s >= z.serial);
+            if has && !z.servers.contains_key(&server.name) {
+                z.servers.insert(server.name.clone(), now);
+            }
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! together.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,12 +27,12 @@ use super::{
     secret,
     servers::ZoneServers,
     state::TicketState,
-    tables::{OPEN, RELEASES, SECRETS, TICKETS},
+    tables::{OPEN, RELEASES, SECRETS, TICKETS, WAITING},
     ticket::Ticket,
 };
 use crate::{
     ledger::{Ledger, Receipt},
-    model::{Subject, Time, time::Seconds},
+    model::{Serial, Subject, Time, time::Seconds},
     random::Random,
     relay::RelayService,
 };
@@ -79,6 +80,12 @@ pub struct TicketService {
     settings: Arc<ArcSwap<TicketSettings>>,
     /// Locked during each decision.
     lock: Arc<Mutex<()>>,
+    /// The addresses whose reverse names are being looked up.
+    pub(super) looked_up: Arc<Mutex<HashSet<IpAddr>>>,
+    /// The last exception of the previous round.
+    pub(super) last_exception: Arc<Mutex<Option<Subject>>>,
+    /// See [`TicketService::awaited`].
+    pub(super) awaited: Arc<Mutex<BTreeMap<String, Serial>>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
     over_limit: Arc<AtomicUsize>,
     pub(super) counters: Arc<TicketCounters>,
@@ -108,6 +115,9 @@ impl TicketService {
             servers,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
+            looked_up: Arc::default(),
+            last_exception: Arc::default(),
+            awaited: Arc::default(),
             over_limit: Arc::default(),
             counters: Arc::default(),
             rounds: Arc::default(),
@@ -307,8 +317,11 @@ impl TicketService {
     ///
     /// The store cannot be read.
     pub fn waiting(&self) -> Result<Vec<Ticket>, TicketError> {
-        let mut all = self.open_tickets()?;
-        all.retain(|t| t.state.waits_for_person());
+        let batch = self.batch(self.now());
+        let numbers = batch.keys(WAITING, None, MAX_OPEN_TICKETS)?.into_iter();
+        let mut all = numbers
+            .map(|n| batch.ticket(n))
+            .collect::<Result<Vec<_>, _>>()?;
         all.sort_by_key(|t| {
             let due = t.answer_by().or_else(|| t.decision_by());
             (t.state != TicketState::Suspended, due, t.number)

@@ -34,10 +34,10 @@ impl TicketService {
                 && review
                     .is_some_and(|r| r.answered.is_none() && r.since.plus(DECIDE_WITHIN) <= now)
         };
-        let open = self.open_tickets()?;
-        let mut due: Vec<&Ticket> = open.iter().filter(|t| is_due(t)).collect();
+        let waiting = self.waiting()?;
+        let mut due: Vec<&Ticket> = waiting.iter().filter(|t| is_due(t)).collect();
         due.sort_by_key(|t| (t.review.as_ref().map(|r| r.since), t.number));
-        let suspended = open.iter().filter(|t| t.state == TicketState::Suspended);
+        let suspended = waiting.iter().filter(|t| t.state == TicketState::Suspended);
         let mut networks: Vec<String> = suspended.map(|t| self.network(&t.subject)).collect();
         let mut over_limit = 0;
         for ticket in due {
@@ -45,7 +45,7 @@ impl TicketService {
             if networks.contains(&network) {
                 continue;
             }
-            if self.suspend(ticket.number, &network, now)? {
+            if self.suspend(ticket.number, now)? {
                 networks.push(network);
             } else {
                 over_limit += 1;
@@ -62,7 +62,7 @@ impl TicketService {
     }
 
     /// Suspends the listings of a ticket; false if the limit of the day is reached.
-    fn suspend(&self, number: u64, network: &str, now: Time) -> Result<bool, TicketError> {
+    fn suspend(&self, number: u64, now: Time) -> Result<bool, TicketError> {
         let done = self.decide(now, |batch| {
             let mut recent = batch.get(SUSPENSIONS, &())?.unwrap_or_default();
             recent.retain(|s| s.at.plus(DAY) > now);
@@ -78,7 +78,6 @@ impl TicketService {
             recent.push(Suspension {
                 at: now,
                 ticket: number,
-                network: network.into(),
             });
             batch.put(SUSPENSIONS, &(), &recent);
             batch.audit(&ticket.author(), FROM, "ticket-suspend", &ticket);

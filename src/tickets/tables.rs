@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use super::ticket::{Suspension, Ticket};
+use super::ticket::{NameException, Suspension, Ticket};
 use crate::model::{Subject, Time};
 
 /// A table with keys `K` and values `V`.
@@ -23,10 +23,16 @@ pub const SECRETS: &TicketTable<[u8; 32], u64> = &TicketTable::new(b's');
 pub const RELEASES: &TicketTable<[u8; 32], u64> = &TicketTable::new(b'r');
 /// The numbers of open tickets.
 pub const OPEN: &TicketTable<u64, ()> = &TicketTable::new(b'o');
-/// Tickets with a removal, until they are erased: their mirrors and their subjects are watched.
+/// The numbers of tickets that wait for a person.
+pub const WAITING: &TicketTable<u64, ()> = &TicketTable::new(b'q');
+/// Tickets with a removal that some public server may not have yet.
+pub const SPREADING: &TicketTable<u64, ()> = &TicketTable::new(b'p');
+/// Tickets with a removal, until they are erased: whether their subject is listed again.
 pub const REMOVED: &TicketTable<u64, ()> = &TicketTable::new(b'v');
 /// The numbers of closed tickets, by the time at which they closed.
 pub const CLOSED: &TicketTable<(Time, u64), ()> = &TicketTable::new(b'c');
+/// Addresses that are not published because they have a name of their own.
+pub const EXCEPTIONS: &TicketTable<Subject, NameException> = &TicketTable::new(b'e');
 /// The suspensions of the last days.
 pub const SUSPENSIONS: &TicketTable<(), Vec<Suspension>> = &TicketTable::new(b'd');
 /// The tickets of each subject.

@@ -663,3 +663,49 @@ fn text_of_a_ticket_is_in_its_own_family_alone() {
             .any(|e| matches!(e.kind, EventKind::Delisted { .. }))
     );
 }
+
+#[test]
+fn address_with_a_name_of_its_own_is_taken_out_of_a_dynamic_range_while_it_has_the_name() {
+    let mut b = Bench::new();
+    let (host, name) = ("127.64.3.9", Some("mail.example.org"));
+    b.list("127.64.3.0/24", "dynamic");
+    let ticket = b.open(host);
+    assert_eq!(ticket.state, TicketState::NeedsProof);
+    assert_eq!(b.tickets.names_due(b.now()).unwrap(), [ip(host)]);
+    assert!(
+        b.tickets.names_due(b.now()).unwrap().is_empty(),
+        "once at a time"
+    );
+    // A generic name, or none, needs a proof of the owner of the range.
+    b.tickets
+        .name_found(ip(host), Some("dyn-127-64-3-9.isp.example"), b.now())
+        .unwrap();
+    assert_eq!(b.get(&ticket).state, TicketState::NeedsProof);
+    assert!(b.tickets.names_due(b.now()).unwrap().is_empty());
+    b.later(3600);
+    assert_eq!(b.tickets.names_due(b.now()).unwrap(), [ip(host)]);
+    b.tickets.name_found(ip(host), name, b.now()).unwrap();
+    assert_eq!(b.get(&ticket).state, TicketState::Granted);
+    assert!(!b.is_listed(host) && b.is_listed("127.64.3.8"));
+    b.later(DAY);
+    assert_eq!(b.tickets.names_due(b.now()).unwrap(), [ip(host)]);
+    b.tickets.name_found(ip(host), name, b.now()).unwrap();
+    assert!(!b.is_listed(host), "the name is the same");
+    // One failed look-up ends nothing.
+    b.tickets.name_found(ip(host), None, b.now()).unwrap();
+    assert!(!b.is_listed(host));
+    b.tickets
+        .name_found(ip(host), Some("other.example.org"), b.now())
+        .unwrap();
+    assert!(b.is_listed(host), "the name has changed");
+    b.later(DAY);
+    assert!(b.tickets.names_due(b.now()).unwrap().is_empty());
+}
+
+#[test]
+fn request_for_a_dynamic_range_does_not_depend_on_names() {
+    let b = Bench::new();
+    b.list("127.64.3.0/24", "dynamic");
+    b.open("127.64.3.0/24");
+    assert!(b.tickets.names_due(b.now()).unwrap().is_empty());
+}

@@ -95,8 +95,21 @@ pub struct Suspension {
     pub at: Time,
     /// The number of the ticket.
     pub ticket: u64,
-    /// The network of the subject.
-    pub network: String,
+}
+
+/// An address that is not published although its range is listed. It outlives its ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameException {
+    /// The reverse name that the address had.
+    pub name: String,
+    /// The reasons that are suppressed.
+    pub reasons: Vec<String>,
+    /// The number of the ticket that was granted.
+    pub ticket: u64,
+    /// When the name is looked up next.
+    pub next: Time,
+    /// The look-ups since the last one that found a name.
+    pub misses: u32,
 }
 
 /// A zone that a removal has changed.
@@ -180,6 +193,9 @@ pub struct Ticket {
     /// The removal.
     #[serde(default)]
     pub removal: Option<Removal>,
+    /// When the reverse name of the subject was last looked up.
+    #[serde(default)]
+    pub name_checked: Option<Time>,
 }
 
 impl Ticket {

@@ -36,6 +36,7 @@ mod public;
 mod recipes;
 mod recovery;
 mod relay;
+mod removal;
 mod removals;
 mod rename;
 mod replay;

@@ -39,6 +39,7 @@ lifetime = "365d"
 name = "manual"
 text = "Listed by hand $"
 lifetime = "90d"
+require_approval = true
 [[reason]]
 name = "spam"
 text = "Spam $"
@@ -368,7 +369,7 @@ const DUTIES: [(u8, &[Duty]); 29] = [
     (4, &[Elsewhere("the pages are served over HTTP, and this test makes no DNS query for them; the operator chooses the host of base_url")]),
     (5, &[Page("/45.51.100.7", "45.51.100.7"), Page("/45.51.100.7", "bl.orbs.example")]),
     (6, &[Page("/policy", "Proof and history"), Elsewhere("the time line of a look-up is tested by src/http/lookup and tests/it/api")]),
-    (7, &[Page("/policy", "Tests and traps list single addresses"), Page("/zones/dyn", "one sign among several")]),
+    (7, &[Page("/policy", "Tests and traps list single addresses"), Page("/zones", "As one sign among several")]),
     (8, &[Run(&["lookup", "45.51.100.7"], true, "until"), Page("/zones/bl", "90 days")]),
     (9, &[Page("/policy", "A second person approves each listing."), Page("/policy", "No; a person reviews it")]),
     (10, &[Page("/policy", "90 days after the last evidence")]),
