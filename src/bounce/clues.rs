@@ -485,7 +485,7 @@ impl<'a> Token<'a> {
                     return listed.contains(&verb);
                 }
                 // The reply code of a continued line.
-                code if code.starts_with(|c: char| matches!(c, '4' | '5')) && code.len() <= 6 => {}
+                code if code.starts_with(['4', '5']) && code.len() <= 6 => {}
                 _ => return false,
             }
         }

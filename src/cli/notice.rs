@@ -70,7 +70,7 @@ pub(super) fn run(common: &Common, c: Notice) -> Result<(), CliError> {
         NoticeCommand::End { number } => {
             let ended: NoticeResponse = client.delete(&format!("/v1/notices/{number}"))?;
             common.print(&ended, |n| {
-                println!("{number}: {}", n.public.state.as_str())
+                println!("{number}: {}", n.public.state.as_str());
             })
         }
     }

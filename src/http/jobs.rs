@@ -417,7 +417,7 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
 #[utoipa::path(get, path = "/v1/catalogue", tag = "relay",
     responses((status = 200, body = Page<RelayTestResponse>, description = "All relay tests")))]
 pub async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
-    Json(Page::all(relay_tests(&app).into_iter()))
+    Json(Page::all(relay_tests(&app)))
 }
 
 /// Returns the catalogue of relay tests.

@@ -44,7 +44,7 @@ pub async fn public_lookup(
     let client = client.unwrap_or(Ipv4Addr::LOCALHOST.into());
     blocking(move || {
         let asked = reading::read(&app, &input)?;
-        Ok(public::find_public(&app, &asked, client)?)
+        public::find_public(&app, &asked, client)
     })
     .await
 }

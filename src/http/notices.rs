@@ -88,7 +88,7 @@ pub async fn list_notices(State(app): State<App>) -> Json<Page<NoticeResponse>> 
 }
 
 /// Reads a notice of a request.
-fn read(app: &App, caller: &Caller, request: NoticeRequest) -> Result<Notice, ProblemDetails> {
+fn read(app: &App, caller: &Caller, request: &NoticeRequest) -> Result<Notice, ProblemDetails> {
     let now = app.ledger.now();
     let text = request.text.replace("\r\n", "\n").trim().to_string();
     if text.is_empty() {
@@ -171,7 +171,7 @@ pub async fn add_notice(
     Call { app, caller }: Call,
     JsonBody(request): JsonBody<NoticeRequest>,
 ) -> StatusResult<NoticeResponse> {
-    let notice = read(&app, &caller, request)?;
+    let notice = read(&app, &caller, &request)?;
     let response = response(&notice, app.ledger.now());
     let detail = notice.zones.join(", ");
     let record = caller.audit_record("notice.add", notice.number, detail, None);

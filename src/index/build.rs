@@ -50,7 +50,7 @@ impl Tables {
                 match &block.facts {
                     HostFacts::One(f) => *by_facts.entry(*f).or_default() += hosts as u64,
                     facts => {
-                        (0..hosts).for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1)
+                        (0..hosts).for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1);
                     }
                 }
             }

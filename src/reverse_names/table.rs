@@ -81,7 +81,7 @@ impl NameTable {
     }
 
     /// Takes the first address that waits and whose network has no other look-up.
-    pub fn next(&mut self) -> Option<IpAddr> {
+    pub fn start_next(&mut self) -> Option<IpAddr> {
         let busy = &self.busy;
         let at = self
             .queue
@@ -162,7 +162,7 @@ mod tests {
     fn unlisted_address_is_never_queued() {
         let mut table = NameTable::default();
         assert_eq!(table.get(addr("45.51.100.7"), false, Time(0)), None);
-        assert_eq!((table.next(), table.waiting()), (None, 0));
+        assert_eq!((table.start_next(), table.waiting()), (None, 0));
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(table.get(a, true, Time(10)), None);
         }
-        assert_eq!((table.next(), table.next()), (Some(a), None));
+        assert_eq!((table.start_next(), table.start_next()), (Some(a), None));
         table.get(a, true, Time(11));
         assert_eq!(table.waiting(), 0, "its look-up runs");
         table.finish(a, Ok(named("mx.example", 12)), Time(12));
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(table.get(a, false, old), Some(named("mx.example", 12)));
         assert_eq!(table.waiting(), 0, "it is not listed any more");
         assert_eq!(table.get(a, true, old), Some(named("mx.example", 12)));
-        assert_eq!(table.next(), Some(a));
+        assert_eq!(table.start_next(), Some(a));
         table.finish(a, Err("timeout".into()), old);
         assert_eq!(table.get(a, true, old), Some(named("mx.example", 12)));
         assert_eq!(table.waiting(), 0, "it failed a moment ago");
@@ -193,7 +193,7 @@ mod tests {
     fn missing_name_is_known_for_a_shorter_time() {
         let (mut table, a) = (NameTable::default(), addr("2a01:4f8::7"));
         table.get(a, true, Time(0));
-        table.next();
+        table.start_next();
         table.finish(a, Ok(missing(0)), Time(0));
         assert_eq!(table.get(a, true, Time(10_799)), Some(missing(0)));
         assert_eq!(table.waiting(), 0);
@@ -213,12 +213,12 @@ mod tests {
         ] {
             table.get(addr(a), true, Time(0));
         }
-        let started: Vec<String> = std::iter::from_fn(|| table.next())
+        let started: Vec<String> = std::iter::from_fn(|| table.start_next())
             .map(|a| a.to_string())
             .collect();
         assert_eq!(started, ["45.51.100.7", "45.51.101.1", "2a01:4f8:0:1::1"]);
         table.finish(addr("45.51.100.7"), Ok(missing(1)), Time(1));
-        assert_eq!(table.next(), Some(addr("45.51.100.8")));
+        assert_eq!(table.start_next(), Some(addr("45.51.100.8")));
     }
 
     #[test]

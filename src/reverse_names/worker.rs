@@ -88,7 +88,7 @@ impl ReverseNames {
                 _ = ticks.tick() => {}
                 _ = stop.wait_for(|s| *s) => return,
             }
-            let next = self.0.table.lock().next();
+            let next = self.0.table.lock().start_next();
             let Some(addr) = next else { continue };
             self.0.started.fetch_add(1, Relaxed);
             let (names, resolver, clock) = (self.clone(), resolver.clone(), clock.clone());

@@ -335,10 +335,10 @@ pub(super) async fn post_lookup(
     State(state): State<SiteState>,
     FormOrJson(form): FormOrJson<LookupForm>,
 ) -> Result<Response, ProblemDetails> {
-    if let Some(subject) = http::only_subject(&state.app, &form.text) {
-        if page.html {
-            return Ok(page.redirect(&path_of(&subject.to_string())));
-        }
+    if let Some(subject) = http::only_subject(&state.app, &form.text)
+        && page.html
+    {
+        return Ok(page.redirect(&path_of(&subject.to_string())));
     }
     let input = LookupInput::Pasted(form.text.clone());
     match http::public_lookup(&state.app, input, page.client).await {

@@ -68,7 +68,7 @@ mod tests {
 
     fn listed(reason: u8, source: SourceId, exclusion: bool) -> EventKind {
         EventKind::Listed {
-            reason: ReasonId(reason.into()),
+            reason: ReasonId(reason),
             source,
             until: None,
             exclusion,
@@ -105,10 +105,13 @@ mod tests {
         };
         let both = listed(1, own, false);
         assert_eq!(
-            pair(&[both.clone()], &[both.clone()]),
+            pair(std::slice::from_ref(&both), std::slice::from_ref(&both)),
             [(near.to_string(), 1)]
         );
-        assert_eq!(pair(&[listed(1, own, true)], &[both.clone()]), []);
+        assert_eq!(
+            pair(&[listed(1, own, true)], std::slice::from_ref(&both)),
+            []
+        );
         assert_eq!(
             pair(
                 &[listed(1, own, true)],
@@ -116,13 +119,19 @@ mod tests {
             ),
             [(wide.to_string(), 1)]
         );
-        assert_eq!(pair(&[held(SourceId::ALL)], &[both.clone()]), []);
         assert_eq!(
-            pair(&[held(feed)], &[both.clone()]),
+            pair(&[held(SourceId::ALL)], std::slice::from_ref(&both)),
+            []
+        );
+        assert_eq!(
+            pair(&[held(feed)], std::slice::from_ref(&both)),
             [(wide.to_string(), 1)]
         );
         assert_eq!(
-            pair(&[EventKind::Exempted { until: None }], &[both.clone()]),
+            pair(
+                &[EventKind::Exempted { until: None }],
+                std::slice::from_ref(&both)
+            ),
             []
         );
         let other = listed(2, own, false);
