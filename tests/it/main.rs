@@ -23,6 +23,7 @@ mod imports;
 mod keys;
 mod lab;
 mod lists;
+mod lookup;
 mod metrics;
 mod mirrors;
 mod notify;
