@@ -84,12 +84,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let limiters = Limiters::new(&connections, reserved);
     let collect = limiters.collect.clone();
     let tests = relay::RelayTests::new(&config, &ledger, certificates.as_ref(), collect)?;
-    let resolvers = config.http_client.resolvers.clone();
-    let served = tickets::served(&config, &ledger, report(&ledger, &mirrors));
-    let tickets = tickets::service(&config, &ledger, &tests.service, &served);
-    let tickets = tickets::with_resolver(tickets, &resolvers);
+    let reported = report(&ledger, &mirrors);
+    let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
+    let tickets = ticket_work.service.clone();
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
-    let ticket_mail = tickets::mail_sender(&config.mail)?;
     let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
@@ -140,7 +138,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         check_url,
         relay: tests.service.clone(),
         retention: retention.clone(),
-        tickets: tickets.clone(),
+        tickets,
         reverse_names: reverse_names.clone(),
         public_host,
         host_names: tests.known.clone(),
@@ -170,12 +168,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    let ticket_work = tickets::Work {
-        service: tickets,
-        served,
-        resolvers,
-        sender: ticket_mail,
-    };
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     web.push(background.spawn(crate::webhooks::run(
         ledger.clone(),

@@ -167,7 +167,9 @@ fn links_in_documents_have_targets() {
                 "" => page.clone(),
                 file => page.parent().unwrap().join(file),
             };
-            let Ok(content) = fs::read_to_string(&target) else {
+            // A picture has no headings.
+            let Ok(content) = fs::read(&target).map(|c| String::from_utf8_lossy(&c).into_owned())
+            else {
                 wrong.push(format!("{}: no file {file}", page.display()));
                 continue;
             };

@@ -72,7 +72,7 @@ pub struct FoundSubject {
 
 /// A name that a text has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundName {
+pub struct NamedHost {
     /// The name, in lower case.
     pub name: String,
     /// The line of the text, from 1.
@@ -101,7 +101,7 @@ pub struct Bounce {
     /// The subjects, the likeliest first, at most [`MAX_SUBJECTS`].
     pub subjects: Vec<FoundSubject>,
     /// The server that refused the message.
-    pub refusing_host: Option<FoundName>,
+    pub refusing_host: Option<NamedHost>,
     /// The DNS blocklists, in the order of the text, at most [`MAX_ZONES`].
     pub zones: Vec<FoundZone>,
     /// Whether the text shows that the receiver takes the error code of a list for a listing, as

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Bounce, Clue, FoundName, FoundSubject, FoundZone, MAX_SUBJECTS, MAX_ZONES, OtherLists,
+    Bounce, Clue, FoundSubject, FoundZone, MAX_SUBJECTS, MAX_ZONES, NamedHost, OtherLists,
     OwnNames,
     clues::{Refusals, Token},
     normalise::PlainText,
@@ -383,7 +383,7 @@ impl Scan<'_> {
         };
         let mut servers = self.servers;
         servers.sort_by_key(|(named, at, _)| (Reverse(*named), *at));
-        let refusing_host = servers.into_iter().next().map(|(_, at, name)| FoundName {
+        let refusing_host = servers.into_iter().next().map(|(_, at, name)| NamedHost {
             line: self.plain.line(at),
             name,
         });

@@ -1,9 +1,5 @@
 //! `[removal_policies]`: the policy of removal of each reason.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Deserializer};
-
 use super::{
     ReasonNames,
     document::{Report, Table},
@@ -13,23 +9,6 @@ use crate::{
     model::Zone,
     tickets::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies, RemovalPolicy},
 };
-
-/// `[removal_policies]`. Its keys are names of reasons, and replace the shipped policies.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct RemovalPoliciesTable {
-    pub(super) policies: RemovalPolicies,
-    keys: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for RemovalPoliciesTable {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<RemovalPoliciesTable, D::Error> {
-        let table = BTreeMap::<String, RemovalPolicy>::deserialize(d)?;
-        Ok(RemovalPoliciesTable {
-            policies: RemovalPolicies::with(&table),
-            keys: table.into_keys().collect(),
-        })
-    }
-}
 
 /// Checks that each key is a reason, and that each published reason has a policy or an end.
 pub(super) fn check(

@@ -9,16 +9,20 @@ use std::{
     path::PathBuf,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     document::{Document, Report, Table},
-    removal_policies::RemovalPoliciesTable,
     values::{Bytes, DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS, Share, Uid},
 };
 use crate::{
-    clock::TrustAtStart, imports::ErrorAllowance, ledger::OnLoss, model::time::Seconds,
-    relay::TesterSource, texts::Language,
+    clock::TrustAtStart,
+    imports::ErrorAllowance,
+    ledger::OnLoss,
+    model::time::Seconds,
+    relay::TesterSource,
+    texts::Language,
+    tickets::{RemovalPolicies, RemovalPolicy},
 };
 
 /// `config.toml`.
@@ -326,6 +330,23 @@ pub(super) struct CollectorTable {
     pub(super) public_addresses: Vec<IpAddr>,
     pub(super) tls: bool,
     pub(super) removal_address: String,
+}
+
+/// `[removal_policies]`. Its keys are names of reasons, and replace the shipped policies.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct RemovalPoliciesTable {
+    pub(super) policies: RemovalPolicies,
+    pub(super) keys: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for RemovalPoliciesTable {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<RemovalPoliciesTable, D::Error> {
+        let table = BTreeMap::<String, RemovalPolicy>::deserialize(d)?;
+        Ok(RemovalPoliciesTable {
+            policies: RemovalPolicies::with(&table),
+            keys: table.into_keys().collect(),
+        })
+    }
 }
 
 /// `[proofs]`.

@@ -64,8 +64,7 @@ pub fn served(
 }
 
 /// Lets a service look up names for proofs of control.
-#[must_use]
-pub fn with_resolver(service: TicketService, resolvers: &[std::net::SocketAddr]) -> TicketService {
+fn with_resolver(service: TicketService, resolvers: &[std::net::SocketAddr]) -> TicketService {
     // A machine without /etc/resolv.conf offers no proofs by DNS.
     match Resolver::uncached(resolvers) {
         Ok(resolver) => service.with_dns(Arc::new(resolver)),
@@ -106,7 +105,7 @@ pub fn removal_mail(
 /// # Errors
 ///
 /// The smart host is not valid.
-pub fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String> {
+fn mail_sender(settings: &MailSettings) -> Result<Option<MailSender>, String> {
     let mailer = Mailer::new(settings)?.map(Arc::new);
     Ok(mailer.map(|mailer| -> MailSender {
         Arc::new(move |mail| {
@@ -126,6 +125,30 @@ pub struct Work {
     pub resolvers: Vec<SocketAddr>,
     /// Sends mail; `None` if no smart host is configured.
     pub sender: Option<MailSender>,
+}
+
+impl Work {
+    /// Makes the service of tickets with all that its work needs. `mirrors` reports the configured
+    /// mirrors.
+    ///
+    /// # Errors
+    ///
+    /// The smart host is not valid.
+    pub fn new(
+        config: &Config,
+        ledger: &Ledger,
+        relay: &RelayService,
+        mirrors: Report<Vec<MirrorResponse>>,
+    ) -> Result<Work, String> {
+        let resolvers = config.http_client.resolvers.clone();
+        let served = served(config, ledger, mirrors);
+        Ok(Work {
+            service: with_resolver(service(config, ledger, relay, &served), &resolvers),
+            served,
+            resolvers,
+            sender: mail_sender(&config.mail)?,
+        })
+    }
 }
 
 /// Follows open tickets and recent removals, and sends their mail, until `stop` is set.

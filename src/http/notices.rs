@@ -94,8 +94,8 @@ fn read(app: &App, caller: &Caller, request: &NoticeRequest) -> Result<Notice, P
     if text.is_empty() {
         return Err(ProblemDetails::invalid("text: required"));
     }
-    let is_unsafe = |c: char| c != '\n' && needs_escape(c);
-    if let Some(c) = text.chars().find(|c| is_unsafe(*c)) {
+    let is_rejected = |c: char| c != '\n' && needs_escape(c);
+    if let Some(c) = text.chars().find(|c| is_rejected(*c)) {
         return Err(ProblemDetails::invalid(format!(
             "text: it contains the control character U+{:04X}; remove it",
             u32::from(c)

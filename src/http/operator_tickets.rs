@@ -20,8 +20,8 @@ use crate::{
     model::{Role, Subject, Time, subject::HostBits},
     relay::Actor,
     tickets::{
-        CLOSED_STATES, ClockState, Ticket, TicketClock, TicketClocks, TicketError, TicketFilter,
-        TicketService,
+        CLOSED_STATES, Ticket, TicketClock, TicketClockState, TicketClocks, TicketError,
+        TicketFilter, TicketService,
     },
 };
 
@@ -277,7 +277,7 @@ pub(super) fn status(tickets: &TicketService) -> TicketsStatusResponse {
         Ok(found) => (found, None),
         Err(why) => (TicketClocks::default(), Some(why)),
     };
-    let response = |c: &ClockState| TicketClockResponse {
+    let response = |c: &TicketClockState| TicketClockResponse {
         next_ticket: c.next.map(|(_, number)| number),
         next_due: c.next.map(|(due, _)| due.into()),
         overdue: c.overdue,

@@ -29,8 +29,8 @@ use crate::{
     relay::{ClaimStatus, RelayService},
     store::Dictionary,
     tickets::{
-        NewTicket, RELEASE_PAGE_PERIOD, Removal, RemovalPolicy, Ticket, TicketError, TicketService,
-        TicketTest, control::ControlOption, limits::LimitedRequest,
+        NewTicket, RELEASE_PAGE_PERIOD, RemovalPolicy, Ticket, TicketError, TicketRemoval,
+        TicketService, TicketTest, control::ControlOption, limits::LimitedRequest,
     },
 };
 
@@ -505,7 +505,11 @@ fn blocked(relay: &RelayService, target: IpAddr) -> Vec<crate::api::BlockedClaim
 }
 
 /// A removal with the servers that have it: this one first.
-fn removal_response(tickets: &TicketService, removal: &Removal, now: Time) -> RemovalResponse {
+fn removal_response(
+    tickets: &TicketService,
+    removal: &TicketRemoval,
+    now: Time,
+) -> RemovalResponse {
     let servers: Vec<RemovalServerResponse> = tickets
         .removal_servers(removal)
         .into_iter()

@@ -6,4 +6,4 @@
 
 mod recipe;
 
-pub use recipe::{EXAMPLE_RECIPIENT, EXAMPLE_SENDER, Part, Purpose, Recipe, ids, of};
+pub use recipe::{EXAMPLE_RECIPIENT, EXAMPLE_SENDER, Purpose, Recipe, RecipePart, ids, of};

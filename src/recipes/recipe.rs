@@ -27,7 +27,7 @@ pub enum Purpose {
 
 /// A part of a recipe: a text for one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct RecipePart {
     /// What the part is for.
     pub purpose: Purpose,
     /// The file, as the program's documentation names it.
@@ -46,7 +46,7 @@ pub struct Recipe {
     /// Whether the program can only refuse what is listed, and not weigh it.
     pub refuses: bool,
     /// The parts, in the order in which they are shown.
-    pub parts: Vec<Part>,
+    pub parts: Vec<RecipePart>,
 }
 
 /// A recipe as it is built in.
@@ -135,8 +135,8 @@ impl Template {
         }
     }
 
-    fn parts(&self, zone: &Zone) -> Vec<Part> {
-        let mut parts: Vec<Part> = Vec::new();
+    fn parts(&self, zone: &Zone) -> Vec<RecipePart> {
+        let mut parts: Vec<RecipePart> = Vec::new();
         for line in self.text.lines() {
             if let Some((purpose, file)) = line.strip_prefix("== ").and_then(|l| l.split_once(' '))
             {
@@ -146,7 +146,7 @@ impl Template {
                     "other" => Purpose::Other,
                     _ => Purpose::Use,
                 };
-                parts.push(Part {
+                parts.push(RecipePart {
                     purpose,
                     file: self.fill(file, zone, ""),
                     text: String::new(),

@@ -2,10 +2,10 @@
 //! no page waits for a look-up outside of this machine.
 //!
 //! Only addresses that are listed are looked up, and only after a page has shown them: what visitors
-//! ask about is not told to name servers of others. [`NameTable`] has the rules and no clock.
+//! ask about is not told to name servers of others. [`ReverseNameTable`] has the rules and no clock.
 
 mod table;
 mod worker;
 
-pub use table::{NameTable, ReverseName};
-pub use worker::{FoundName, ReverseNameStats, ReverseNames, ReverseResolver, dns_resolver};
+pub use table::{ReverseName, ReverseNameTable};
+pub use worker::{ReverseLookup, ReverseNameStats, ReverseNames, ReverseResolver, dns_resolver};

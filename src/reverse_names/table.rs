@@ -44,7 +44,7 @@ struct Slot {
 
 /// The names that are known, and the addresses that wait.
 #[derive(Debug, Default)]
-pub struct NameTable {
+pub struct ReverseNameTable {
     slots: HashMap<IpAddr, Slot>,
     /// The slots in the order of their last look-up, with their numbers then.
     ages: VecDeque<(IpAddr, u64)>,
@@ -62,7 +62,7 @@ fn network(addr: IpAddr) -> ClientPrefix {
     ClientPrefix::of(addr)[1]
 }
 
-impl NameTable {
+impl ReverseNameTable {
     /// Returns what is known about an address. A `listed` address that is not known, or whose name
     /// is old, is queued.
     pub fn get(&mut self, addr: IpAddr, listed: bool, now: Time) -> Option<ReverseName> {
@@ -160,14 +160,14 @@ mod tests {
 
     #[test]
     fn unlisted_address_is_never_queued() {
-        let mut table = NameTable::default();
+        let mut table = ReverseNameTable::default();
         assert_eq!(table.get(addr("45.51.100.7"), false, Time(0)), None);
         assert_eq!((table.start_next(), table.waiting()), (None, 0));
     }
 
     #[test]
     fn listed_address_is_looked_up_once_and_again_when_it_is_old() {
-        let (mut table, a) = (NameTable::default(), addr("45.51.100.7"));
+        let (mut table, a) = (ReverseNameTable::default(), addr("45.51.100.7"));
         for _ in 0..3 {
             assert_eq!(table.get(a, true, Time(10)), None);
         }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn missing_name_is_known_for_a_shorter_time() {
-        let (mut table, a) = (NameTable::default(), addr("2a01:4f8::7"));
+        let (mut table, a) = (ReverseNameTable::default(), addr("2a01:4f8::7"));
         table.get(a, true, Time(0));
         table.start_next();
         table.finish(a, Ok(missing(0)), Time(0));
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn network_has_one_look_up_at_a_time() {
-        let mut table = NameTable::default();
+        let mut table = ReverseNameTable::default();
         for a in [
             "45.51.100.7",
             "45.51.100.8",
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn queue_and_cache_are_bounded() {
-        let mut table = NameTable::default();
+        let mut table = ReverseNameTable::default();
         for i in 0..MAX_QUEUE as u32 + 5 {
             table.get(IpAddr::V4((0x2d00_0000 + (i << 8)).into()), true, Time(0));
         }

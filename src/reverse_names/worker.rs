@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::table::{NameTable, ReverseName};
+use super::table::{ReverseName, ReverseNameTable};
 use crate::{clock::Clock, model::Time, resolver::Resolver};
 
 /// The time between two look-ups: 20 begin in a second.
@@ -23,11 +23,11 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The name of an address and whether it is confirmed; the error says why no server has answered.
-pub type FoundName = Result<Option<(String, bool)>, String>;
+pub type ReverseLookup = Result<Option<(String, bool)>, String>;
 
 /// Looks up the name of an address, and confirms it.
 pub type ReverseResolver =
-    Arc<dyn Fn(IpAddr) -> Pin<Box<dyn Future<Output = FoundName> + Send>> + Send + Sync>;
+    Arc<dyn Fn(IpAddr) -> Pin<Box<dyn Future<Output = ReverseLookup> + Send>> + Send + Sync>;
 
 /// Counters of the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct ReverseNameStats {
 
 #[derive(Default)]
 struct Shared {
-    table: Mutex<NameTable>,
+    table: Mutex<ReverseNameTable>,
     started: AtomicU64,
     failed: AtomicU64,
 }

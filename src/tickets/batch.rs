@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    clocks::TicketNotice,
     error::TicketError,
     mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
+    notice::TicketNotice,
     state::TicketState,
     tables::{
         CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,

@@ -30,6 +30,8 @@ pub mod mail_rows;
 #[cfg(feature = "daemon")]
 pub mod mail_text;
 #[cfg(feature = "daemon")]
+mod notice;
+#[cfg(feature = "daemon")]
 pub mod outbox;
 mod policies;
 #[cfg(feature = "daemon")]
@@ -53,6 +55,8 @@ mod suspensions;
 mod tables;
 #[cfg(feature = "daemon")]
 mod ticket;
+#[cfg(feature = "daemon")]
+mod zone_server;
 
 #[cfg(all(test, feature = "daemon"))]
 mod tests;
@@ -62,16 +66,17 @@ pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
 #[cfg(feature = "daemon")]
 pub use {
     batch::TicketBatch,
-    clocks::{CLOSED_STATES, ClockState, TicketClock, TicketClocks, TicketCounts},
+    clocks::{TicketClockState, TicketClocks},
     error::TicketError,
     listings::TicketListing,
+    notice::{CLOSED_STATES, TicketClock, TicketCounts},
     proofs::Confirmation,
     requests::{NewTicket, PROOF_PERIOD},
     secret::TicketSecret,
-    servers::{ZoneServer, ZoneServers},
     service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
-        ControlProof, NameException, Removal, Review, Ticket, TicketContact, TicketMessage,
+        ControlProof, NameException, Review, Ticket, TicketContact, TicketMessage, TicketRemoval,
         TicketStep, TicketTest, ZoneRemoval,
     },
+    zone_server::{ZoneServer, ZoneServers},
 };

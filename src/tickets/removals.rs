@@ -9,7 +9,7 @@ use super::{
     service::TicketService,
     state::{RemovalPolicy, TicketEvent},
     tables::SPREADING,
-    ticket::{Removal, Ticket, ZoneRemoval, host_of},
+    ticket::{Ticket, TicketRemoval, ZoneRemoval, host_of},
 };
 use crate::{
     ledger::Receipt,
@@ -94,7 +94,7 @@ impl TicketService {
     /// Grants a ticket whose subject is delisted.
     pub(super) fn record_granted(&self, ticket: &mut Ticket, now: Time) -> Result<(), TicketError> {
         ticket.apply(TicketEvent::Grant, now)?;
-        ticket.removal = Some(Removal {
+        ticket.removal = Some(TicketRemoval {
             at: now,
             zones: Vec::new(),
             ttl: 0,

@@ -1,6 +1,6 @@
 //! The public name servers of zones, and the serial that each is known to serve.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{
     error::TicketError,
@@ -8,7 +8,8 @@ use super::{
     listings::{TicketListing, lists_kind},
     service::{MAX_SUBJECT_TICKETS, TicketService},
     tables::{SPREADING, TICKETS},
-    ticket::Removal,
+    ticket::TicketRemoval,
+    zone_server::ZoneServer,
 };
 use crate::model::{Serial, Subject, Time, time::Seconds};
 
@@ -17,20 +18,6 @@ use crate::model::{Serial, Subject, Time, time::Seconds};
 const MIN_SPREAD: Seconds = Seconds(600);
 /// How long the servers of a removal are followed at most.
 const MAX_SPREAD: Seconds = Seconds(7 * 86_400);
-
-/// A public name server of a zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZoneServer {
-    /// The name of the zone.
-    pub zone: String,
-    /// The name of the server, or its address.
-    pub name: String,
-    /// The serial that the server is known to have.
-    pub serial: Option<Serial>,
-}
-
-/// Returns the public name servers of all zones, this server left out.
-pub type ZoneServers = Arc<dyn Fn() -> Vec<ZoneServer> + Send + Sync>;
 
 /// The name of this server, if `[dns] nsid` is empty.
 const THIS_SERVER: &str = "this server";
@@ -49,7 +36,7 @@ impl TicketService {
 
     /// Returns the servers of the zones of a removal: the zone, the name of the server, and when it
     /// was first known to have the removal. This server comes first.
-    pub fn removal_servers(&self, removal: &Removal) -> Vec<(String, String, Option<Time>)> {
+    pub fn removal_servers(&self, removal: &TicketRemoval) -> Vec<(String, String, Option<Time>)> {
         let settings = self.ledger.settings();
         let own = match settings.nsid.as_str() {
             "" => THIS_SERVER,
@@ -171,7 +158,7 @@ impl TicketService {
 }
 
 /// Notes which servers have a removal by now.
-fn note_servers(removal: &mut Removal, known: &[ZoneServer], now: Time) {
+fn note_servers(removal: &mut TicketRemoval, known: &[ZoneServer], now: Time) {
     for z in &mut removal.zones {
         for server in known.iter().filter(|s| s.zone == z.zone) {
             let has = server.serial.is_some_and(|s| s >= z.serial);

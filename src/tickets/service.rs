@@ -17,18 +17,18 @@ use tokio::sync::Semaphore;
 
 use super::{
     batch::TicketBatch,
-    clocks::TicketCounters,
     control::ControlSettings,
     control_dns::ProofDns,
     error::TicketError,
     limits::RequestLimits,
     listings::{TicketListing, listings_of},
+    notice::TicketCounters,
     policies::RemovalPolicies,
     secret,
-    servers::ZoneServers,
     state::TicketState,
     tables::{OPEN, RELEASES, SECRETS, TICKETS, WAITING},
     ticket::Ticket,
+    zone_server::ZoneServers,
 };
 use crate::{
     ledger::{Ledger, Receipt},

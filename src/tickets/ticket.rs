@@ -126,7 +126,7 @@ pub struct ZoneRemoval {
 
 /// The removal of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removal {
+pub struct TicketRemoval {
     /// When the subject was delisted.
     pub at: Time,
     /// The zones that no longer list it.
@@ -192,7 +192,7 @@ pub struct Ticket {
     pub review: Option<Review>,
     /// The removal.
     #[serde(default)]
-    pub removal: Option<Removal>,
+    pub removal: Option<TicketRemoval>,
     /// When the reverse name of the subject was last looked up.
     #[serde(default)]
     pub name_checked: Option<Time>,

@@ -35,7 +35,9 @@ publish = [
 
 /// The records of a DNS server, by type and name.
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<HashMap<(RecordType, String), Vec<RData>>>>);
+struct Records(Arc<Mutex<RecordMap>>);
+
+type RecordMap = HashMap<(RecordType, String), Vec<RData>>;
 
 fn name(text: &str) -> Name {
     Name::from_utf8(format!("{}.", text.trim_end_matches('.'))).unwrap()

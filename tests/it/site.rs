@@ -247,15 +247,9 @@ fn path_tricks_and_wrong_methods_are_errors_with_a_page() {
             "{path}"
         );
     }
-    for path in ["/192.0.2.1/999"] {
-        let page = site.page(path);
-        assert_eq!(page.status, 422, "{path}: {}", page.head);
-        assert!(
-            page.body.contains("aria-invalid=\"true\""),
-            "{path}: {}",
-            page.body
-        );
-    }
+    let page = site.page("/192.0.2.1/999");
+    assert_eq!(page.status, 422, "{}", page.head);
+    assert!(page.body.contains("aria-invalid=\"true\""), "{}", page.body);
     let page = site.send("DELETE", "/", HTML, "");
     assert_eq!(page.status, 405, "{}", page.head);
     assert_eq!(page.header("allow"), Some("GET,HEAD"));

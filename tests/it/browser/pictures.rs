@@ -9,11 +9,10 @@ use super::{
 /// A file name for a path.
 fn file_name(path: &str) -> String {
     let name = path.trim_start_matches("/examples/");
-    let name = name.replace(
+    name.replace(
         |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.',
         "_",
-    );
-    name
+    )
 }
 
 async fn take(browser: &Browser, path: &str, suffix: &str) {
