@@ -11,7 +11,10 @@ use axum::{
 use data_encoding::HEXLOWER;
 use flate2::{Compression, write::GzEncoder};
 use ring::digest;
-use utoipa::openapi::{OpenApi, RefOr, Schema};
+use utoipa::openapi::{
+    Content, OpenApi, RefOr, Schema,
+    schema::{Object, Type},
+};
 
 use super::negotiation;
 use crate::api::ProblemDetails;
@@ -48,10 +51,27 @@ impl Document {
     }
 }
 
+/// Adds to the route that proves control that a client which does not accept JSON gets a line of
+/// plain text, also about problems.
+fn describe_plain_answers(api: &mut OpenApi) {
+    let proof = api.paths.paths.get_mut("/prove/{code}");
+    let operation = proof.and_then(|item| item.post.as_mut());
+    for response in operation
+        .into_iter()
+        .flat_map(|o| o.responses.responses.values_mut())
+    {
+        if let RefOr::T(response) = response {
+            let text = RefOr::T(Content::new(Some(Object::with_type(Type::String))));
+            response.content.insert("text/plain".into(), text);
+        }
+    }
+}
+
 /// Completes what the handlers leave out: joins the lines of each summary, which comes from the
 /// first paragraph of a handler's doc comment, and moves the description of an optional property
 /// to the property itself.
 pub fn complete(api: &mut OpenApi) {
+    describe_plain_answers(api);
     let components = api.components.iter_mut();
     components
         .flat_map(|c| c.schemas.values_mut())

@@ -420,7 +420,6 @@ fn hostile_texts_stay_text() {
     for path in [
         "/%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/..%2f..%2fetc%2fpasswd",
-        "/favicon.ico",
         "/wp-login.php",
         "/%00",
         "/%E2%80%AE1.2.3.4",

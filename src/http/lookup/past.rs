@@ -104,7 +104,9 @@ pub(super) fn last_end(
     for (i, s) in wider.iter().enumerate() {
         events.extend(store.history(s)?.into_iter().map(|e| (i + 1, e)));
     }
-    events.sort_by_key(|(_, e)| e.at);
+    // Of events in one second, those of wider subjects come first: what happens to the nearer one
+    // is an exception to them.
+    events.sort_by_key(|(i, e)| (e.at, std::cmp::Reverse(*i)));
     events.drain(..events.len().saturating_sub(MAX_EVENTS));
     let subjects: Vec<Subject> = std::iter::once(subject.clone()).chain(wider).collect();
     Ok(end_of(&subjects, &events, published))

@@ -652,7 +652,6 @@ fn public_listener_serves_only_the_lookup() {
         "/v1/status",
         "/v1/listings",
         "/health/ready",
-        "/",
     ] {
         assert_eq!(
             api.call(&api.owner, "GET", path, &[], "").status,

@@ -147,9 +147,12 @@ fn claim_for_an_open_relay_fails_and_the_next_one_waits() {
             "the form that was relayed is named: {text}"
         );
         assert_eq!(lab.relay.dns(addr), "NOERROR 127.0.0.2");
-        browser.tap("form[action*='/retry'] button").await;
+        // The next claim waits: the page has its time and no button.
         browser
             .wait_until("return [...document.querySelectorAll('#live strong time')].some(t => new Date(t.dateTime) > Date.now() + 600000)")
+            .await;
+        browser
+            .wait_until("return !document.querySelector(\"form[action*='/retry'] button\")")
             .await;
         assert_eq!(lab.relay.dns(addr), "NOERROR 127.0.0.2");
     });
