@@ -67,6 +67,16 @@ pub struct Bench {
     _dir: tempfile::TempDir,
 }
 
+/// A store that is open when the process ends would abort it: the database has threads of its own.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let ledger = self.relay.ledger.clone();
+        // The ledger waits for its writer, which a thread of a runtime may not do.
+        let stopped = std::thread::spawn(move || ledger.stop()).join();
+        drop(stopped);
+    }
+}
+
 pub fn ip(t: &str) -> IpAddr {
     t.parse().unwrap()
 }
