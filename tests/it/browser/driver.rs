@@ -381,7 +381,14 @@ impl Browser {
             .lock()
             .unwrap()
             .push(format!("tap {selector} ({label})"));
-        let tapped = element.click().await;
+        let mut tapped = element.click().await;
+        // The page's script may replace the element at the same moment.
+        if tapped
+            .as_ref()
+            .is_err_and(|e| e.to_string().contains("stale"))
+        {
+            tapped = self.find(selector).await.click().await;
+        }
         tapped.unwrap_or_else(|e| panic!("{selector}: {e}"));
     }
 
