@@ -23,7 +23,7 @@ const DAY: Seconds = Seconds(86_400);
 const SUSPENSION_HOLD: Seconds = Seconds(10 * 365 * 86_400);
 
 impl TicketService {
-    /// Suspends the listings of requests with a proof that nobody answered in seven days, the
+    /// Suspends the listings of requests with a proof that no person answered in seven days, the
     /// oldest first: one for each network, and at most 50 a day.
     pub(super) fn suspend_due(&self, now: Time) -> Result<(), TicketError> {
         let is_due = |t: &Ticket| {

@@ -80,10 +80,10 @@ pub struct Review {
     pub since: Time,
     /// When an operator first replied.
     pub answered: Option<Time>,
-    /// Whether webhooks were told that nobody answered in time.
+    /// Whether webhooks were told that no person answered in time.
     #[serde(default)]
     pub answer_overdue: bool,
-    /// Whether webhooks were told that nobody decided in time.
+    /// Whether webhooks were told that no person decided in time.
     #[serde(default)]
     pub decision_overdue: bool,
 }
