@@ -143,6 +143,17 @@ impl Config {
             .collect()
     }
 
+    /// The path of the file of erasures on request: beside the store's folder, where it stays when
+    /// the folder is moved away for a restore.
+    pub fn erasures(&self) -> PathBuf {
+        let store = &self.store.path;
+        match store.file_name() {
+            Some(name) => store
+                .with_file_name([name, ".erasures.json".as_ref()].join(OsStr::new(""))),
+            None => store.join("erasures.json"),
+        }
+    }
+
     /// The path of the record of the clock, in the store's folder.
     pub fn clock(&self) -> PathBuf {
         self.store.path.join("clock")

@@ -88,7 +88,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
-    let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
+    let reverse_names = ReverseNames::default();
+    let retention = retention::run_first(crate::privacy::PersonalData {
+        ledger: ledger.clone(),
+        relay: tests.service.clone(),
+        tickets: tickets.clone(),
+        reverse_names: reverse_names.clone(),
+        erasures: erasures(&config),
+    })
+    .await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -111,7 +119,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let check_url = url_check(&config);
     let site = config.site.clone();
     let public_host = public_host(&config.base_url);
-    let reverse_names = ReverseNames::default();
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {
         path: config_path.clone(),
@@ -666,6 +673,11 @@ fn start_udp(
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
     }
     Ok(out)
+}
+
+/// The file of erasures on request.
+pub fn erasures(config: &Config) -> crate::privacy::Erasures {
+    crate::privacy::Erasures::new(config.erasures(), crate::random::Random::system())
 }
 
 /// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in

@@ -36,7 +36,9 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("texts", &[]),
     (
         "privacy",
-        &["model", "clock", "store", "ledger", "relay", "tickets"],
+        &[
+            "model", "random", "clock", "store", "ledger", "relay", "tickets", "reverse_names",
+        ],
     ),
     ("reverse_names", &["model", "net", "resolver", "clock"]),
     (
