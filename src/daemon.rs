@@ -118,6 +118,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = config.site.clone();
+    let statistics = crate::statistics::Statistics::open(config.statistics());
     let public_host = public_host(&config.base_url);
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {
@@ -148,9 +149,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         tickets,
         reverse_names: reverse_names.clone(),
         public_host,
+        public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
+        statistics,
         figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: checker(config_path),
@@ -160,6 +163,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
+    let counted = app.clone();
     let mut web = start_web(
         &background,
         HttpSockets {
@@ -181,6 +185,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         outbound,
         web_stopped.clone(),
     )));
+    web.push(background.spawn(http::count_figures(counted, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;

@@ -109,6 +109,10 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
         "the file of erasures",
         &config.erasures(),
     ));
+    used.push(OccupiedPath::file(
+        "the figures of the last days",
+        &config.statistics(),
+    ));
     let mirrors = config.mirrors();
     used.extend(
         mirrors
@@ -210,6 +214,10 @@ mod tests {
             (export("data/clock"), "the record of the clock"),
             (export("data.mirrors.json"), "the state of the mirrors"),
             (export("data.erasures.json"), "the file of erasures"),
+            (
+                export("data.statistics.json"),
+                "the figures of the last days",
+            ),
             (export("run/orbsd.sock"), "the socket"),
             (export("data/probe.key"), "the secret of relay tests"),
             (

@@ -10,7 +10,9 @@ fn least(key: &str) -> (u64, &'static str) {
     match key {
         "mail_counts" => (1, "the limits of mail are daily"),
         "tickets" => (30, "the public page about a removal exists for 30 days"),
-        "relay_evidence" | "relay_tokens" => (15, "a test message can arrive 14 days after it was sent"),
+        "relay_evidence" | "relay_tokens" => {
+            (15, "a test message can arrive 14 days after it was sent")
+        }
         "relay_jobs" | "relay_hosts" => (31, "the same evidence tests a host once in 30 days"),
         _ => (1, "the job that erases data runs once a day"),
     }

@@ -26,7 +26,9 @@ impl PersonalData {
         let known = self.tickets.last_erasure().map_err(ticket_failure)?;
         let number = self.erasures.add(who.text(), known, self.ledger.now());
         let number = number.map_err(|why| {
-            LedgerError::Conflict(format!("{why}; nothing was erased, correct this and repeat it"))
+            LedgerError::Conflict(format!(
+                "{why}; nothing was erased, correct this and repeat it"
+            ))
         })?;
         let erased = self.erase_named(who)?;
         let recorded = self.tickets.set_last_erasure(number);

@@ -267,7 +267,10 @@ mod tests {
             "the store knows more"
         );
         let text = fs::read_to_string(folder.path().join("data.erasures.json")).unwrap();
-        assert!(!text.contains("anna") && !text.contains("192.0.2.1"), "{text}");
+        assert!(
+            !text.contains("anna") && !text.contains("192.0.2.1"),
+            "{text}"
+        );
         let (names, last) = erasures.after(0).unwrap().unwrap();
         assert_eq!(last, 10);
         for (text, expected) in [

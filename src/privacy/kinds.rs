@@ -176,7 +176,12 @@ mod tests {
         let rows = rows.skip(2).take_while(|l| l.starts_with("//! |"));
         rows.flat_map(|row| {
             let first = row.split('|').nth(1).unwrap().to_string();
-            let words: Vec<String> = first.split('`').skip(1).step_by(2).map(String::from).collect();
+            let words: Vec<String> = first
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .map(String::from)
+                .collect();
             words
         })
         .map(|key| format!("{family}/{key}"))
@@ -192,7 +197,12 @@ mod tests {
             .map(String::as_str)
             .filter(|place| !place.contains(": "))
             .collect();
-        let split = [schema::META, schema::ACCOUNTS, schema::RELAY, schema::TICKETS];
+        let split = [
+            schema::META,
+            schema::ACCOUNTS,
+            schema::RELAY,
+            schema::TICKETS,
+        ];
         let families = schema::FAMILIES.into_iter().filter(|f| !split.contains(f));
         let mut stored: Vec<String> = families.map(String::from).collect();
         stored.extend(keys(schema::META));

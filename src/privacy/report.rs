@@ -250,7 +250,11 @@ impl PersonalData {
     }
 
     /// Decisions in the removal log.
-    fn find_removals(&self, who: &PersonalSubject, out: &mut PersonalReport) -> Result<(), Failure> {
+    fn find_removals(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
         let path = self.ledger.settings().removals.clone();
         let Some(path) = path.filter(|p| p.is_file()) else {
             return Ok(());
@@ -268,7 +272,11 @@ impl PersonalData {
     }
 
     /// Proposals, reports of imports, notices and webhooks.
-    fn find_accounts(&self, who: &PersonalSubject, out: &mut PersonalReport) -> Result<(), Failure> {
+    fn find_accounts(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
         let accounts = self.ledger.accounts();
         for p in accounts.proposals.all() {
             let note = p.change.evidence.as_ref().map(|e| e.text.as_str());
@@ -302,7 +310,11 @@ impl PersonalData {
     }
 
     /// Messages that wait for webhooks, and answers to requests that may be repeated.
-    fn find_messages(&self, who: &PersonalSubject, out: &mut PersonalReport) -> Result<(), Failure> {
+    fn find_messages(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
         self.ledger.store.outbox(&[], &mut |_, value| {
             if let Some(message) = schema::decode::<Message>(value)
                 && who.is_named_by(&message.body)

@@ -147,10 +147,19 @@ impl RetentionJob {
             }
             Err(why) => note("import_reports", Err(why)),
         }
-        note("proposals", self.erase_proposals(now, &periods).map_err(text));
-        let names = self.data.reverse_names.forget(before(periods.reverse_names));
+        note(
+            "proposals",
+            self.erase_proposals(now, &periods).map_err(text),
+        );
+        let names = self
+            .data
+            .reverse_names
+            .forget(before(periods.reverse_names));
         note("reverse_names", Ok(names));
-        note("erasures", self.data.erasures.forget(before(periods.erasures)));
+        note(
+            "erasures",
+            self.data.erasures.forget(before(periods.erasures)),
+        );
         let mut is_partial = false;
         for (key, erasure, period) in [
             (

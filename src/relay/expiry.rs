@@ -243,7 +243,8 @@ impl RelayService {
         let mut batch = self.batch(now);
         let mut done = ForgottenRows::default();
         let period = self.retention().relay_tokens;
-        done.tokens = self.remove_rows(&mut batch, TOKENS, |issued| issued.at.plus(period) < now)?;
+        done.tokens =
+            self.remove_rows(&mut batch, TOKENS, |issued| issued.at.plus(period) < now)?;
         self.remove_old_proofs(&mut batch, &mut done)?;
         self.remove_old_jobs(&mut batch, &mut done)?;
         self.remove_unused_records(&mut batch, &mut done)?;

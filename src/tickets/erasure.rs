@@ -73,7 +73,12 @@ impl TicketService {
                 let is_theirs = |name: &str| subject == Some(key) || mentions(name);
                 if let Some(found) = exception.filter(|e| is_theirs(&e.name)) {
                     let text = format!("{} since ticket {}", found.name, found.ticket);
-                    add("name-exceptions", format!("exception of {key}"), text, false);
+                    add(
+                        "name-exceptions",
+                        format!("exception of {key}"),
+                        text,
+                        false,
+                    );
                 }
             }
             after = keys.last().cloned();
@@ -139,7 +144,10 @@ impl TicketService {
                     removed += 1;
                 }
             }
-            Ok((removed, keys.last().copied().filter(|_| keys.len() == BATCH)))
+            Ok((
+                removed,
+                keys.last().copied().filter(|_| keys.len() == BATCH),
+            ))
         })
     }
 
@@ -164,7 +172,10 @@ impl TicketService {
                     batch.put(TICKETS, key, &ticket);
                 }
             }
-            Ok((removed, keys.last().copied().filter(|_| keys.len() == BATCH)))
+            Ok((
+                removed,
+                keys.last().copied().filter(|_| keys.len() == BATCH),
+            ))
         })
     }
 

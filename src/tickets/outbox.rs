@@ -271,10 +271,7 @@ async fn blocking<T: Send + 'static>(
     called.unwrap_or_else(|e| Err(TicketError::Refused(e.to_string())))
 }
 
-async fn round(
-    service: &TicketService,
-    sender: Option<&MailSender>,
-) -> Result<(), TicketError> {
+async fn round(service: &TicketService, sender: Option<&MailSender>) -> Result<(), TicketError> {
     let now = service.now();
     blocking(service, move |s| s.queue_notifications(now)).await?;
     for id in blocking(service, move |s| s.due_mails(now)).await? {

@@ -350,7 +350,11 @@ fn closed_ticket_is_erased_after_its_retention() {
 #[test]
 fn erasure_on_request_survives_the_restore_of_an_older_backup() {
     let api = Api::new();
-    ticket(&api, "45.51.100.7", "Answer to anna@victim.example, please.");
+    ticket(
+        &api,
+        "45.51.100.7",
+        "Answer to anna@victim.example, please.",
+    );
     ticket(&api, "45.51.100.8", "Answer to bob@victim.example, please.");
     let note = "reported by anna@victim.example";
     let listing = json!({"subject": "45.51.100.9", "reason": "relay", "note": note});
@@ -368,7 +372,9 @@ fn erasure_on_request_survives_the_restore_of_an_older_backup() {
     api.f
         .ok(&["restore", "copy", "--removal-log", "removals.kept"]);
     // A command that opens the store itself erases first, as a start does.
-    let left = api.f.json(&["privacy", "show", "anna@victim.example", "--json"]);
+    let left = api
+        .f
+        .json(&["privacy", "show", "anna@victim.example", "--json"]);
     assert_eq!(kinds(&left, "findings"), ["audit-records"], "{left}");
     api.daemon = Some(Daemon::start(&api.f));
     assert_eq!(api.get("/v1/tickets/1").problem(), "not-found");

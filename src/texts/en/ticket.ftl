@@ -1,7 +1,7 @@
 # Requests for removal: their pages, released subjects, evidence, and confirmations.
 
 ticket-title = Removal of { $subject }
-ticket-keep = This page has a secret address. Keep it: you can close the page and come back. Whoever knows the address sees this request.
+ticket-keep = This page has a secret address. Keep it: you can close the page and come back. Everyone who knows the address can see this request.
 ticket-check-again = Check again
 state-needs-proof = Show that { $subject } is yours
 state-needs-proof-text = Choose one of the ways below. You can do it on another device: this page notices it by itself.
@@ -156,7 +156,7 @@ evidence-envelope = Envelope
 evidence-message = Message
 evidence-transcript = Session
 confirm-control = Confirm that { $subject } is yours
-confirm-control-text = Somebody asks for the removal of { $subject }, and says that they are responsible for it. If that is right, press the button. If you know nothing of it, close this page: nothing happens.
+confirm-control-text = A person asks for the removal of { $subject }, and says that they are responsible for it. If that is right, press the button. If you know nothing of it, close this page: nothing happens.
 confirm-contact = Confirm your mail address
 confirm-contact-text = News about the removal of { $subject } will be sent to this address. If you did not ask for it, close this page: nothing happens.
 confirm-button = Confirm
