@@ -61,7 +61,7 @@ pub use claims::get_proof;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
-pub use jobs::relay_tests;
+pub use jobs::{relay_tests, relay_tests_of};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::{LookupInput, lookup, only_subject, public_lookup, query_input};
 pub use metrics::{Disk, MachineState};

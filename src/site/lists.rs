@@ -20,9 +20,9 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "lists.html")]
-struct ListsPage<'a> {
-    page: &'a PageContext,
-    lists: &'a [ListResponse],
+pub(super) struct ListsPage<'a> {
+    pub page: &'a PageContext,
+    pub lists: &'a [ListResponse],
 }
 
 impl ListsPage<'_> {
@@ -80,9 +80,9 @@ pub(super) async fn get_lists(page: PageContext, State(app): State<App>) -> Resp
 
 #[derive(Template)]
 #[template(path = "list.html")]
-struct ListPage<'a> {
-    page: &'a PageContext,
-    list: &'a ListResponse,
+pub(super) struct ListPage<'a> {
+    pub page: &'a PageContext,
+    pub list: &'a ListResponse,
 }
 
 /// A step of a recipe: its texts, and what to put into files.
@@ -152,9 +152,9 @@ pub(super) async fn get_list(
 
 #[derive(Template)]
 #[template(path = "policy.html")]
-struct PolicyPage<'a> {
-    page: &'a PageContext,
-    policy: &'a PolicyResponse,
+pub(super) struct PolicyPage<'a> {
+    pub page: &'a PageContext,
+    pub policy: &'a PolicyResponse,
 }
 
 impl PolicyPage<'_> {
@@ -195,10 +195,10 @@ pub(super) async fn get_policy(page: PageContext, State(app): State<App>) -> Res
 
 #[derive(Template)]
 #[template(path = "tests.html")]
-struct TestsPage<'a> {
-    page: &'a PageContext,
-    policy: &'a PolicyResponse,
-    tests: &'a [RelayTestResponse],
+pub(super) struct TestsPage<'a> {
+    pub page: &'a PageContext,
+    pub policy: &'a PolicyResponse,
+    pub tests: &'a [RelayTestResponse],
 }
 
 impl TestsPage<'_> {
@@ -231,9 +231,9 @@ pub(super) async fn get_tests(page: PageContext, State(app): State<App>) -> Resp
 
 #[derive(Template)]
 #[template(path = "opt_out.html")]
-struct OptOutPage<'a> {
-    page: &'a PageContext,
-    policy: &'a PolicyResponse,
+pub(super) struct OptOutPage<'a> {
+    pub page: &'a PageContext,
+    pub policy: &'a PolicyResponse,
 }
 
 /// `GET /opt-out`.
@@ -247,8 +247,8 @@ pub(super) async fn get_opt_out(page: PageContext, State(app): State<App>) -> Re
 
 #[derive(Template)]
 #[template(path = "open_relay.html")]
-struct OpenRelayPage<'a> {
-    page: &'a PageContext,
+pub(super) struct OpenRelayPage<'a> {
+    pub page: &'a PageContext,
 }
 
 /// `GET /open-relay`.
