@@ -63,7 +63,7 @@ pub use claims::get_proof;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
-pub use jobs::relay_tests;
+pub use jobs::{relay_tests, relay_tests_of};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::{LookupInput, lookup, only_subject, public_lookup, query_input};
 pub use metrics::{Disk, MachineState};
@@ -73,7 +73,7 @@ pub use proxy::TrustedProxies;
 pub use public_lists::count_figures;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
-pub use text_pages::{open_relay, opt_out};
+pub use text_pages::{open_relay, opt_out, opt_out_with};
 
 use crate::{
     api::{ConfigurationCheckResponse, ExportStatusResponse, FeedResponse, MirrorResponse},

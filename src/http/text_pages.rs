@@ -88,10 +88,16 @@ fn contact(text: &str) -> TextResponse {
 
 /// Returns the page about the opt-out of relay tests.
 pub fn opt_out(app: &App, language: Language) -> TextPageResponse {
+    let of_tests = &app.relay.settings().tester.contact;
+    opt_out_with(of_tests, &app.public_contact, language)
+}
+
+/// Returns the page about the opt-out of relay tests, with the contacts for tests and of the site;
+/// an empty one is not configured.
+pub fn opt_out_with(of_tests: &str, of_site: &str, language: Language) -> TextPageResponse {
     let t = Texts(language);
-    let of_tests = app.relay.settings().tester.contact.clone();
     let mut how = vec![t.plain("opt-out-how-text")];
-    how.push(match (of_tests.as_str(), app.public_contact.as_str()) {
+    how.push(match (of_tests, of_site) {
         ("", "") => t.linked("opt-out-no-contact", "lists", "footer-lists", "/zones"),
         ("", of_site) => contact(of_site),
         (of_tests, _) => contact(of_tests),

@@ -23,9 +23,9 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "lists.html")]
-struct ListsPage<'a> {
-    page: &'a PageContext,
-    lists: &'a [ListResponse],
+pub(super) struct ListsPage<'a> {
+    pub page: &'a PageContext,
+    pub lists: &'a [ListResponse],
 }
 
 impl ListsPage<'_> {
@@ -83,9 +83,9 @@ pub(super) async fn get_lists(page: PageContext, State(app): State<App>) -> Resp
 
 #[derive(Template)]
 #[template(path = "list.html")]
-struct ListPage<'a> {
-    page: &'a PageContext,
-    list: &'a ListResponse,
+pub(super) struct ListPage<'a> {
+    pub page: &'a PageContext,
+    pub list: &'a ListResponse,
 }
 
 /// A step of a recipe: its texts, and what to put into files.
@@ -155,9 +155,9 @@ pub(super) async fn get_list(
 
 #[derive(Template)]
 #[template(path = "policy.html")]
-struct PolicyPage<'a> {
-    page: &'a PageContext,
-    policy: &'a PolicyResponse,
+pub(super) struct PolicyPage<'a> {
+    pub page: &'a PageContext,
+    pub policy: &'a PolicyResponse,
 }
 
 impl PolicyPage<'_> {
@@ -198,10 +198,10 @@ pub(super) async fn get_policy(page: PageContext, State(app): State<App>) -> Res
 
 #[derive(Template)]
 #[template(path = "tests.html")]
-struct TestsPage<'a> {
-    page: &'a PageContext,
-    policy: &'a PolicyResponse,
-    tests: &'a [RelayTestResponse],
+pub(super) struct TestsPage<'a> {
+    pub page: &'a PageContext,
+    pub policy: &'a PolicyResponse,
+    pub tests: &'a [RelayTestResponse],
 }
 
 impl TestsPage<'_> {
@@ -234,9 +234,9 @@ pub(super) async fn get_tests(page: PageContext, State(app): State<App>) -> Resp
 
 #[derive(Template)]
 #[template(path = "texts.html")]
-struct TextPage<'a> {
-    page: &'a PageContext,
-    content: &'a TextPageResponse,
+pub(super) struct TextPage<'a> {
+    pub page: &'a PageContext,
+    pub content: &'a TextPageResponse,
 }
 
 impl TextPage<'_> {

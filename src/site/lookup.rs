@@ -231,6 +231,15 @@ impl<'a> LookupPage<'a> {
         }
     }
 
+    /// The key of what somebody does who has taken the address over.
+    fn previous_owner(&self) -> &'static str {
+        let tested = |o: &RemovalOptionResponse| o.policy == RemovalPolicy::AfterRetest;
+        match self.r.removal.iter().any(tested) {
+            true => "visitor-previous-text",
+            false => "visitor-previous-other",
+        }
+    }
+
     /// The text for the person who runs the mail server.
     fn text_to_forward(&self) -> Markup {
         let url = self.page.url(&path_of(&self.r.subject));

@@ -33,9 +33,9 @@ const SECURITY_TXT_DAYS: u64 = 90;
 
 #[derive(Template)]
 #[template(path = "notices.html")]
-struct NoticesPage<'a> {
-    page: &'a PageContext,
-    notices: &'a PublicNoticesResponse,
+pub(super) struct NoticesPage<'a> {
+    pub page: &'a PageContext,
+    pub notices: &'a PublicNoticesResponse,
 }
 
 impl NoticesPage<'_> {
@@ -104,9 +104,9 @@ fn atom(page: &PageContext, notices: &PublicNoticesResponse, updated: &str) -> S
 
 #[derive(Template)]
 #[template(path = "status.html")]
-struct StatusPage<'a> {
-    page: &'a PageContext,
-    status: &'a PublicStatusResponse,
+pub(super) struct StatusPage<'a> {
+    pub page: &'a PageContext,
+    pub status: &'a PublicStatusResponse,
 }
 
 /// A bar of the chart of entries: its text, and its length.

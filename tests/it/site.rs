@@ -100,7 +100,7 @@ fn look_up_is_a_page_for_browsers_and_json_for_programs() {
             Some("text/html; charset=utf-8")
         );
         assert!(
-            page.body.contains("45.51.100.7</span> is listed in"),
+            page.body.contains("45.51.100.7</span> has been listed in"),
             "{path}: {}",
             page.body
         );

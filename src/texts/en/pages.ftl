@@ -24,7 +24,7 @@ list-for-default-refuse = Refusing mail of the hosts that it lists, while the cl
 list-for-default-score = Scoring mail of the hosts that it lists, together with other signs.
 list-for-default-ignore = Information. It is not made for decisions about mail.
 list-not-for = What it is not for
-list-not-for-default = Your own users who log in, headers of relayed messages, web sites, and firewalls. It says nothing about the persons who use a host.
+list-not-for-default = Your own users who log in, headers of relayed messages, web sites, and firewalls. A listing says nothing about the people who use a host.
 list-codes = Codes
 list-codes-hint = An answer is an address in 127.0.0.0/8, and each stands for a reason. Match these codes and not every answer, because a code may be added later.
 list-code = Code
@@ -113,10 +113,10 @@ policy-promises = What we promise
 policy-promise-free = Everything is free: to look up, to use, to be removed. There is no fee, no donation and no faster way for money.
 policy-promise-answer = A request that a person has to decide is answered within two days and decided within seven.
 policy-promise-anyone = Everybody may ask for a removal. A proof of control only makes it faster, except where this page says that it is needed.
-policy-promise-reach = We do not use our own lists for mail to our contact address, and the pages answer listed addresses like all others.
+policy-promise-reach = We do not use our own lists for mail to our contact address, and these pages answer listed addresses like all others.
 policy-promise-own = Only what meets the criteria on this page is listed, and what no longer meets them is removed. A removal has no other conditions.
 policy-promise-end = If a list ever ends, it is announced a month ahead and then lists nothing. It will never list everybody.
-policy-promise-notice = If we make a mistake, we remove it as a whole, keep it out, and say so on the page of { $notices }.
+policy-promise-notice = If we make a mistake, we correct all of it, prevent it from coming back, and report it under { $notices }.
 policy-reasons = Reasons for a listing
 policy-reason-codes = Lists and codes
 policy-reason-lifetime = Ends by itself
@@ -142,7 +142,7 @@ policy-contact = Contact
 policy-contact-none = The operator has not named a contact yet. The address of each list is on its page:
 policy-contact-alternate = If this site is down:
 policy-legal = Legal notice
-policy-requests = To ask for a removal, look your address up on the { $home }: the page has the button. You can also write to us.
+policy-requests = To ask for a removal, { $home }: the page about it has the button. You can also write to us.
 
 policy-after-retest = Press the button on the look-up page: the host is tested again, and removed when it is closed. Nothing has to be written or proved.
 policy-on-request = Press the button on the look-up page. The first removal is immediate; if new evidence lists it again, the next one waits longer.
@@ -178,7 +178,7 @@ tests-catalogue = The test messages
 tests-catalogue-hint = { $count ->
     [one] One form
    *[other] { $count } forms
- } of envelopes, by which servers were opened in the last decades. A closed server refuses them all.
+ } of envelopes that open relays of the last decades have delivered. A closed server refuses all of them.
 tests-since = Known since
 tests-not-run = Not sent by this server
 tests-placeholders = In braces: u, our recipient; d, our domain; s, our sender; e, a second domain of ours; R, the name of the tested server; L, a domain that it hosts; I, its address.
@@ -198,7 +198,7 @@ opt-out-how-text = Write to us from an address of the domain of the server or of
 opt-out-no-contact = The operator has not named a contact for tests yet. Please use the contact of a list: { $lists }
 
 open-relay-title = What is an open relay?
-open-relay-lead = A mail server that accepts mail from any client for any recipient. A closed one accepts mail only for its own users, or from them.
+open-relay-lead = A mail server that accepts mail from anybody to anybody. A closed one accepts mail only to its own users, or from them.
 open-relay-why = Why it matters
 open-relay-why-abuse = Strangers send spam and fraud through it. Receivers see your server as the sender, and refuse all of your mail.
 open-relay-why-cost = Your queue fills with their bounces, your traffic grows, and complaints come to you.
@@ -207,12 +207,12 @@ open-relay-how = How it happens
 open-relay-how-networks = The server trusts too many addresses, such as a whole network, or the address of a firewall or container gateway in front of it, behind which every client looks local.
 open-relay-how-sender = The server believes that mail from one of its own addresses is from its own users. A client can write any sender.
 open-relay-how-forms = The server understands old forms of addresses, such as user%domain, and delivers to the second domain.
-open-relay-how-login = A stranger guessed the password of a user. The server is not an open relay then, but looks the same to receivers.
+open-relay-how-login = Somebody guessed the password of a user. Such a server is not an open relay, but looks the same to receivers.
 open-relay-fix = How to close it
 open-relay-fix-list = Name the addresses from which mail may be sent to the outside, one by one, and only those of your own hosts.
 open-relay-fix-login = Let your users log in (SMTP AUTH, port 587 or 465, with TLS).
 open-relay-fix-refuse = Refuse all other recipients permanently, with 550 and not with 451 or 454: a temporary refusal keeps the listing for five days, because it does not say what the server will do later.
-open-relay-fix-test = Then { $lookup } and press the button. The forms that were delivered are tried first; typically it takes three minutes.
+open-relay-fix-test = Then { $lookup } and press the button. The forms that were delivered before are tried first; typically the test takes three minutes.
 open-relay-lookup = look your address up
 open-relay-catalogue = All { $tests } are public.
 open-relay-tests = test messages
@@ -229,8 +229,8 @@ notices-until = Until
 notices-about = About
 
 status-title = Status
-status-up = The lists are answered and kept current.
-status-down = The lists are answered, but not kept current: changes are refused at the moment.
+status-up = All lists answer and are up to date.
+status-down = The lists answer, but are not updated: changes are refused at the moment.
 status-lists = Lists
 status-zone = List
 status-serial = Serial
