@@ -3,10 +3,10 @@
 use super::example_lookups::{after, ago};
 use crate::{
     api::{
-        DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, NoticeState,
-        PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse, PublicNoticesResponse,
-        PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse, RelayTestResponse,
-        RemovalPoliciesResponse, TestPointsResponse,
+        DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse,
+        NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse,
+        PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
+        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
