@@ -20,14 +20,17 @@ use super::{
     frame::frame,
     home::HomePage,
     lookup::{LookupErrorPage, LookupPage},
-    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
+    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
     settings::SiteSettings,
     ticket::{FormProblem, TicketPage},
 };
 use crate::{
     api::{ProblemCode, ProblemDetails},
     model::time::Seconds,
-    tickets::TicketState,
+    tickets::{
+        TicketState,
+        control::{ControlSettings, commands_for_code},
+    },
 };
 
 /// The names of the examples, as in their paths `/examples/NAME`.
@@ -130,7 +133,13 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
         }),
         "prove" => page.render(&ProvePage {
             page,
-            commands: &commands(page, "EXAMPLECODE"),
+            commands: &commands_for_code(
+                "7-examplecode",
+                &ControlSettings {
+                    base_url: page.settings.base_url.clone(),
+                    ..ControlSettings::default()
+                },
+            ),
         }),
         "ticket-error" => {
             let t = &example_tickets::review(TicketState::Review);
