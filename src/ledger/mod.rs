@@ -40,7 +40,7 @@ pub use diff::OldAndNew;
 pub use error::LedgerError;
 pub use feature_rows::{FeatureNotice, FeatureRows};
 pub use handle::{Ledger, Pending};
-pub use health::{Health, RemovalLogHealth};
+pub use health::{Health, RemovalLogHealth, ZoneChanges};
 pub use import::{Follow, Import, ImportError};
 pub use left_behind::{LeftBehind, left_behind_while_stopped};
 pub use map::Map;

@@ -33,6 +33,9 @@ pub struct QueuedMail {
     pub tries: usize,
     /// When it is sent.
     pub next_at: Time,
+    /// When it was queued.
+    #[serde(default)]
+    pub queued_at: Time,
 }
 
 /// What the contact of a ticket was told.
@@ -85,6 +88,9 @@ fn is_news(state: TicketState) -> bool {
     )
 }
 
+/// The kinds of limits that [`limit_key`] is called with for a subject, a domain or a mail address.
+pub const LIMIT_KINDS: [&str; 4] = ["answer", "code", "code-domain", "confirmation"];
+
 /// What a limit is about, as the key of its row. The row does not show the name.
 pub fn limit_key(kind: &str, name: &str) -> [u8; 32] {
     let text = format!("{kind}\0{}", name.to_ascii_lowercase());
@@ -112,6 +118,7 @@ mod tests {
             tables::CLOSED.encode_prefix(),
             tables::SUSPENSIONS.encode_prefix(),
             tables::SUBJECTS.encode_prefix(),
+            tables::LAST_ERASURE.encode_prefix(),
             tables::LAST_NUMBER.encode_prefix(),
         ];
         let all = letters.len();
