@@ -337,7 +337,12 @@ mod tests {
 
     #[test]
     fn no_placeholder_is_left() {
-        for (kind, bitmask) in [(Address, false), (Address, true), (Domain, false), (Hash, false)] {
+        for (kind, bitmask) in [
+            (Address, false),
+            (Address, true),
+            (Domain, false),
+            (Hash, false),
+        ] {
             let mut zone = zone(kind, &[[127, 0, 0, 2]]);
             zone.bitmask = bitmask;
             assert!(of(&zone).len() > 1, "{kind:?}");

@@ -77,7 +77,10 @@ fn write_recipes(folder: &std::path::Path) {
     let mut digests = zone("hbl", ZoneKind::Hash, &["127.0.2.2"]);
     digests.digest = Some(Digest::Sha1Hex);
     let zones = [
-        (zone("bl", ZoneKind::Address, &["127.0.0.2", "127.0.0.3"]), ""),
+        (
+            zone("bl", ZoneKind::Address, &["127.0.0.2", "127.0.0.3"]),
+            "",
+        ),
         (zone("dbl", ZoneKind::Domain, &["127.0.1.2"]), ""),
         (digests, ""),
         (masks, "-mask"),
