@@ -116,20 +116,11 @@ impl TicketService {
     ///
     /// The store cannot be read, or the ledger refuses the commit.
     pub fn queue_notifications(&self, now: Time) -> Result<(), TicketError> {
-        let after = self.rounds.lock().get("contacts").copied();
-        let numbers = self
-            .batch(now)
-            .keys(NOTIFIED, after.as_ref(), CONTACTS_PER_ROUND)?;
-        let next = numbers
-            .last()
-            .copied()
-            .filter(|_| numbers.len() == CONTACTS_PER_ROUND);
-        match next {
-            Some(last) => drop(self.rounds.lock().insert("contacts", last)),
-            None => drop(self.rounds.lock().remove("contacts")),
-        }
-        for number in numbers {
-            let batch = self.batch(now);
+        let batch = self.batch(now);
+        for number in self
+            .rounds
+            .next(&batch, &NOTIFIED.all(), CONTACTS_PER_ROUND)?
+        {
             let ticket = batch.get(TICKETS, &number)?;
             let known = batch.get(NOTIFIED, &number)?.unwrap_or_default();
             let is_current = ticket
@@ -234,12 +225,11 @@ impl TicketService {
 
     /// Removes counts of mail that is older than their period.
     fn remove_old_counts(&self, now: Time) -> Result<(), TicketError> {
-        let after = None;
-        let keys = self.batch(now).keys(SENT, after, CONTACTS_PER_ROUND)?;
         let is_old = |sent: &Vec<Time>| sent.iter().all(|at| at.plus(DAY) <= now);
+        let batch = self.batch(now);
         let mut old = Vec::new();
-        for key in keys {
-            if self.batch(now).get(SENT, &key)?.is_some_and(|s| is_old(&s)) {
+        for key in self.rounds.next(&batch, &SENT.all(), CONTACTS_PER_ROUND)? {
+            if batch.get(SENT, &key)?.is_some_and(|s| is_old(&s)) {
                 old.push(key);
             }
         }
