@@ -63,7 +63,7 @@ fn retry_in_the_waiting_period_keeps_its_end() {
     );
     let job = |t: &Ticket| t.test.as_ref().map(|t| t.job);
     assert_eq!(job(&early), job(&before), "too early for another test");
-    b.later(3600);
+    b.later(DAY);
     let later = b.tickets.retry(before.number, b.now()).unwrap();
     assert_eq!(
         (later.state, later.next_at),
