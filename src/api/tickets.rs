@@ -471,7 +471,7 @@ pub struct TicketsStatusResponse {
     pub answer: TicketClockResponse,
     /// The clock of decisions: seven days.
     pub decision: TicketClockResponse,
-    /// Tickets that are not suspended although nobody decided in time, because the limit of
+    /// Tickets that are not suspended although no operator decided in time, because the limit of
     /// suspensions in a day is reached.
     pub over_limit: usize,
     /// Why the tickets could not be read.

@@ -74,11 +74,8 @@ impl OtherList {
 
     /// A remark: since when the list is closed, or how it works.
     pub fn remark(&self) -> Option<String> {
-        let closed = self.closed.as_ref().map(|since| {
-            format!(
-                "This list is closed since {since}. A server that still uses it has to remove it from its configuration."
-            )
-        });
+        let closed = self.closed.as_ref();
+        let closed = closed.map(|since| format!("Closed since {since}."));
         match (closed, &self.note) {
             (Some(closed), Some(note)) => Some(format!("{closed} {note}")),
             (closed, note) => closed.or_else(|| note.clone()),
@@ -203,11 +200,7 @@ mod tests {
             "https://x.example/?q=45.51.100.0%2F24"
         );
         let list = OtherLists::get().by_zone("dnsbl.sorbs.net").unwrap();
-        assert!(
-            list.remark()
-                .unwrap()
-                .starts_with("This list is closed since 2024")
-        );
+        assert_eq!(list.remark().unwrap(), "Closed since 2024-06-05.");
         assert_eq!(
             OtherLists::get().by_host("www.spamhaus.org").unwrap().id(),
             "zen.spamhaus.org"

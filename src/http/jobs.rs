@@ -20,7 +20,7 @@ use crate::{
     },
     model::{Role, Subject, Time, text::replace_controls},
     relay::{
-        Actor, MessageResult, Nomination, RelayError, RelayService, RelayTest,
+        Actor, Catalogue, MessageResult, Nomination, RelayError, RelayService, RelayTest,
         catalogue::MAX_MESSAGES,
         control::{ControlCheck, ControlSession},
         forms::TestScope,
@@ -423,9 +423,13 @@ pub async fn list_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResp
 /// Returns the catalogue of relay tests.
 pub fn relay_tests(app: &App) -> Vec<RelayTestResponse> {
     let settings = app.relay.settings();
-    let all = settings.catalogue.0.iter();
-    all.map(|t| relay_test(t, &settings.enabled_tests))
-        .collect()
+    relay_tests_of(&settings.catalogue, &settings.enabled_tests)
+}
+
+/// Returns the tests of a catalogue, of which the named ones are run besides those that always are.
+pub fn relay_tests_of(catalogue: &Catalogue, chosen: &[String]) -> Vec<RelayTestResponse> {
+    let all = catalogue.0.iter();
+    all.map(|t| relay_test(t, chosen)).collect()
 }
 
 /// Prepares test messages with tokens of this server, which the caller sends from its own address.

@@ -303,12 +303,12 @@ pub(super) fn write_metrics(out: &mut Exposition, tickets: &TicketService) {
     );
     out.gauges(
         "tickets_overdue",
-        "Tickets that nobody answered in two days, or decided in seven",
+        "Tickets that no operator answered in two days, or decided in seven",
         by_clock().map(|(clock, c)| (name(clock), c.overdue as f64)),
     );
     out.gauge(
         "tickets_over_limit",
-        "Tickets that nobody decided in time and that are not suspended, because of the daily limit",
+        "Tickets that no operator decided in time and that are not suspended, because of the daily limit",
         tickets.over_limit() as f64,
     );
     let counts = tickets.counts();

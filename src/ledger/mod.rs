@@ -44,7 +44,7 @@ pub use feature_batch::{FeatureBatch, Rounds};
 pub use feature_rows::{FeatureNotice, FeatureRows};
 pub use feature_table::{Feature, FeatureTable, KeyPart, KeyRange};
 pub use handle::{Ledger, Pending};
-pub use health::{Health, RemovalLogHealth};
+pub use health::{Health, RemovalLogHealth, ZoneChanges};
 pub use import::{Follow, Import, ImportError};
 pub use left_behind::{LeftBehind, left_behind_while_stopped};
 pub use map::Map;

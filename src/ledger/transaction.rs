@@ -580,6 +580,21 @@ impl Transaction {
         out
     }
 
+    /// The subjects whose published reasons change: whether each is an address, and its reasons
+    /// before and after.
+    pub(super) fn published_changes(&self) -> Vec<(bool, Mask, Mask)> {
+        let published = |v: &Verdict| {
+            v.in_force()
+                .fold(0, |mask, entry| mask | entry.reason.bit())
+        };
+        let changes = self.touched.iter().map(|(subject, (before, after))| {
+            (subject.is_address(), published(before), published(after))
+        });
+        changes
+            .filter(|(_, before, after)| before != after)
+            .collect()
+    }
+
     /// Writes all rows except those of [`Transaction::audit_rows`] and [`Transaction::journal`].
     pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
         if let Some(v) = &self.dictionary {

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     accounts::Accounts,
     error::LedgerError,
-    health::Health,
+    health::{Health, ZoneChanges},
     outbox::Queues,
     receipt::Receipt,
     removal_log::RemovalLog,
@@ -296,6 +296,7 @@ impl Writer {
         if !self.expiring {
             self.publish();
         }
+        self.count_zone_changes(transaction);
         self.health
             .commits
             .fetch_add(last + 1 - seq, Ordering::Relaxed);
@@ -307,6 +308,23 @@ impl Writer {
             self.write_image(false, None);
         }
         Ok(receipt)
+    }
+
+    /// Counts the subjects that each zone begins or ceases to publish.
+    fn count_zone_changes(&self, transaction: &Transaction) {
+        let changes = transaction.published_changes();
+        for zone in self.zones.all() {
+            let is_address = zone.spec.kind == crate::model::ZoneKind::Address;
+            let mut counts = ZoneChanges::default();
+            for (_, before, after) in changes.iter().filter(|(a, ..)| *a == is_address) {
+                match (before & zone.mask != 0, after & zone.mask != 0) {
+                    (false, true) => counts.listed += 1,
+                    (true, false) => counts.delisted += 1,
+                    _ => {}
+                }
+            }
+            self.health.add_zone_changes(&zone.name, counts);
+        }
     }
 
     /// The receipt of a transaction, and the serials of all zones after it.

@@ -9,7 +9,7 @@ use super::{
     batch::RelayBatch,
     claims::{second_before, waiting_since},
     policy::{Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord},
-    proof::{ProofKind, TOKEN_LIFETIME},
+    proof::ProofKind,
     queue::{cancel, opted_out, save},
     service::{Component, OUTPUT_REASON, REASONS, RelayError, RelayService},
     settings::RelaySettings,
@@ -41,6 +41,8 @@ pub struct ForgottenRows {
     pub jobs: u64,
     /// Records of hosts and reporters.
     pub hosts: u64,
+    /// Tokens of test messages.
+    pub tokens: u64,
 }
 
 impl ForgottenRows {
@@ -49,6 +51,7 @@ impl ForgottenRows {
         self.texts += other.texts;
         self.jobs += other.jobs;
         self.hosts += other.hosts;
+        self.tokens += other.tokens;
     }
 }
 
@@ -241,9 +244,9 @@ impl RelayService {
         let _guard = self.lock();
         let mut batch = self.batch(now);
         let mut done = ForgottenRows::default();
-        self.remove_rows(&mut batch, TOKENS, |issued| {
-            issued.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now
-        })?;
+        let period = self.retention().relay_tokens;
+        done.tokens =
+            self.remove_rows(&mut batch, TOKENS, |issued| issued.at.plus(period) < now)?;
         self.remove_old_proofs(&mut batch, &mut done)?;
         self.remove_old_jobs(&mut batch, &mut done)?;
         self.remove_unused_records(&mut batch, &mut done)?;

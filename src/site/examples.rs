@@ -16,16 +16,20 @@ use super::{
     assets,
     context::PageContext,
     errors::error_page,
-    example_lookups, example_tickets,
+    example_lists, example_lookups, example_tickets,
     frame::frame,
     home::HomePage,
+    lists::{ListPage, ListsPage, PolicyPage, TestsPage, TextPage},
     lookup::{LookupErrorPage, LookupPage},
+    news::{NoticesPage, StatusPage},
+    privacy::PrivacyPage,
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
     settings::SiteSettings,
     ticket::{FormProblem, TicketPage},
 };
 use crate::{
-    api::{ProblemCode, ProblemDetails},
+    api::{ProblemCode, ProblemDetails, PublicNoticesResponse},
+    http,
     model::time::Seconds,
     tickets::TicketState,
 };
@@ -47,10 +51,24 @@ pub fn names() -> Vec<&'static str> {
         "error-not-found",
         "error-too-many",
         "error-unavailable",
+        "lists",
+        "policy",
+        "tests",
+        "tests-off",
+        "opt-out",
+        "opt-out-no-contact",
+        "open-relay",
+        "notices",
+        "notices-none",
+        "status",
+        "status-down",
+        "privacy",
     ];
     let lookups = example_lookups::all().into_iter().map(|(name, _)| name);
     let tickets = example_tickets::all().into_iter().map(|(name, _)| name);
-    fixed.into_iter().chain(lookups).chain(tickets).collect()
+    let lists = example_lists::all().into_iter().map(|(name, _)| name);
+    let all = fixed.into_iter().chain(lookups).chain(tickets).chain(lists);
+    all.collect()
 }
 
 /// A router that serves each example at `/examples/NAME`, with the headers and the files of the
@@ -110,6 +128,9 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
         let problem = None;
         return Ok(page.render(&TicketPage { page, t, problem }));
     }
+    if let Some(response) = render_list_page(page, name) {
+        return Ok(response);
+    }
     let proof = example_lookups::proof(name == "evidence-owner");
     let released = example_tickets::released(name == "released-again");
     let confirmation = example_tickets::confirmation(name);
@@ -156,5 +177,56 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
             error_page(page, &ProblemDetails::new(ProblemCode::Unavailable, detail))
         }
         _ => return Err(ProblemDetails::not_found("this example does not exist")),
+    })
+}
+
+/// The pages about the lists.
+fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
+    let lists = example_lists::all();
+    if let Some((_, list)) = lists.iter().find(|(n, _)| *n == name) {
+        return Some(page.render_indexed(&ListPage { page, list }));
+    }
+    let lists: Vec<_> = lists.into_iter().map(|(_, list)| list).collect();
+    let policy = &example_lists::policy(!matches!(name, "tests-off" | "opt-out-no-contact"));
+    Some(match name {
+        "lists" => page.render_indexed(&ListsPage {
+            page,
+            lists: &lists,
+        }),
+        "policy" => page.render_indexed(&PolicyPage { page, policy }),
+        "tests" | "tests-off" => page.render_indexed(&TestsPage {
+            page,
+            policy,
+            tests: &example_lists::tests(),
+        }),
+        "opt-out" | "opt-out-no-contact" => {
+            let of_site = &page.settings.contact;
+            let content = &http::opt_out_with(&policy.test_contact, of_site, page.language);
+            page.render_indexed(&TextPage { page, content })
+        }
+        "open-relay" => page.render_indexed(&TextPage {
+            page,
+            content: &http::open_relay(page.language),
+        }),
+        "notices" => page.render_indexed(&NoticesPage {
+            page,
+            notices: &example_lists::notices(),
+        }),
+        "notices-none" => page.render_indexed(&NoticesPage {
+            page,
+            notices: &PublicNoticesResponse {
+                updated: None,
+                items: Vec::new(),
+            },
+        }),
+        "status" | "status-down" => page.render_indexed(&StatusPage {
+            page,
+            status: &example_lists::status(name == "status"),
+        }),
+        "privacy" => page.render_indexed(&PrivacyPage {
+            page,
+            privacy: &example_lists::privacy(),
+        }),
+        _ => return None,
     })
 }

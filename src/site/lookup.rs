@@ -231,6 +231,15 @@ impl<'a> LookupPage<'a> {
         }
     }
 
+    /// The key of what somebody does who has taken the address over.
+    fn previous_owner(&self) -> &'static str {
+        let tested = |o: &RemovalOptionResponse| o.policy == RemovalPolicy::AfterRetest;
+        match self.r.removal.iter().any(tested) {
+            true => "visitor-previous-text",
+            false => "visitor-previous-other",
+        }
+    }
+
     /// The text for the person who runs the mail server.
     fn text_to_forward(&self) -> Markup {
         let url = self.page.url(&path_of(&self.r.subject));
@@ -331,7 +340,7 @@ async fn look_up_path(
 
 /// `POST /lookup`.
 pub(super) async fn post_lookup(
-    page: PageContext,
+    mut page: PageContext,
     State(state): State<SiteState>,
     FormOrJson(form): FormOrJson<LookupForm>,
 ) -> Result<Response, ProblemDetails> {
@@ -340,6 +349,7 @@ pub(super) async fn post_lookup(
     {
         return Ok(page.redirect(&path_of(&subject.to_string())));
     }
+    page.pasted = Some(form.text.clone());
     let input = LookupInput::Pasted(form.text.clone());
     match http::public_lookup(&state.app, input, page.client).await {
         Ok(found) => Ok(respond(&page, &found, &form.text)),

@@ -18,6 +18,7 @@ mod assets;
 mod context;
 mod dates;
 mod errors;
+mod example_lists;
 mod example_lookups;
 mod example_tickets;
 #[doc(hidden)]

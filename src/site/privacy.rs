@@ -11,9 +11,9 @@ use crate::{
 
 #[derive(Template)]
 #[template(path = "privacy.html")]
-struct PrivacyPage<'a> {
-    page: &'a PageContext,
-    privacy: &'a PrivacyKindsResponse,
+pub(super) struct PrivacyPage<'a> {
+    pub page: &'a PageContext,
+    pub privacy: &'a PrivacyKindsResponse,
 }
 
 /// `GET /privacy`.

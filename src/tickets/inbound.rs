@@ -185,6 +185,7 @@ impl RemovalMail {
                 answers,
                 tries: 0,
                 next_at: now,
+                queued_at: now,
             };
             let queued = tickets.decide(now, |batch| {
                 count_daily(batch, limit, MAX_ANSWERS, why)?;

@@ -32,6 +32,9 @@ pub struct QueuedMail {
     pub tries: usize,
     /// When it is sent.
     pub next_at: Time,
+    /// When it was queued.
+    #[serde(default)]
+    pub queued_at: Time,
 }
 
 /// What the contact of a ticket was told.
@@ -84,6 +87,9 @@ fn is_news(state: TicketState) -> bool {
     )
 }
 
+/// The kinds of limits that [`limit_key`] is called with for a subject, a domain or a mail address.
+pub const LIMIT_KINDS: [&str; 4] = ["answer", "code", "code-domain", "confirmation"];
+
 /// What a limit is about, as the key of its row. The row does not show the name.
 pub fn limit_key(kind: &str, name: &str) -> [u8; 32] {
     let text = format!("{kind}\0{}", name.to_ascii_lowercase());
@@ -109,6 +115,7 @@ mod tests {
             tables::CLOSED.all().prefix,
             tables::SUSPENSIONS.all().prefix,
             tables::SUBJECTS.all().prefix,
+            tables::LAST_ERASURE.all().prefix,
             tables::LAST_NUMBER.all().prefix,
         ];
         let all = letters.len();

@@ -67,6 +67,7 @@ pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
 pub use {
     batch::TicketBatch,
     clocks::{TicketClockState, TicketClocks},
+    erasure::TicketRow,
     error::TicketError,
     listings::TicketListing,
     notice::{CLOSED_STATES, TicketClock, TicketCounts},

@@ -394,6 +394,7 @@ impl TicketService {
             answers: None,
             tries: 0,
             next_at: batch.now,
+            queued_at: batch.now,
         };
         self.queue_mail(batch, &mail)
     }

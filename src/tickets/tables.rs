@@ -45,5 +45,7 @@ pub const EXCEPTIONS: &TicketTable<Subject, NameException> = &TicketTable::new(b
 pub const SUSPENSIONS: &TicketTable<(), Vec<Suspension>> = &TicketTable::new(b'd');
 /// The tickets of each subject.
 pub const SUBJECTS: &TicketTable<(Subject, u64), ()> = &TicketTable::new(b'j');
+/// The number of the last erasure on request that was carried out here.
+pub const LAST_ERASURE: &TicketTable<(), u64> = &TicketTable::new(b'x');
 /// The last number of a ticket.
 pub const LAST_NUMBER: &TicketTable<(), u64> = &TicketTable::new(b'n');

@@ -2,7 +2,7 @@
 
 mail-code-subject = Code to prove that { $subject } is yours
 mail-code-text =
-    Somebody asks the blocklist at { $site } to delist { $subject }, and says that they are responsible for it.
+    A person asks the blocklist at { $site } to delist { $subject }, and says that they are responsible for it.
 
     If that is so, open this page and press the button. The link is valid for 24 hours and works once:
 
@@ -44,18 +44,18 @@ mail-footer =
 
 mail-granted = delisted
 mail-granted-what = { $subject } was delisted. Mail servers that remember the listing forget it within minutes.
-mail-failed = the test found it open
-mail-failed-what = The test of { $subject } delivered a message, so it stays listed. Close the relay and test again.
+mail-failed = the test found an open relay
+mail-failed-what = The test of { $subject } delivered a message, so it stays listed. Close the relay, then test again.
 mail-blocked = the test was blocked
 mail-blocked-what = { $subject } refused the tester, which does not show whether it relays. It stays listed for now.
 mail-waiting = waiting period
-mail-waiting-what = The test of { $subject } was not clear. If no test message arrives, it is delisted at the end of the waiting period.
+mail-waiting-what = The test of { $subject } gave no clear result. If no test message arrives, it is delisted at the end of the waiting period.
 mail-delayed = removal at a later time
 mail-delayed-what = { $subject } will be delisted later, because an earlier removal was followed by a new listing.
 mail-review = a person decides
-mail-review-what = A person will decide about { $subject }: an answer comes within two days, a decision within seven.
+mail-review-what = A person will decide about { $subject }: you get an answer within two days and a decision within seven.
 mail-suspended = not published until a decision
-mail-suspended-what = Nobody has decided about { $subject } in time, so it is not published until a person decides.
+mail-suspended-what = No operator decided about { $subject } in time, so the listing is not published until a person decides.
 mail-refused = request refused
 mail-refused-what = The request to delist { $subject } was refused.
 mail-ended = no longer listed

@@ -37,13 +37,13 @@ time-for = { $unit ->
 
 error-not-found = このページは存在しません
 error-not-found-advice = リンクが途中で切れているか、古くなっている可能性があります。最初のページからもう一度検索してください。
-error-method = このページはその方法では利用できません
+error-method = このページはこの方法では開けません
 error-method-advice = 前のページに戻り、ボタンまたはフォームをお使いください。
 error-too-many = リクエストが多すぎます
 error-too-many-advice = どなたでもリストを利用できるように、同じネットワークからのリクエスト数を制限しています。入力内容が失われることはありません。
 error-again = { $duration }後にもう一度お試しください。
 error-too-long = 文章が長すぎます
-error-too-long-advice = エラーメールのうち、拒否の理由が書かれている部分だけで十分です。
+error-too-long-advice = エラーメールのうち、拒否の理由が書かれている部分だけを貼り付けてください。
 error-forbidden = このリクエストは拒否されました
 error-forbidden-advice = 別のサイトから送信されたようです。このサイトでページを開き、ボタンをお使いください。
 error-conflict = その間に状態が変わりました
