@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
-use crate::tickets::{ControlMethod, RemovalPolicy, TicketState};
+use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState};
 
 /// A request that a subject is delisted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -227,6 +227,8 @@ pub struct RemovalServerResponse {
     pub server: String,
     /// When the server was first known to have the removal; null if it is not known yet.
     pub at: Option<Timestamp>,
+    /// Whether the server has the removal.
+    pub state: RemovalServerState,
 }
 
 /// A removal: when it was published, and which servers have it.

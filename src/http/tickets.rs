@@ -477,10 +477,11 @@ fn removal_response(
     let servers: Vec<RemovalServerResponse> = tickets
         .removal_servers(removal)
         .into_iter()
-        .map(|(zone, server, at)| RemovalServerResponse {
-            zone,
-            server,
-            at: at.map(Into::into),
+        .map(|s| RemovalServerResponse {
+            zone: s.zone,
+            server: s.name,
+            at: s.at.map(Into::into),
+            state: s.state,
         })
         .collect();
     let all: Option<Vec<_>> = servers.iter().map(|s| s.at).collect();

@@ -23,7 +23,7 @@ use super::{
     lookup::{LookupErrorPage, LookupPage},
     news::{NoticesPage, StatusPage},
     privacy::PrivacyPage,
-    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
+    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
     settings::SiteSettings,
     ticket::{FormProblem, TicketPage},
 };
@@ -31,7 +31,10 @@ use crate::{
     api::{ProblemCode, ProblemDetails, PublicNoticesResponse},
     http,
     model::time::Seconds,
-    tickets::TicketState,
+    tickets::{
+        TicketState,
+        control::{ControlSettings, commands_for_code},
+    },
 };
 
 /// The names of the examples, as in their paths `/examples/NAME`.
@@ -151,7 +154,13 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
         }),
         "prove" => page.render(&ProvePage {
             page,
-            commands: &commands(page, "EXAMPLECODE"),
+            commands: &commands_for_code(
+                "7-examplecode",
+                &ControlSettings {
+                    base_url: page.settings.base_url.clone(),
+                    ..ControlSettings::default()
+                },
+            ),
         }),
         "ticket-error" => {
             let t = &example_tickets::review(TicketState::Review);

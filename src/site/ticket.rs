@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -28,6 +29,9 @@ use crate::{
 const QUICK_MILLISECONDS: u32 = 2000;
 /// How often it asks while a person or a period has to be waited for.
 const SLOW_MILLISECONDS: u32 = 15_000;
+
+/// What the body of a mail program's request contains, in either encoding of forms.
+const ONE_CLICK: &[u8] = b"One-Click";
 
 /// The page of a ticket.
 #[derive(Template)]
@@ -341,8 +345,6 @@ actions! {
     post_withdraw => TicketService::withdraw;
     /// `POST /tickets/{secret}/new-code`.
     post_new_code => TicketService::renew_control_code;
-    /// `POST /tickets/{secret}/unsubscribe`.
-    post_unsubscribe => TicketService::unsubscribe;
 }
 
 /// `POST /tickets/{secret}/check-dns`.
@@ -399,6 +401,22 @@ pub(super) async fn get_unsubscribe(
 ) -> Result<Response, ProblemDetails> {
     let ticket = tickets::view_ticket(&state.app, &secret).await?;
     Ok(page.redirect(&format!("{}#notifications", ticket.path)))
+}
+
+/// `POST /tickets/{secret}/unsubscribe`: the button, or a mail program with one click. A mail program
+/// gets no redirect (RFC 8058 section 3.1), whatever it accepts.
+pub(super) async fn post_unsubscribe(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+    body: Bytes,
+) -> Result<Response, ProblemDetails> {
+    let changed = tickets::change_ticket(&state.app, &secret, TicketService::unsubscribe).await;
+    let is_one_click = body.windows(ONE_CLICK.len()).any(|w| w == ONE_CLICK);
+    match changed {
+        Ok(_) if is_one_click => Ok(StatusCode::NO_CONTENT.into_response()),
+        changed => changed_or_problem(&page, &state, &secret, changed, "", String::new()).await,
+    }
 }
 
 /// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the

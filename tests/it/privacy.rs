@@ -40,7 +40,7 @@ fn note(ledger: &Ledger, record: AuditRecord) {
         .unwrap();
 }
 
-fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
+pub fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
     let relay = RelayService::new(ledger.clone(), f.config().probe.relay.clone());
     let servers: ZoneServers = Arc::new(Vec::new);
     let settings = f.config().tickets;
