@@ -391,7 +391,7 @@ const DUTIES: [(u8, &[Duty]); 29] = [
     (26, &[Page("/tests", "No network is ever scanned"), Page("/tests", "No host is tested more than once in 24 hours")]),
     (27, &[Page("/policy", "The first removal is immediate"), Page("/policy", "the host is tested again, and removed when it is closed")]),
     (28, &[Page("/zones/bl", "Ask through your own resolver"), Elsewhere("counters of refused and malformed queries are tested in tests/it/metrics.rs; clients are refused by [query]")]),
-    (29, &[Run(&["purge", "--help"], true, "--source"), Page("/policy", "we remove it as a whole, keep it out, and say so"), Page("/notices", "There are no notices.")]),
+    (29, &[Run(&["purge", "--help"], true, "--source"), Page("/policy", "we correct all of it, prevent it from coming back, and report it"), Page("/notices", "There are no notices.")]),
 ];
 
 #[test]
