@@ -27,6 +27,7 @@ use crate::{
     reverse_names::{self, ReverseNames},
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     site::SiteSettings,
+    statistics::Statistics,
     store::Store,
 };
 
@@ -89,14 +90,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tickets = ticket_work.service.clone();
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
-    let retention = retention::run_first(crate::privacy::PersonalData {
-        ledger: ledger.clone(),
-        relay: tests.service.clone(),
-        tickets: tickets.clone(),
-        reverse_names: reverse_names.clone(),
-        erasures: erasures(&config),
-    })
-    .await?;
+    let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -117,8 +111,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
-    let site = config.site.clone();
-    let statistics = crate::statistics::Statistics::open(config.statistics());
+    let (site, statistics) = (config.site.clone(), Statistics::open(config.statistics()));
     let public_host = public_host(&config.base_url);
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {

@@ -9,16 +9,28 @@ use std::{
 };
 
 use crate::{
-    privacy::{PersonalData, RetentionJob},
+    privacy::{Erasures, PersonalData, RetentionJob},
+    reverse_names::ReverseNames,
     server::sys,
+    tickets::TicketService,
 };
 
 /// The time between two checks whether the job is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs the job once. A failure does not keep the daemon from starting; `orbsd status` reports it.
-pub(super) async fn run_first(data: PersonalData) -> Result<RetentionJob, String> {
-    let job = RetentionJob::new(data);
+pub(super) async fn run_first(
+    tickets: &TicketService,
+    reverse_names: &ReverseNames,
+    erasures: Erasures,
+) -> Result<RetentionJob, String> {
+    let job = RetentionJob::new(PersonalData {
+        ledger: tickets.ledger.clone(),
+        relay: tickets.relay.clone(),
+        tickets: tickets.clone(),
+        reverse_names: reverse_names.clone(),
+        erasures,
+    });
     let first = job.clone();
     tokio::task::spawn_blocking(move || first.run_at_start())
         .await

@@ -187,6 +187,15 @@ pub fn note(note: Option<&String>) -> Result<(), ProblemDetails> {
     Ok(())
 }
 
+/// Whether a text is a mail address.
+pub fn is_mail_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, domain)| {
+        let is_plain =
+            |s: &str| !s.is_empty() && !s.contains([' ', '<', '>', '"', ':', '/', '?', '&']);
+        is_plain(user) && is_plain(domain) && !domain.contains('@')
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,7 +62,7 @@ pub use caller::{ClientAddress, PeerAddress};
 pub use claims::get_proof;
 pub use export::REPORT_TRAILER;
 pub use feeds::{DecideFeed, no_feeds};
-pub use input::{Part as PathPart, bytes as read_body, json as parse_json};
+pub use input::{Part as PathPart, bytes as read_body, is_mail_address, json as parse_json};
 pub use jobs::{relay_tests, relay_tests_of};
 pub use listen::{ListenerConfig, SocketOwner, Tls, bind, bind_tcp, run_socket, run_tcp};
 pub use lookup::{LookupInput, lookup, only_subject, public_lookup, query_input};
@@ -155,13 +155,4 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
         // The sender is gone, so that no stop will be announced.
         std::future::pending::<()>().await;
     }
-}
-
-/// Whether a text is a mail address.
-pub fn is_mail_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(user, domain)| {
-        let is_plain =
-            |s: &str| !s.is_empty() && !s.contains([' ', '<', '>', '"', ':', '/', '?', '&']);
-        is_plain(user) && is_plain(domain) && !domain.contains('@')
-    })
 }
