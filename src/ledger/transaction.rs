@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     error::LedgerError,
+    feature_rows::FeatureNotice,
     import::Follow,
     receipt::{Receipt, Renewal},
     removals::Removal,
@@ -114,8 +115,9 @@ pub(super) struct Transaction {
     /// Reasons whose listings change without a changed subject in the transaction: those of
     /// addresses, and those of domains.
     pub(super) extra: [Mask; 2],
-    /// An event for webhooks that is sent in place of the commit: its name and fields.
-    pub(super) notice: Option<(&'static str, serde_json::Map<String, serde_json::Value>)>,
+    /// Events for webhooks, each with a commit number of its own. If no listing changes, the first
+    /// one is sent in place of the commit.
+    pub(super) notices: Vec<FeatureNotice>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`]: the source whose rows change.
@@ -678,6 +680,14 @@ impl Transaction {
         self.touched
             .get(subject)
             .map(|(_, after)| schema::revision(after))
+    }
+
+    /// The event that is sent in place of the commit, and those that follow it.
+    pub(super) fn messages(&self) -> (Option<&FeatureNotice>, &[FeatureNotice]) {
+        match self.notices.split_first() {
+            Some((first, others)) if self.is_empty() => (Some(first), others),
+            _ => (None, &self.notices),
+        }
     }
 
     /// Writes the row of the journal and the sequence number. `bytes` is the total size of all

@@ -274,15 +274,15 @@ impl Writer {
         let changed = transaction.touched.len();
         let mut batch = self.batch(seq, transaction, &receipt);
         self.log_removals(transaction, &receipt.serials, &mut batch)?;
-        let notified = self.announce(seq, transaction, &receipt.serials, &mut batch);
+        let (last, queues) = self.announce(seq, transaction, &receipt.serials, &mut batch);
         self.commit_batch(batch)?;
         self.audited += transaction.audit.len() as u64;
-        self.announced(notified);
+        self.announced(queues);
         // After the commit, because readers and imports must not see an uncommitted generation.
         if let Some(v) = &transaction.dictionary {
             self.store.set_dictionary(v.clone());
         }
-        self.seq = seq;
+        self.seq = last;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self
             .next_due
@@ -297,7 +297,9 @@ impl Writer {
             self.publish();
         }
         self.count_zone_changes(transaction);
-        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.health
+            .commits
+            .fetch_add(last + 1 - seq, Ordering::Relaxed);
         self.health
             .changes
             .fetch_add(changed as u64, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use crate::{
     },
     http::{tickets, tickets_control},
     relay::advice::RepairAdvice,
-    tickets::{ControlMethod, RemovalPolicy, TicketState},
+    tickets::{ControlMethod, RemovalPolicy, TicketService, TicketState},
 };
 
 /// How often an open page asks for changes while something happens at once, in milliseconds.
@@ -321,16 +321,16 @@ pub(super) async fn get_ticket(
     }))
 }
 
-/// An action of a ticket that has no fields.
+/// The actions of a ticket that have no fields.
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident => $operation:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident => $change:path;)*) => {$(
         $(#[$doc])*
         pub(super) async fn $name(
             page: PageContext,
             State(state): State<SiteState>,
             Path(secret): Path<String>,
         ) -> Result<Response, ProblemDetails> {
-            let changed = $operation(&state.app, &secret).await;
+            let changed = tickets::change_ticket(&state.app, &secret, $change).await;
             changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
         }
     )*};
@@ -338,15 +338,23 @@ macro_rules! actions {
 
 actions! {
     /// `POST /tickets/{secret}/retry`.
-    post_retry => tickets::retry_ticket;
+    post_retry => TicketService::retry;
     /// `POST /tickets/{secret}/review`.
-    post_review => tickets::review_ticket;
+    post_review => TicketService::ask_review;
     /// `POST /tickets/{secret}/withdraw`.
-    post_withdraw => tickets::withdraw_ticket;
-    /// `POST /tickets/{secret}/check-dns`.
-    post_check_dns => tickets_control::check_ticket_dns;
+    post_withdraw => TicketService::withdraw;
     /// `POST /tickets/{secret}/new-code`.
-    post_new_code => tickets_control::renew_ticket_code;
+    post_new_code => TicketService::renew_control_code;
+}
+
+/// `POST /tickets/{secret}/check-dns`.
+pub(super) async fn post_check_dns(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+) -> Result<Response, ProblemDetails> {
+    let changed = tickets_control::check_ticket_dns(&state.app, &secret).await;
+    changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
 }
 
 /// `POST /tickets/{secret}/messages`.
@@ -403,7 +411,7 @@ pub(super) async fn post_unsubscribe(
     Path(secret): Path<String>,
     body: Bytes,
 ) -> Result<Response, ProblemDetails> {
-    let changed = tickets_control::unsubscribe_ticket(&state.app, &secret).await;
+    let changed = tickets::change_ticket(&state.app, &secret, TicketService::unsubscribe).await;
     let is_one_click = body.windows(ONE_CLICK.len()).any(|w| w == ONE_CLICK);
     match changed {
         Ok(_) if is_one_click => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -114,20 +114,11 @@ impl TicketService {
     ///
     /// The store cannot be read, or the ledger refuses the commit.
     pub fn queue_notifications(&self, now: Time) -> Result<(), TicketError> {
-        let after = self.rounds.lock().get("contacts").copied();
-        let numbers = self
-            .batch(now)
-            .keys(NOTIFIED, after.as_ref(), CONTACTS_PER_ROUND)?;
-        let next = numbers
-            .last()
-            .copied()
-            .filter(|_| numbers.len() == CONTACTS_PER_ROUND);
-        match next {
-            Some(last) => drop(self.rounds.lock().insert("contacts", last)),
-            None => drop(self.rounds.lock().remove("contacts")),
-        }
-        for number in numbers {
-            let batch = self.batch(now);
+        let batch = self.batch(now);
+        for number in self
+            .rounds
+            .next(&batch, &NOTIFIED.all(), CONTACTS_PER_ROUND)?
+        {
             let ticket = batch.get(TICKETS, &number)?;
             let known = batch.get(NOTIFIED, &number)?.unwrap_or_default();
             let is_current = ticket

@@ -113,8 +113,9 @@ impl TicketService {
     pub(super) fn follow_spreading(&self, now: Time) -> Result<(), TicketError> {
         let mut awaited = BTreeMap::new();
         let servers = (self.servers)();
-        let numbers =
-            self.next_round("spreading", |b, after| b.keys(SPREADING, after, ROUND), now)?;
+        let numbers = self
+            .rounds
+            .next(&self.batch(now), &SPREADING.all(), ROUND)?;
         for number in numbers {
             let done = self.follow_removal(number, &servers, &mut awaited, now);
             self.log_failure(number, done);
@@ -132,8 +133,9 @@ impl TicketService {
         now: Time,
     ) -> Result<(), TicketError> {
         let batch = self.batch(now);
-        let before = batch.get(TICKETS, &number)?;
-        let Some(removal) = before.and_then(|t| t.removal) else {
+        let ticket = batch.get(TICKETS, &number)?;
+        let removal = ticket.as_ref().and_then(|t| t.removal.clone());
+        let (Some(ticket), Some(removal)) = (ticket, removal) else {
             self.decide(now, |batch| {
                 batch.delete(SPREADING, &number);
                 Ok(())
@@ -141,6 +143,9 @@ impl TicketService {
             return Ok(());
         };
         let mut noted = removal.clone();
+        if noted.zones.is_empty() {
+            self.note_zones(&ticket, &mut noted, None);
+        }
         note_servers(&mut noted, servers, now);
         let age = Seconds(now.0.saturating_sub(removal.at.0));
         let all = self.removal_servers(&noted);
@@ -161,7 +166,7 @@ impl TicketService {
             }
             let mut ticket = batch.ticket(number)?;
             if let Some(removal) = &mut ticket.removal {
-                removal.zones = noted.zones;
+                (removal.zones, removal.ttl) = (noted.zones, noted.ttl);
             }
             batch.save(&ticket);
             Ok(())

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod events;
+mod retests;
+mod suspensions;
+
 use parking_lot::Mutex;
 use std::sync::Arc;
 
