@@ -138,7 +138,7 @@ details-confirmed = Der Name löst auf diese Adresse auf.
 details-unconfirmed = Der Name löst nicht auf diese Adresse auf.
 details-no-host-name = keiner
 details-network = Netz
-details-caches = Caches
+details-caches = DNS-Cache
 details-dig = Was Mailserver sehen
 details-timeline = Was bisher geschah
 
