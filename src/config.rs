@@ -143,6 +143,26 @@ impl Config {
             .collect()
     }
 
+    /// The path of the file of erasures on request: beside the store's folder, where it stays when
+    /// the folder is moved away for a restore.
+    pub fn erasures(&self) -> PathBuf {
+        self.beside_store(".erasures.json")
+    }
+
+    /// The path of the file with the figures of the last days, beside the store's folder.
+    pub fn statistics(&self) -> PathBuf {
+        self.beside_store(".statistics.json")
+    }
+
+    /// A path beside the store's folder: its name with an ending.
+    fn beside_store(&self, ending: &str) -> PathBuf {
+        let store = &self.store.path;
+        match store.file_name() {
+            Some(name) => store.with_file_name([name, OsStr::new(ending)].join(OsStr::new(""))),
+            None => store.join(ending),
+        }
+    }
+
     /// The path of the record of the clock, in the store's folder.
     pub fn clock(&self) -> PathBuf {
         self.store.path.join("clock")

@@ -88,7 +88,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
-    let retention = retention::run_first(&ledger, &tests.service, &tickets).await?;
+    let reverse_names = ReverseNames::default();
+    let retention = retention::run_first(crate::privacy::PersonalData {
+        ledger: ledger.clone(),
+        relay: tests.service.clone(),
+        tickets: tickets.clone(),
+        reverse_names: reverse_names.clone(),
+        erasures: erasures(&config),
+    })
+    .await?;
     let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
@@ -110,8 +118,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let site = config.site.clone();
+    let statistics = crate::statistics::Statistics::open(config.statistics());
     let public_host = public_host(&config.base_url);
-    let reverse_names = ReverseNames::default();
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {
         path: config_path.clone(),
@@ -141,9 +149,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         tickets,
         reverse_names: reverse_names.clone(),
         public_host,
+        public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
         connections: limiters.stats(),
         access: Arc::default(),
+        statistics,
         figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: checker(config_path),
@@ -153,6 +163,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
+    let counted = app.clone();
     let mut web = start_web(
         &background,
         HttpSockets {
@@ -174,6 +185,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         outbound,
         web_stopped.clone(),
     )));
+    web.push(background.spawn(http::count_figures(counted, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
@@ -666,6 +678,11 @@ fn start_udp(
         out.push(thread.spawn(run).map_err(|e| e.to_string())?);
     }
     Ok(out)
+}
+
+/// The file of erasures on request.
+pub fn erasures(config: &Config) -> crate::privacy::Erasures {
+    crate::privacy::Erasures::new(config.erasures(), crate::random::Random::system())
 }
 
 /// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in

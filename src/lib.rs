@@ -30,6 +30,7 @@
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
 //! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
+//! | | [`statistics`] | the figures of each list for the last days |
 //! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
@@ -81,6 +82,8 @@ pub mod reverse_names;
 pub mod server;
 #[cfg(feature = "daemon")]
 pub mod site;
+#[cfg(feature = "daemon")]
+pub mod statistics;
 #[cfg(feature = "daemon")]
 pub mod texts;
 #[cfg(feature = "daemon")]

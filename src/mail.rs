@@ -114,7 +114,10 @@ fn build(from: &Mailbox, mail: &AutomaticMail) -> Result<(Envelope, Vec<u8>), St
             return Err("the URL that ends mail has characters that a URL cannot have".into());
         }
         headers.push(("List-Unsubscribe", format!("<{url}>")));
-        headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+        // One click needs an HTTPS URL (RFC 8058 section 3.1).
+        if url.starts_with("https://") {
+            headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+        }
     }
     let envelope = Envelope::new(None, vec![to.clone()]).map_err(|e| e.to_string())?;
     let mut builder = Message::builder()
@@ -285,6 +288,12 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
+        let plain = AutomaticMail {
+            unsubscribe: Some("http://lists.example/tickets/abc/unsubscribe".into()),
+            ..mail()
+        };
+        let (_, text) = written(&plain).unwrap();
+        assert!(text.contains("List-Unsubscribe: <http://") && !text.contains("One-Click"));
         let answer = AutomaticMail {
             answers: Some("<1@example.org>".into()),
             unsubscribe: None,

@@ -8,12 +8,13 @@ use std::{
 };
 
 /// The flows that docs/design.md has a table for.
-const FLOWS: [&str; 6] = [
+const FLOWS: [&str; 7] = [
     "Query",
     "Listing",
     "Import",
     "Transfer",
     "Relay test",
+    "Removal",
     "Reload",
 ];
 

@@ -128,6 +128,27 @@ if [ ! -e "$to/haraka/.done-1" ]; then
     [ -e "$to/haraka/node_modules/Haraka/bin/haraka" ] || { echo "Haraka was not fetched: see npm's messages above" >&2; exit 1; }
     touch "$to/haraka/.done-1"
 fi
+# Programs by which the owner of a listed server proves that it is theirs, beside those of this machine.
+if [ ! -e "$to/proof-clients/.done-1" ]; then
+    clients="curl wget netcat-openbsd ncat"
+    echo "fetching for tests, into $to/proof-clients: $clients"
+    updated
+    rm -rf "$to/proof-clients" "$to/proof-debs"
+    mkdir -p "$to/proof-clients" "$to/proof-debs"
+    ( cd "$to/proof-debs" && for p in $clients $(needs $clients | grep -E '^lib'); do
+        case " $clients " in
+        *" $p "*) ;;
+        *) dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' && continue ;;
+        esac
+        get "$p"
+    done )
+    for deb in "$to"/proof-debs/*.deb; do dpkg -x "$deb" "$to/proof-clients"; done
+    rm -rf "$to/proof-debs"
+    for p in usr/bin/curl usr/bin/wget bin/nc.openbsd usr/bin/ncat; do
+        [ -x "$to/proof-clients/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    done
+    touch "$to/proof-clients/.done-1"
+fi
 done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 31] = [
+const MAY_IMPORT: [(&str, &[&str]); 32] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -34,9 +34,19 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("bounce", &["model", "lists"]),
     ("recipes", &["model"]),
     ("texts", &[]),
+    ("statistics", &["model", "store"]),
     (
         "privacy",
-        &["model", "clock", "store", "ledger", "relay", "tickets"],
+        &[
+            "model",
+            "random",
+            "clock",
+            "store",
+            "ledger",
+            "relay",
+            "tickets",
+            "reverse_names",
+        ],
     ),
     ("reverse_names", &["model", "net", "resolver", "clock"]),
     (
@@ -49,8 +59,20 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
     (
         "site",
         &[
-            "api", "model", "clock", "metrics", "net", "relay", "tickets", "bounce", "http",
-            "ledger", "texts", "recipes", "privacy",
+            "api",
+            "model",
+            "clock",
+            "metrics",
+            "net",
+            "relay",
+            "tickets",
+            "bounce",
+            "http",
+            "ledger",
+            "texts",
+            "recipes",
+            "privacy",
+            "statistics",
         ],
     ),
     (
@@ -95,6 +117,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "bounce",
             "texts",
             "recipes",
+            "statistics",
             "reverse_names",
         ],
     ),
@@ -158,6 +181,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "tickets",
             "site",
             "texts",
+            "statistics",
             "reverse_names",
         ],
     ),
@@ -191,6 +215,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "tickets",
             "site",
             "texts",
+            "statistics",
             "reverse_names",
         ],
     ),

@@ -20,6 +20,7 @@ mod proposals;
 mod public_lists;
 mod status;
 mod subjects;
+mod text_pages;
 mod tickets;
 mod webhooks;
 mod zone_codes;
@@ -73,9 +74,9 @@ pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
 };
 pub use public_lists::{
-    ListCodeResponse, ListResponse, ListStatusResponse, PolicyResponse, PublicStatusResponse,
-    PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse, RecipeResponse,
-    TestPointsResponse,
+    ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, PolicyResponse,
+    PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse,
+    RecipeResponse, TestPointsResponse,
 };
 pub use status::{
     BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,
@@ -89,10 +90,13 @@ pub use status::{
 };
 pub use subjects::{
     BounceResponse, CoverResponse, HostNameResponse, LookupAnswer, LookupQuery,
-    LookupReasonResponse, LookupResponse, LookupZoneResponse, NetworkResponse,
+    LookupReasonResponse, LookupResponse, LookupTextRequest, LookupZoneResponse, NetworkResponse,
     OmittedExportResponse, OtherListResponse, PastListingResponse, PublicProofResponse,
     PublicSourceResponse, RelayFindingsResponse, RemovalOptionResponse, SubjectResponse,
     SubjectZoneResponse, TimelineEventResponse, TimelineKind, UnaskableZoneResponse,
+};
+pub use text_pages::{
+    LanguageQuery, TextForm, TextLinkResponse, TextPageResponse, TextResponse, TextSectionResponse,
 };
 pub use tickets::{
     CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,

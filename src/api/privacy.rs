@@ -14,7 +14,8 @@ pub struct RetentionResponse {
     pub last_run: Option<Timestamp>,
     /// How many milliseconds it took.
     pub took_ms: u64,
-    /// How much it erased, by the key of `[retention]`.
+    /// How much it erased, by the key of `[retention]`; `on_request`: erasures that were repeated
+    /// after a restore.
     pub erased: BTreeMap<String, u64>,
     /// How much was erased since the start, by the key of `[retention]`.
     pub erased_total: BTreeMap<String, u64>,

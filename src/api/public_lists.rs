@@ -145,6 +145,20 @@ pub struct PolicyResponse {
     pub test_contact: String,
 }
 
+/// The figures of a list for a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListDayResponse {
+    /// The first second of the day, in UTC.
+    pub day: Timestamp,
+    /// How many entries the list published, as they were last counted on that day; null if they
+    /// were not counted.
+    pub entries: Option<u64>,
+    /// How many subjects the list began to publish.
+    pub listed: u64,
+    /// How many subjects the list ceased to publish: they were removed, or their listing ended.
+    pub delisted: u64,
+}
+
 /// The state of a list and of its mirrors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ListStatusResponse {
@@ -160,6 +174,9 @@ pub struct ListStatusResponse {
     pub age_seconds: Option<u64>,
     /// How many entries the zone publishes; null until they are counted.
     pub entries: Option<u64>,
+    /// The figures of the last 30 days, the oldest first and today last. Days on which the server
+    /// did not run are missing.
+    pub days: Vec<ListDayResponse>,
     /// How many mirrors are configured.
     pub mirrors: usize,
     /// How many of them are known to have this serial.

@@ -82,6 +82,15 @@ pub struct LookupQuery {
     pub ip: Option<String>,
 }
 
+/// A pasted text to look up.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"text": "554 5.7.1 Service unavailable; client [192.0.2.1] blocked"}))]
+pub struct LookupTextRequest {
+    /// A subject in any spelling, a bounce message, or the headers of a message; at most 64 KiB.
+    pub text: String,
+}
+
 /// Why a zone lists a subject: the public part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LookupReasonResponse {

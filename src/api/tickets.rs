@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
-use crate::tickets::{ControlMethod, RemovalPolicy, TicketState};
+use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState};
 
 /// A request that a subject is delisted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -227,6 +227,8 @@ pub struct RemovalServerResponse {
     pub server: String,
     /// When the server was first known to have the removal; null if it is not known yet.
     pub at: Option<Timestamp>,
+    /// Whether the server has the removal.
+    pub state: RemovalServerState,
 }
 
 /// A removal: when it was published, and which servers have it.
@@ -471,7 +473,7 @@ pub struct TicketsStatusResponse {
     pub answer: TicketClockResponse,
     /// The clock of decisions: seven days.
     pub decision: TicketClockResponse,
-    /// Tickets that are not suspended although nobody decided in time, because the limit of
+    /// Tickets that are not suspended although no operator decided in time, because the limit of
     /// suspensions in a day is reached.
     pub over_limit: usize,
     /// Why the tickets could not be read.

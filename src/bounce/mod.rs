@@ -105,7 +105,7 @@ pub struct Bounce {
     /// The DNS blocklists, in the order of the text, at most [`MAX_ZONES`].
     pub zones: Vec<FoundZone>,
     /// Whether the text shows that the receiver takes the error code of a list for a listing, as
-    /// when it queries the list through a public resolver. Then nobody is listed.
+    /// when it queries the list through a public resolver. Then no subject is listed.
     pub receiver_misconfigured: bool,
 }
 

@@ -451,6 +451,15 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let mirrors = crate::daemon::report(&ledger, &mirrors);
     let served = crate::daemon::tickets::served(config, &ledger, mirrors.clone());
     let tickets = crate::daemon::tickets::service(config, &ledger, &relay, &served);
+    let data = crate::privacy::PersonalData {
+        ledger: ledger.clone(),
+        relay: relay.clone(),
+        tickets: tickets.clone(),
+        reverse_names: Default::default(),
+        erasures: crate::daemon::erasures(config),
+    };
+    // A command without a daemon must not show what was erased after the backup was made.
+    data.repeat_erasures().map_err(CliError::Refused)?;
     let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -461,18 +470,16 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         mirrors,
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
-        reverse_names: Default::default(),
+        reverse_names: data.reverse_names.clone(),
         public_host: String::new(),
+        public_contact: config.site.contact.clone(),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),
-        retention: crate::privacy::RetentionJob::new(
-            ledger.clone(),
-            relay.clone(),
-            tickets.clone(),
-        ),
+        retention: crate::privacy::RetentionJob::new(data),
         relay,
         tickets,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
+        statistics: Default::default(),
         figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: Arc::new(Default::default),

@@ -68,7 +68,7 @@ fn print_erasure(r: &PersonalErasureResponse) {
         false => println!("what stays:"),
     }
     print_findings(&r.kept, r.truncated);
-    println!("Backups are not changed: after a restore, erase again.");
+    println!("Backups are not changed; the start after a restore erases it again.");
 }
 
 /// Prints findings under the kind of their data, with how long they are kept.

@@ -105,6 +105,14 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
         "the record of the clock",
         &config.clock(),
     ));
+    used.push(OccupiedPath::file(
+        "the file of erasures",
+        &config.erasures(),
+    ));
+    used.push(OccupiedPath::file(
+        "the figures of the last days",
+        &config.statistics(),
+    ));
     let mirrors = config.mirrors();
     used.extend(
         mirrors
@@ -205,6 +213,11 @@ mod tests {
             (export("data/removals.log"), "the removal log"),
             (export("data/clock"), "the record of the clock"),
             (export("data.mirrors.json"), "the state of the mirrors"),
+            (export("data.erasures.json"), "the file of erasures"),
+            (
+                export("data.statistics.json"),
+                "the figures of the last days",
+            ),
             (export("run/orbsd.sock"), "the socket"),
             (export("data/probe.key"), "the secret of relay tests"),
             (

@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 36] = [
+    const RELOADED: [&str; 43] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -56,6 +56,13 @@ mod tests {
         "retention.audit_addresses",
         "retention.import_reports",
         "retention.webhook_messages",
+        "retention.relay_tokens",
+        "retention.ticket_mail",
+        "retention.ticket_codes",
+        "retention.mail_counts",
+        "retention.reverse_names",
+        "retention.proposals",
+        "retention.erasures",
         "removal_log.path",
         "removal_log.on_loss",
         "dns.nsid",

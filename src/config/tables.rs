@@ -149,6 +149,20 @@ pub(super) struct RetentionTable {
     pub(super) import_reports: Seconds,
     #[serde(default = "days::<30>")]
     pub(super) webhook_messages: Seconds,
+    #[serde(default = "days::<15>")]
+    pub(super) relay_tokens: Seconds,
+    #[serde(default = "days::<2>")]
+    pub(super) ticket_mail: Seconds,
+    #[serde(default = "days::<7>")]
+    pub(super) ticket_codes: Seconds,
+    #[serde(default = "days::<1>")]
+    pub(super) mail_counts: Seconds,
+    #[serde(default = "days::<7>")]
+    pub(super) reverse_names: Seconds,
+    #[serde(default = "days::<90>")]
+    pub(super) proposals: Seconds,
+    #[serde(default = "days::<400>")]
+    pub(super) erasures: Seconds,
 }
 
 /// `[removal_log]`.

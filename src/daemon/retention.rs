@@ -9,19 +9,16 @@ use std::{
 };
 
 use crate::{
-    ledger::Ledger, privacy::RetentionJob, relay::RelayService, server::sys, tickets::TicketService,
+    privacy::{PersonalData, RetentionJob},
+    server::sys,
 };
 
 /// The time between two checks whether the job is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs the job once. A failure does not keep the daemon from starting; `orbsd status` reports it.
-pub(super) async fn run_first(
-    ledger: &Ledger,
-    relay: &RelayService,
-    tickets: &TicketService,
-) -> Result<RetentionJob, String> {
-    let job = RetentionJob::new(ledger.clone(), relay.clone(), tickets.clone());
+pub(super) async fn run_first(data: PersonalData) -> Result<RetentionJob, String> {
+    let job = RetentionJob::new(data);
     let first = job.clone();
     tokio::task::spawn_blocking(move || first.run_at_start())
         .await

@@ -38,6 +38,10 @@ struct PublicServer {
     addresses: Vec<SocketAddr>,
     resolved: Option<Instant>,
     serial: Option<Serial>,
+    /// Whether it answered when it was last asked; `None` if it was not asked yet.
+    answers: Option<bool>,
+    /// The serial that it had transferred when it was last asked, if it is a configured mirror.
+    transferred: Option<u32>,
     /// When it is asked next.
     next: Instant,
     tries: u32,
@@ -97,12 +101,13 @@ impl ServedSerials {
                     continue;
                 }
                 // A mirror that answers no queries of ours is known by its transfers alone.
-                let served = mirrors.get(&(m.zone.clone(), m.address.clone()));
-                let served = served.and_then(|s| s.serial);
+                let asked = mirrors.get(&(m.zone.clone(), m.address.clone()));
+                let served = asked.and_then(|s| s.serial);
                 out.push(ZoneServer {
                     zone: m.zone,
                     name: m.address,
                     serial: served.or(m.mirror_serial.map(Serial)),
+                    answers: asked.and_then(|s| s.answers),
                 });
             }
             for ((zone, name), server) in named {
@@ -111,6 +116,7 @@ impl ServedSerials {
                         zone,
                         name,
                         serial: server.serial,
+                        answers: server.answers,
                     });
                 }
             }
@@ -144,7 +150,12 @@ impl ServedSerials {
         for m in self.configured().filter(|m| awaited.contains_key(&m.zone)) {
             let mut servers = self.servers.lock();
             let entry = servers.entry((m.zone, m.address));
-            entry.or_insert_with(|| PublicServer::new(true));
+            let server = entry.or_insert_with(|| PublicServer::new(true));
+            // A mirror that has transferred the zone serves it now.
+            if !server.is_busy && server.transferred != m.mirror_serial {
+                server.transferred = m.mirror_serial;
+                (server.next, server.tries) = (Instant::now(), 0);
+            }
         }
         let now = Instant::now();
         let mut due = Vec::new();
@@ -182,6 +193,7 @@ impl ServedSerials {
             let server = Server::new(&a.to_string(), &zone, None).ok()?;
             Some(server.soa().ok()?.serial)
         });
+        server.answers = Some(answer.is_some());
         if answer.is_some() && answer != server.serial {
             (server.serial, server.tries) = (answer, 0);
         }
@@ -200,6 +212,8 @@ impl PublicServer {
             addresses: Vec::new(),
             resolved: None,
             serial: None,
+            answers: None,
+            transferred: None,
             next: Instant::now(),
             tries: 0,
             is_busy: false,

@@ -40,12 +40,14 @@ pub mod privacy;
 mod proposals;
 mod proxy;
 pub mod public_lists;
+mod public_pages;
 mod purge;
 mod reload;
 mod routes;
 pub mod secrets;
 mod status;
 mod subject;
+mod text_pages;
 pub mod tickets;
 pub mod tickets_control;
 mod webhooks;
@@ -68,8 +70,10 @@ pub use metrics::{Disk, MachineState};
 pub use notices::public as public_notices;
 pub use privacy::public as stored_data;
 pub use proxy::TrustedProxies;
+pub use public_lists::count_figures;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
+pub use text_pages::{open_relay, opt_out, opt_out_with};
 
 use crate::{
     api::{ConfigurationCheckResponse, ExportStatusResponse, FeedResponse, MirrorResponse},
@@ -125,6 +129,10 @@ pub struct App {
     pub reverse_names: crate::reverse_names::ReverseNames,
     /// The host of the public pages, in lower case.
     pub public_host: String,
+    /// The contact on the public pages; empty if there is none.
+    pub public_contact: String,
+    /// The figures of the lists for the last days.
+    pub statistics: crate::statistics::Statistics,
     /// The figures of the public pages.
     pub figures: public_lists::Figures,
     /// Looks up the names of a host.

@@ -4,7 +4,6 @@ use axum::{Json, extract::State};
 
 use super::{
     App,
-    caller::Caller,
     exposition::{Exposition, labels},
     handler::{Call, JsonResult},
     input::{self, JsonBody, Part, QueryParams},
@@ -198,22 +197,24 @@ pub async fn get_ticket_of_operators(
     found.await.map(Json)
 }
 
+/// What an operator does with a ticket: it receives who decides, the number, a text and the time.
+type Decision = fn(&TicketService, &Actor, u64, &str, Time) -> Result<Ticket, TicketError>;
+
 /// Decides about a ticket, if the token may decide about its subject and reasons.
 async fn decide(
-    app: &App,
-    caller: Caller,
+    Call { app, caller }: Call,
     id: &str,
-    decision: impl FnOnce(&TicketService, &Actor, u64, Time) -> Result<Ticket, TicketError>
-    + Send
-    + 'static,
+    request: TicketDecisionRequest,
+    decision: Decision,
 ) -> JsonResult<TicketDetailResponse> {
     let number = number(id, "ticket")?;
-    let found = call_tickets(app, move |tickets| tickets.get(number)).await?;
+    let found = call_tickets(&app, move |tickets| tickets.get(number)).await?;
     for reason in &found.reasons {
         caller.allow(Some(&found.subject), Some(reason), None)?;
     }
-    let decided = call_tickets(app, move |tickets| {
-        let ticket = decision(tickets, &actor(&caller), number, tickets.now())?;
+    let decided = call_tickets(&app, move |tickets| {
+        let who = actor(&caller);
+        let ticket = decision(tickets, &who, number, &request.text, tickets.now())?;
         detail(tickets, &ticket, caller.role)
     });
     decided.await.map(Json)
@@ -224,14 +225,11 @@ async fn decide(
     params(("number" = u64, Path, description = "The number of the ticket")),
     responses((status = 200, body = TicketDetailResponse, description = "The ticket")))]
 pub async fn reply_to_ticket(
-    Call { app, caller }: Call,
+    call: Call,
     Part(id): Part,
     JsonBody(request): JsonBody<TicketDecisionRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(&app, caller, &id, move |tickets, who, number, now| {
-        tickets.reply(who, number, &request.text, now)
-    })
-    .await
+    decide(call, &id, request, TicketService::reply).await
 }
 
 /// Approves a ticket: its subject is delisted.
@@ -239,14 +237,11 @@ pub async fn reply_to_ticket(
     params(("number" = u64, Path, description = "The number of the ticket")),
     responses((status = 200, body = TicketDetailResponse, description = "The ticket")))]
 pub async fn approve_ticket(
-    Call { app, caller }: Call,
+    call: Call,
     Part(id): Part,
     JsonBody(request): JsonBody<TicketDecisionRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(&app, caller, &id, move |tickets, who, number, now| {
-        tickets.approve(who, number, &request.text, now)
-    })
-    .await
+    decide(call, &id, request, TicketService::approve).await
 }
 
 /// Refuses a ticket. The text tells the requester why; the listing stays until its own end.
@@ -254,14 +249,11 @@ pub async fn approve_ticket(
     params(("number" = u64, Path, description = "The number of the ticket")),
     responses((status = 200, body = TicketDetailResponse, description = "The ticket")))]
 pub async fn refuse_ticket(
-    Call { app, caller }: Call,
+    call: Call,
     Part(id): Part,
     JsonBody(request): JsonBody<TicketDecisionRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(&app, caller, &id, move |tickets, who, number, now| {
-        tickets.refuse(who, number, &request.text, now)
-    })
-    .await
+    decide(call, &id, request, TicketService::refuse).await
 }
 
 fn clocks(tickets: &TicketService) -> Result<TicketClocks, String> {
@@ -311,12 +303,12 @@ pub(super) fn write_metrics(out: &mut Exposition, tickets: &TicketService) {
     );
     out.gauges(
         "tickets_overdue",
-        "Tickets that nobody answered in two days, or decided in seven",
+        "Tickets that no operator answered in two days, or decided in seven",
         by_clock().map(|(clock, c)| (name(clock), c.overdue as f64)),
     );
     out.gauge(
         "tickets_over_limit",
-        "Tickets that nobody decided in time and that are not suspended, because of the daily limit",
+        "Tickets that no operator decided in time and that are not suspended, because of the daily limit",
         tickets.over_limit() as f64,
     );
     let counts = tickets.counts();

@@ -81,11 +81,7 @@ pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
 const AUDIT_TARGET: &str = "personal data";
 
 fn personal_data(app: &App) -> PersonalData {
-    PersonalData {
-        ledger: app.ledger.clone(),
-        relay: app.relay.clone(),
-        tickets: app.tickets.clone(),
-    }
+    app.retention.data().clone()
 }
 
 fn subject(request: &PersonalDataRequest) -> Result<PersonalSubject, ProblemDetails> {

@@ -1,25 +1,29 @@
 //! The operations behind the public pages about the lists: how to use them, their policy, and their
 //! state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{App, import::find_zone, notices, tickets};
 use crate::{
     api::{
-        ListCodeResponse, ListResponse, ListStatusResponse, NoticeState, PolicyResponse,
-        ProblemDetails, PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse,
-        RecipePartResponse, RecipeResponse, TestPointsResponse,
+        ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, NoticeState,
+        PolicyResponse, ProblemDetails, PublicStatusResponse, PublishedReasonPolicyResponse,
+        ReasonListResponse, RecipePartResponse, RecipeResponse, TestPointsResponse,
     },
     index::{Snapshot, ZoneView},
     ledger::removals,
     model::{Mask, Serial, Time, ZoneKind},
     recipes::{self, Recipe},
+    statistics::{DayFigures, ListCount},
 };
 
 /// For how many seconds figures are used before they are counted again.
 const FIGURES_SECONDS: u64 = 600;
+/// The time between two checks whether the figures are old.
+const FIGURES_POLL: Duration = Duration::from_secs(30);
 /// The period of the removals that are counted, in seconds.
 const REMOVALS_SECONDS: u64 = 30 * 86_400;
 /// How many commits are searched for the one that gave a zone its serial.
@@ -174,16 +178,8 @@ pub fn policy(app: &App) -> PolicyResponse {
 /// after a start waits until they are counted.
 pub async fn status(app: &App) -> PublicStatusResponse {
     let (now, app_copy) = (app.ledger.now(), app.clone());
-    let (missing, due) = {
-        let mut counted = app.figures.0.lock();
-        let is_old = counted
-            .at
-            .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
-        let due = is_old && !counted.under_way;
-        counted.under_way |= due;
-        (counted.at.is_none(), due)
-    };
-    if due {
+    let missing = app.figures.0.lock().at.is_none();
+    if begin_count(app, now) {
         let counting = tokio::task::spawn_blocking(move || count(&app_copy, now));
         if missing {
             // A panic of the count leaves the figures unknown.
@@ -203,6 +199,58 @@ pub async fn status(app: &App) -> PublicStatusResponse {
     })
 }
 
+/// Begins a count if the figures are old and no other count runs. Returns whether it did.
+fn begin_count(app: &App, now: Time) -> bool {
+    let mut counted = app.figures.0.lock();
+    let is_old = counted
+        .at
+        .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
+    let begins = is_old && !counted.under_way;
+    counted.under_way |= begins;
+    begins
+}
+
+/// Counts the figures again and again until `stop` is set, so that each day has some.
+pub async fn count_figures(app: App, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(FIGURES_POLL) => {}
+            _ = stop.wait_for(|s| *s) => break,
+        }
+        let (counting, now) = (app.clone(), app.ledger.now());
+        if begin_count(&app, now) {
+            // A panic of the count leaves the figures as they were.
+            let _ = tokio::task::spawn_blocking(move || count(&counting, now)).await;
+        }
+    }
+    add_to_statistics(&app, None);
+}
+
+/// Adds the entries and changes of the lists to the figures of today.
+fn add_to_statistics(app: &App, by_reasons: Option<&BTreeMap<Mask, u64>>) {
+    let snapshot = app.ledger.published.snapshot();
+    let changes = app.ledger.health.take_zone_changes();
+    let counts = public_zones(&snapshot).map(|(_, zone)| {
+        let name = zone.name.to_string();
+        let changes = changes.get(&name).copied().unwrap_or_default();
+        let count = ListCount {
+            entries: by_reasons.map(|counted| entries_of(counted, zone)),
+            listed: changes.listed,
+            delisted: changes.delisted,
+        };
+        (name, count)
+    });
+    app.statistics.add(app.ledger.now(), &counts.collect());
+}
+
+/// The number of entries that a zone publishes.
+fn entries_of(by_reasons: &BTreeMap<Mask, u64>, zone: &ZoneView) -> u64 {
+    let listed = by_reasons
+        .iter()
+        .filter(|(mask, _)| **mask & zone.mask != 0);
+    listed.map(|(_, n)| n).sum()
+}
+
 /// Counts entries and removals.
 fn count(app: &App, now: Time) {
     let snapshot = app.ledger.published.snapshot();
@@ -213,6 +261,7 @@ fn count(app: &App, now: Time) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(0),
         counted => counted.ok(),
     });
+    add_to_statistics(app, Some(&by_reasons));
     let mut counted = app.figures.0.lock();
     counted.at = Some(now);
     counted.by_reasons = by_reasons;
@@ -231,17 +280,19 @@ fn read_status(app: &App, now: Time) -> PublicStatusResponse {
             .filter(|m| m.configured && m.zone == *zone.name);
         let own: Vec<_> = own.collect();
         let since = changed.get(&*zone.name).map(|(_, at)| *at);
-        let listed = counted
-            .by_reasons
-            .iter()
-            .filter(|(mask, _)| **mask & zone.mask != 0);
         ListStatusResponse {
             zone: zone.name.to_string(),
             alias: zone.spec.short_name.clone(),
             serial: snapshot.serials.get(i).map_or(0, |s| s.0),
             changed: since.map(Into::into),
             age_seconds: since.map(|at| now.0.saturating_sub(at.0)),
-            entries: counted.at.map(|_| listed.map(|(_, n)| n).sum()),
+            entries: counted.at.map(|_| entries_of(&counted.by_reasons, zone)),
+            days: app
+                .statistics
+                .of_list(&zone.name, now)
+                .into_iter()
+                .map(day)
+                .collect(),
             mirrors: own.len(),
             current_mirrors: own
                 .iter()
@@ -267,6 +318,15 @@ fn read_status(app: &App, now: Time) -> PublicStatusResponse {
             .into_iter()
             .filter(|n| current(n.state))
             .collect(),
+    }
+}
+
+fn day((day, figures): (Time, DayFigures)) -> ListDayResponse {
+    ListDayResponse {
+        day: day.into(),
+        entries: figures.entries,
+        listed: figures.listed,
+        delisted: figures.delisted,
     }
 }
 

@@ -18,7 +18,8 @@ use super::{
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    privacy, proposals, purge, reload, status, tickets, tickets_control, webhooks, zone_serial,
+    privacy, proposals, public_pages, purge, reload, status, tickets, tickets_control, webhooks,
+    zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -185,6 +186,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(PUBLIC, routes!(lookup::lookup_by_old_path))
         .add(PUBLIC, routes!(error::explain_problem))
         .merge(removal_requests())
+        .merge(pages_as_json())
         .map(|router| router.layer(DefaultBodyLimit::max(MAX_CHANGE_BYTES)));
     // Streams have limits of their own, for each line or block.
     let streams = Routes::new(utoipa::openapi::OpenApi::default())
@@ -257,6 +259,21 @@ fn removal_requests() -> Routes {
         .add(PUBLIC, routes!(tickets_control::post_confirmation))
 }
 
+/// The pages of the public site, as JSON.
+fn pages_as_json() -> Routes {
+    Routes::new(utoipa::openapi::OpenApi::default())
+        .add(PUBLIC, routes!(public_pages::look_up_text))
+        .add(PUBLIC, routes!(public_pages::list_public_lists))
+        .add(PUBLIC, routes!(public_pages::get_public_list))
+        .add(PUBLIC, routes!(public_pages::get_policy))
+        .add(PUBLIC, routes!(public_pages::list_public_relay_tests))
+        .add(PUBLIC, routes!(public_pages::list_public_notices))
+        .add(PUBLIC, routes!(public_pages::get_public_status))
+        .add(PUBLIC, routes!(public_pages::list_data_kinds))
+        .add(PUBLIC, routes!(public_pages::get_opt_out_page))
+        .add(PUBLIC, routes!(public_pages::get_open_relay_page))
+}
+
 /// The router of the socket and of `[admin] listen`.
 pub fn router(app: App) -> Router {
     let (routes, api, table) = described();
@@ -321,11 +338,51 @@ async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) ->
 mod tests {
     use super::*;
 
+    /// Pages that have no value: the home page, files for other programs, short forms of a look-up,
+    /// and pages with only a button.
+    const WITHOUT_VALUE: [&str; 9] = [
+        "GET /",
+        "GET /{subject}",
+        "GET /{address}/{length}",
+        "GET /notices.atom",
+        "GET /robots.txt",
+        "GET /.well-known/security.txt",
+        "GET /tickets/{secret}/unsubscribe",
+        "GET /prove/{code}",
+        "GET /favicon.ico",
+    ];
+
+    #[test]
+    fn every_page_is_described_as_json() {
+        let (_, api, _) = described();
+        let source = std::fs::read_to_string("src/site/routes.rs").unwrap();
+        let source: String = source.split_whitespace().collect();
+        let mut pages = 0;
+        for route in source.split(".route(\"").skip(1) {
+            let (path, handlers) = route.split_once('"').unwrap();
+            let handlers = handlers.split(".route(").next().unwrap();
+            let described = api.paths.paths.get(path);
+            for (call, method, is_described) in [
+                ("get(", "GET", described.is_some_and(|d| d.get.is_some())),
+                ("post(", "POST", described.is_some_and(|d| d.post.is_some())),
+            ] {
+                if !handlers.contains(call) || path.starts_with("/assets/") {
+                    continue;
+                }
+                pages += 1;
+                let page = format!("{method} {path}");
+                let is_without = WITHOUT_VALUE.contains(&page.as_str());
+                assert_ne!(is_described, is_without, "{page}");
+            }
+        }
+        assert!(pages >= 35, "only {pages} pages are found");
+    }
+
     #[test]
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
         let is_public_write = |path: &str| {
-            let prefixes = ["/claims", "/tickets", "/prove/", "/confirm/"];
+            let prefixes = ["/claims", "/tickets", "/prove/", "/confirm/", "/lookup"];
             prefixes.iter().any(|p| path.starts_with(p))
         };
         for (path, item) in &api.paths.paths {

@@ -186,30 +186,6 @@ pub async fn view_ticket(app: &App, secret: &str) -> Result<TicketResponse, Prob
     .await
 }
 
-/// Starts another test of a ticket.
-///
-/// # Errors
-///
-/// There is no such ticket, or there is nothing to try again.
-pub async fn retry_ticket(app: &App, secret: &str) -> Result<TicketResponse, ProblemDetails> {
-    change_ticket(app, secret, |tickets, number, now| {
-        tickets.retry(number, now)
-    })
-    .await
-}
-
-/// Asks a person to decide about a ticket.
-///
-/// # Errors
-///
-/// There is no such ticket, or its state does not allow it.
-pub async fn review_ticket(app: &App, secret: &str) -> Result<TicketResponse, ProblemDetails> {
-    change_ticket(app, secret, |tickets, number, now| {
-        tickets.ask_review(number, now)
-    })
-    .await
-}
-
 /// Adds a message of the requester to a ticket.
 ///
 /// # Errors
@@ -222,18 +198,6 @@ pub async fn add_ticket_message(
 ) -> Result<TicketResponse, ProblemDetails> {
     change_ticket(app, secret, move |tickets, number, now| {
         tickets.add_message(number, &request.text, now)
-    })
-    .await
-}
-
-/// Withdraws the request of a ticket.
-///
-/// # Errors
-///
-/// There is no such ticket, or it is closed.
-pub async fn withdraw_ticket(app: &App, secret: &str) -> Result<TicketResponse, ProblemDetails> {
-    change_ticket(app, secret, |tickets, number, now| {
-        tickets.withdraw(number, now)
     })
     .await
 }
@@ -513,10 +477,11 @@ fn removal_response(
     let servers: Vec<RemovalServerResponse> = tickets
         .removal_servers(removal)
         .into_iter()
-        .map(|(zone, server, at)| RemovalServerResponse {
-            zone,
-            server,
-            at: at.map(Into::into),
+        .map(|s| RemovalServerResponse {
+            zone: s.zone,
+            server: s.name,
+            at: s.at.map(Into::into),
+            state: s.state,
         })
         .collect();
     let all: Option<Vec<_>> = servers.iter().map(|s| s.at).collect();
@@ -564,7 +529,8 @@ pub async fn post_ticket_retry(
     State(app): State<App>,
     Part(secret): Part,
 ) -> JsonResult<TicketResponse> {
-    retry_ticket(&app, &secret).await.map(Json)
+    let changed = change_ticket(&app, &secret, TicketService::retry);
+    changed.await.map(Json)
 }
 
 /// Asks a person to decide about a ticket.
@@ -575,7 +541,8 @@ pub async fn post_ticket_review(
     State(app): State<App>,
     Part(secret): Part,
 ) -> JsonResult<TicketResponse> {
-    review_ticket(&app, &secret).await.map(Json)
+    let changed = change_ticket(&app, &secret, TicketService::ask_review);
+    changed.await.map(Json)
 }
 
 /// Adds a message to a ticket.
@@ -599,7 +566,8 @@ pub async fn post_ticket_withdrawal(
     State(app): State<App>,
     Part(secret): Part,
 ) -> JsonResult<TicketResponse> {
-    withdraw_ticket(&app, &secret).await.map(Json)
+    let changed = change_ticket(&app, &secret, TicketService::withdraw);
+    changed.await.map(Json)
 }
 
 /// Returns the public page about a removal, without personal data. It exists for 30 days.

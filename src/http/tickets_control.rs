@@ -25,7 +25,7 @@ use crate::{
         TicketCodeRequest, TicketContactRequest, TicketResponse,
     },
     store::Dictionary,
-    tickets::{Confirmation, ControlMethod, Ticket, limits::LimitedRequest},
+    tickets::{Confirmation, ControlMethod, Ticket, TicketService, limits::LimitedRequest},
 };
 
 /// Proves control of the subject of a ticket by a request that comes from its address.
@@ -86,21 +86,6 @@ pub async fn send_ticket_code(
     .await
 }
 
-/// Issues a new code for the page of a ticket if the old one has expired.
-///
-/// # Errors
-///
-/// There is no such ticket.
-pub async fn renew_ticket_code(app: &App, secret: &str) -> Result<TicketResponse, ProblemDetails> {
-    change_ticket(app, secret, |tickets, number, now| {
-        tickets.update(number, now, |ticket| {
-            tickets.issue_control_code(ticket, now);
-            Ok(())
-        })
-    })
-    .await
-}
-
 /// Sets the address that is notified of changes of a ticket, and sends it a link to confirm it.
 ///
 /// # Errors
@@ -113,18 +98,6 @@ pub async fn set_ticket_contact(
 ) -> Result<TicketResponse, ProblemDetails> {
     change_ticket(app, secret, move |tickets, number, now| {
         tickets.set_contact(number, &request.contact, now)
-    })
-    .await
-}
-
-/// Ends the notifications of a ticket.
-///
-/// # Errors
-///
-/// There is no such ticket.
-pub async fn unsubscribe_ticket(app: &App, secret: &str) -> Result<TicketResponse, ProblemDetails> {
-    change_ticket(app, secret, |tickets, number, now| {
-        tickets.unsubscribe(number, now)
     })
     .await
 }
@@ -269,7 +242,8 @@ pub async fn post_ticket_new_code(
     State(app): State<App>,
     Part(secret): Part,
 ) -> JsonResult<TicketResponse> {
-    renew_ticket_code(&app, &secret).await.map(Json)
+    let changed = change_ticket(&app, &secret, TicketService::renew_control_code);
+    changed.await.map(Json)
 }
 
 /// Sets the address that is notified of changes of a ticket. It gets a link to confirm it first.
@@ -293,7 +267,8 @@ pub async fn post_ticket_unsubscription(
     State(app): State<App>,
     Part(secret): Part,
 ) -> JsonResult<TicketResponse> {
-    unsubscribe_ticket(&app, &secret).await.map(Json)
+    let changed = change_ticket(&app, &secret, TicketService::unsubscribe);
+    changed.await.map(Json)
 }
 
 /// Returns what a code from a mail would confirm. Nothing is changed.

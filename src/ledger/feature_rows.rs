@@ -16,7 +16,7 @@ pub struct FeatureRows {
     pub changes: Vec<Change>,
     /// The audit record.
     pub audit: Option<AuditRecord>,
-    /// Events for webhooks, each a message of its own.
+    /// Events for webhooks, each a message of its own, in the order of their messages.
     pub notices: Vec<FeatureNotice>,
 }
 

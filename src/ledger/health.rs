@@ -1,6 +1,9 @@
 //! The health of the writer, which other threads read.
 
-use std::{collections::HashMap, sync::atomic::AtomicU64};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::AtomicU64,
+};
 
 use parking_lot::Mutex;
 
@@ -15,6 +18,15 @@ pub struct RemovalLogHealth {
     pub gap: Option<schema::RemovalGap>,
 }
 
+/// How many subjects a zone has begun and ceased to publish.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ZoneChanges {
+    /// Subjects that it has begun to publish.
+    pub listed: u64,
+    /// Subjects that it has ceased to publish.
+    pub delisted: u64,
+}
+
 /// The state of the writer.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -25,6 +37,7 @@ pub struct Health {
     /// Changes since the start.
     pub changes: AtomicU64,
     webhook_backlog: Mutex<HashMap<String, u64>>,
+    zone_changes: Mutex<BTreeMap<String, ZoneChanges>>,
 }
 
 impl Health {
@@ -54,6 +67,19 @@ impl Health {
     }
     pub(super) fn set_webhook_backlog(&self, waiting: impl Iterator<Item = (String, u64)>) {
         *self.webhook_backlog.lock() = waiting.collect();
+    }
+    /// Takes how many subjects each zone has begun and ceased to publish since the last call.
+    pub fn take_zone_changes(&self) -> BTreeMap<String, ZoneChanges> {
+        std::mem::take(&mut *self.zone_changes.lock())
+    }
+    pub(super) fn add_zone_changes(&self, zone: &str, changes: ZoneChanges) {
+        if changes == ZoneChanges::default() {
+            return;
+        }
+        let mut all = self.zone_changes.lock();
+        let sum = all.entry(zone.into()).or_default();
+        sum.listed += changes.listed;
+        sum.delisted += changes.delisted;
     }
     pub(crate) fn set(&self, why: Option<String>) {
         *self.poisoned.lock() = why;

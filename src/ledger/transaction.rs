@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     error::LedgerError,
+    feature_rows::FeatureNotice,
     import::Follow,
     receipt::{Receipt, Renewal},
     removals::Removal,
@@ -114,8 +115,9 @@ pub(super) struct Transaction {
     /// Reasons whose listings change without a changed subject in the transaction: those of
     /// addresses, and those of domains.
     pub(super) extra: [Mask; 2],
-    /// An event for webhooks that is sent in place of the commit: its name and fields.
-    pub(super) notice: Option<(&'static str, serde_json::Map<String, serde_json::Value>)>,
+    /// Events for webhooks, each with a commit number of its own. If no listing changes, the first
+    /// one is sent in place of the commit.
+    pub(super) notices: Vec<FeatureNotice>,
     /// See [`schema::Commit::barrier`].
     pub(super) barrier: bool,
     /// See [`schema::Commit::bulk`]: the source whose rows change.
@@ -578,6 +580,21 @@ impl Transaction {
         out
     }
 
+    /// The subjects whose published reasons change: whether each is an address, and its reasons
+    /// before and after.
+    pub(super) fn published_changes(&self) -> Vec<(bool, Mask, Mask)> {
+        let published = |v: &Verdict| {
+            v.in_force()
+                .fold(0, |mask, entry| mask | entry.reason.bit())
+        };
+        let changes = self.touched.iter().map(|(subject, (before, after))| {
+            (subject.is_address(), published(before), published(after))
+        });
+        changes
+            .filter(|(_, before, after)| before != after)
+            .collect()
+    }
+
     /// Writes all rows except those of [`Transaction::audit_rows`] and [`Transaction::journal`].
     pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
         if let Some(v) = &self.dictionary {
@@ -663,6 +680,14 @@ impl Transaction {
         self.touched
             .get(subject)
             .map(|(_, after)| schema::revision(after))
+    }
+
+    /// The event that is sent in place of the commit, and those that follow it.
+    pub(super) fn messages(&self) -> (Option<&FeatureNotice>, &[FeatureNotice]) {
+        match self.notices.split_first() {
+            Some((first, others)) if self.is_empty() => (Some(first), others),
+            _ => (None, &self.notices),
+        }
     }
 
     /// Writes the row of the journal and the sequence number. `bytes` is the total size of all

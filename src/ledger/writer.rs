@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     accounts::Accounts,
     error::LedgerError,
-    health::Health,
+    health::{Health, ZoneChanges},
     outbox::Queues,
     receipt::Receipt,
     removal_log::RemovalLog,
@@ -274,15 +274,15 @@ impl Writer {
         let changed = transaction.touched.len();
         let mut batch = self.batch(seq, transaction, &receipt);
         self.log_removals(transaction, &receipt.serials, &mut batch)?;
-        let notified = self.announce(seq, transaction, &receipt.serials, &mut batch);
+        let (last, queues) = self.announce(seq, transaction, &receipt.serials, &mut batch);
         self.commit_batch(batch)?;
         self.audited += transaction.audit.len() as u64;
-        self.announced(notified);
+        self.announced(queues);
         // After the commit, because readers and imports must not see an uncommitted generation.
         if let Some(v) = &transaction.dictionary {
             self.store.set_dictionary(v.clone());
         }
-        self.seq = seq;
+        self.seq = last;
         self.serials.swap_with_slice(&mut moved);
         self.next_due = self
             .next_due
@@ -296,7 +296,10 @@ impl Writer {
         if !self.expiring {
             self.publish();
         }
-        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.count_zone_changes(transaction);
+        self.health
+            .commits
+            .fetch_add(last + 1 - seq, Ordering::Relaxed);
         self.health
             .changes
             .fetch_add(changed as u64, Ordering::Relaxed);
@@ -305,6 +308,23 @@ impl Writer {
             self.write_image(false, None);
         }
         Ok(receipt)
+    }
+
+    /// Counts the subjects that each zone begins or ceases to publish.
+    fn count_zone_changes(&self, transaction: &Transaction) {
+        let changes = transaction.published_changes();
+        for zone in self.zones.all() {
+            let is_address = zone.spec.kind == crate::model::ZoneKind::Address;
+            let mut counts = ZoneChanges::default();
+            for (_, before, after) in changes.iter().filter(|(a, ..)| *a == is_address) {
+                match (before & zone.mask != 0, after & zone.mask != 0) {
+                    (false, true) => counts.listed += 1,
+                    (true, false) => counts.delisted += 1,
+                    _ => {}
+                }
+            }
+            self.health.add_zone_changes(&zone.name, counts);
+        }
     }
 
     /// The receipt of a transaction, and the serials of all zones after it.

@@ -152,6 +152,16 @@ pub enum Command {
     Unexempt,
     /// Ends the listings, holds and exemption that have expired.
     Expire,
+    /// Ends one hold. Other holds on the same reason stay.
+    #[strum(serialize = "unhold")]
+    EndHold {
+        /// The reason of the hold.
+        reason: ReasonId,
+        /// Its source, or [`SourceId::ALL`].
+        source: SourceId,
+        /// Its end. A hold that was replaced meanwhile has another one, and stays.
+        until: Time,
+    },
 }
 
 impl Command {
@@ -286,6 +296,16 @@ pub fn decide(
         Command::Unexempt if verdict.exempt.is_none() => Err(RuleViolation::NotExempt),
         Command::Unexempt => Ok(vec![EventKind::ExemptEnded]),
         Command::Expire => Ok(expire(verdict, now)),
+        Command::EndHold {
+            reason,
+            source,
+            until,
+        } => {
+            let is_meant = |h: &&Hold| (h.reason, h.source, h.until) == (*reason, *source, *until);
+            let hold = verdict.holds.iter().find(is_meant);
+            let hold = hold.ok_or(RuleViolation::NotHeld)?;
+            Ok(vec![EventKind::hold_ended(hold)])
+        }
     }
 }
 

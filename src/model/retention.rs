@@ -26,6 +26,20 @@ pub struct Retention {
     pub import_reports: Seconds,
     /// Messages to webhooks that cannot be delivered.
     pub webhook_messages: Seconds,
+    /// Addresses that test messages were sent to.
+    pub relay_tokens: Seconds,
+    /// Mail about tickets that waits for its delivery.
+    pub ticket_mail: Seconds,
+    /// Hashes of codes, after the codes expired.
+    pub ticket_codes: Seconds,
+    /// Counts of mail, for daily limits.
+    pub mail_counts: Seconds,
+    /// Reverse names in memory, after their look-up.
+    pub reverse_names: Seconds,
+    /// Listings that wait for the approval of another person.
+    pub proposals: Seconds,
+    /// Hashes of the names whose data was erased on request.
+    pub erasures: Seconds,
 }
 
 impl Default for Retention {
@@ -39,12 +53,19 @@ impl Default for Retention {
             audit_addresses: Seconds(180 * DAY),
             import_reports: Seconds(90 * DAY),
             webhook_messages: Seconds(30 * DAY),
+            relay_tokens: Seconds(15 * DAY),
+            ticket_mail: Seconds(2 * DAY),
+            ticket_codes: Seconds(7 * DAY),
+            mail_counts: Seconds(DAY),
+            reverse_names: Seconds(7 * DAY),
+            proposals: Seconds(90 * DAY),
+            erasures: Seconds(400 * DAY),
         }
     }
 }
 
 /// The keys of `[retention]`.
-pub const RETENTION_KEYS: [&str; 8] = [
+pub const RETENTION_KEYS: [&str; 15] = [
     "tickets",
     "relay_evidence",
     "reporter_texts",
@@ -53,6 +74,13 @@ pub const RETENTION_KEYS: [&str; 8] = [
     "audit_addresses",
     "import_reports",
     "webhook_messages",
+    "relay_tokens",
+    "ticket_mail",
+    "ticket_codes",
+    "mail_counts",
+    "reverse_names",
+    "proposals",
+    "erasures",
 ];
 
 impl Retention {
@@ -67,6 +95,13 @@ impl Retention {
             "audit_addresses" => self.audit_addresses,
             "import_reports" => self.import_reports,
             "webhook_messages" => self.webhook_messages,
+            "relay_tokens" => self.relay_tokens,
+            "ticket_mail" => self.ticket_mail,
+            "ticket_codes" => self.ticket_codes,
+            "mail_counts" => self.mail_counts,
+            "reverse_names" => self.reverse_names,
+            "proposals" => self.proposals,
+            "erasures" => self.erasures,
             _ => return None,
         })
     }

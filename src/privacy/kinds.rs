@@ -1,6 +1,6 @@
 //! The kinds of stored data that can be personal, from the data file `privacy.toml`.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use serde::Deserialize;
 
@@ -28,12 +28,18 @@ pub struct DataKind {
     pub key: Option<String>,
     /// Whether it is erased on request.
     pub erasable: bool,
+    /// The column families, tables and keys of the store that have it, and the files and tables in
+    /// memory besides.
+    pub stored_in: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DataFile {
     kind: Vec<DataKind>,
+    /// What the other parts of the store contain, by their names.
+    #[cfg_attr(not(test), allow(dead_code))]
+    not_personal: BTreeMap<String, String>,
 }
 
 /// The place of the period in the text of [`DataKind::retention`].
@@ -109,7 +115,7 @@ mod tests {
     use std::{collections::BTreeSet, fs};
 
     use super::*;
-    use crate::model::retention::RETENTION_KEYS;
+    use crate::{model::retention::RETENTION_KEYS, store::schema};
 
     #[test]
     fn data_file_names_every_key_of_retention_and_no_other() {
@@ -148,6 +154,74 @@ mod tests {
         let tickets = kinds().iter().find(|k| k.name == "tickets").unwrap();
         let text = tickets.retention_text(&Retention::default(), [Seconds(0); 2]);
         assert_eq!(text, "90 days after the ticket was closed");
+    }
+
+    /// The letters of the tables that a source file defines.
+    fn letters(family: &str, path: &str) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap();
+        let consts = text.lines().filter(|l| l.contains("&") && l.contains("b'"));
+        let letter = |l: &str| l.split_once("b'").and_then(|(_, rest)| rest.chars().next());
+        consts
+            .filter(|l| l.contains("::new("))
+            .filter_map(|l| Some(format!("{family}/{}", letter(l)?)))
+            .collect()
+    }
+
+    /// The keys of a family that the table in the documentation of the schema names.
+    fn keys(family: &str) -> Vec<String> {
+        let schema = fs::read_to_string("src/store/schema.rs").unwrap();
+        let rows = schema
+            .lines()
+            .skip_while(|l| !l.contains(&format!("key in `{family}`")));
+        let rows = rows.skip(2).take_while(|l| l.starts_with("//! |"));
+        rows.flat_map(|row| {
+            let first = row.split('|').nth(1).unwrap().to_string();
+            let words: Vec<String> = first
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .map(String::from)
+                .collect();
+            words
+        })
+        .map(|key| format!("{family}/{key}"))
+        .collect()
+    }
+
+    #[test]
+    fn every_family_table_and_key_of_the_store_belongs_to_a_kind_or_is_not_personal() {
+        let file: DataFile = toml::from_str(TEXT).unwrap();
+        let named = file.kind.iter().flat_map(|k| &k.stored_in);
+        let named: BTreeSet<&str> = named
+            .chain(file.not_personal.keys())
+            .map(String::as_str)
+            .filter(|place| !place.contains(": "))
+            .collect();
+        let split = [
+            schema::META,
+            schema::ACCOUNTS,
+            schema::RELAY,
+            schema::TICKETS,
+        ];
+        let families = schema::FAMILIES.into_iter().filter(|f| !split.contains(f));
+        let mut stored: Vec<String> = families.map(String::from).collect();
+        stored.extend(keys(schema::META));
+        stored.extend(keys(schema::ACCOUNTS));
+        let relay = letters(schema::RELAY, "src/relay/tables.rs");
+        let tickets = letters(schema::TICKETS, "src/tickets/tables.rs");
+        let mail = letters(schema::TICKETS, "src/tickets/mail_rows.rs");
+        assert!(
+            relay.len() >= 21 && tickets.len() >= 13 && mail.len() >= 3,
+            "the tables are not found: {relay:?} {tickets:?} {mail:?}"
+        );
+        stored.extend([relay, tickets, mail].concat());
+        let stored: BTreeSet<&str> = stored.iter().map(String::as_str).collect();
+        let missing: Vec<_> = stored.difference(&named).collect();
+        let unknown: Vec<_> = named.difference(&stored).collect();
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "privacy.toml does not name {missing:?}; the store does not have {unknown:?}"
+        );
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! What is stored about a person, and its erasure.
+//! What is stored about a person.
 
-use std::collections::BTreeMap;
-
-use super::search::PersonalSubject;
+use super::{
+    erasures::Erasures,
+    search::{Person, PersonalSubject},
+};
 use crate::{
-    ledger::{AccountChange, Ledger, LedgerError, outbox::Message},
+    ledger::{Ledger, LedgerError, outbox::Message, removals},
     model::{Event, Time},
     relay::{RelayError, RelayService},
+    reverse_names::ReverseNames,
     store::schema,
     tickets::{Ticket, TicketError, TicketFilter, TicketService},
 };
@@ -61,12 +63,16 @@ pub struct PersonalData {
     pub relay: RelayService,
     /// Tickets.
     pub tickets: TicketService,
+    /// The cache of reverse names.
+    pub reverse_names: ReverseNames,
+    /// The file of erasures on request.
+    pub erasures: Erasures,
 }
 
 /// Why personal data cannot be read or erased; the text is for operators.
-type Failure = LedgerError;
+pub(super) type Failure = LedgerError;
 
-fn relay_failure(e: RelayError) -> Failure {
+pub(super) fn relay_failure(e: RelayError) -> Failure {
     match e {
         RelayError::Ledger(e) => e,
         RelayError::Invalid(why)
@@ -76,7 +82,7 @@ fn relay_failure(e: RelayError) -> Failure {
     }
 }
 
-fn ticket_failure(e: TicketError) -> Failure {
+pub(super) fn ticket_failure(e: TicketError) -> Failure {
     match e {
         TicketError::Ledger(e) => e,
         TicketError::Invalid(why)
@@ -98,61 +104,21 @@ impl PersonalData {
         self.find_listings(who, &mut out)?;
         self.find_relay_tests(who, &mut out)?;
         self.find_audit_records(who, &mut out)?;
-        self.find_other(who, &mut out)?;
+        self.find_removals(who, &mut out)?;
+        self.find_accounts(who, &mut out)?;
+        self.find_messages(who, &mut out)?;
+        self.find_reverse_names(who, &mut out);
         Ok(out)
     }
 
-    /// Erases what may be erased. Returns how much, by kind; a new report shows what stays. May
-    /// block.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read, or the ledger refuses a commit; the erasure can be repeated.
-    pub fn erase(&self, who: &PersonalSubject) -> Result<BTreeMap<&'static str, u64>, Failure> {
-        let mut erased = BTreeMap::new();
-        let mut count = |kind, n: u64| {
-            if n > 0 {
-                *erased.entry(kind).or_default() += n;
-            }
-        };
-        let now = self.ledger.now();
-        for ticket in self.tickets_of(who)? {
-            self.tickets
-                .erase(ticket.number, now)
-                .map_err(ticket_failure)?;
-            count("tickets", 1);
-        }
-        let mut notes = Vec::new();
-        self.ledger
-            .store
-            .visit_events(&mut |key, _, event: Event| {
-                let note = event.evidence.as_ref().map(|e| e.text.as_str());
-                if note.is_some_and(|note| who.is_named_by(note)) {
-                    notes.push(key.to_vec());
-                }
-            })?;
-        count("listings", self.ledger.erase_event_notes(notes)?);
-        let texts = self.relay.erase_texts(&|text| who.is_named_by(text));
-        count("relay-evidence", texts.map_err(relay_failure)?);
-        let accounts = self.ledger.accounts();
-        let imports = accounts.imports.iter();
-        let named = imports.filter(|(_, (_, report))| who.is_named_by(report));
-        for (id, _) in named {
-            let change = AccountChange::DeleteImport(id.clone());
-            self.ledger.change_accounts_blocking(change, None)?;
-            count("import-reports", 1);
-        }
-        Ok(erased)
-    }
-
     /// The tickets about the subject, and those with a text or a mail address that names it.
-    fn tickets_of(&self, who: &PersonalSubject) -> Result<Vec<Ticket>, Failure> {
+    pub(super) fn tickets_of(&self, who: &dyn Person) -> Result<Vec<Ticket>, Failure> {
         let all = self.tickets.list(&TicketFilter::default(), None, MAX_ROWS);
         let mut all = all.map_err(ticket_failure)?;
         all.retain(|t| {
             let contact = t.contact.as_ref().map(|c| c.address.as_str());
             let mut texts = t.messages.iter().map(|m| m.text.as_str()).chain(contact);
-            who.subject() == Some(&t.subject) || texts.any(|text| who.is_named_by(text))
+            who.is_subject(&t.subject) || texts.any(|text| who.is_named_by(text))
         });
         Ok(all)
     }
@@ -171,6 +137,16 @@ impl PersonalData {
                 let text = format!("{} {author}: {}", m.at, m.text);
                 out.add("tickets", place.clone(), text, true);
             }
+            if !t.codes.is_empty() {
+                let text = format!("{} codes, as hashes", t.codes.len());
+                out.add("ticket-codes", place, text, true);
+            }
+        }
+        let rows = self
+            .tickets
+            .find_rows(who.subject(), &|text| who.is_named_by(text), who.text());
+        for row in rows.map_err(ticket_failure)? {
+            out.add(row.kind, row.place, row.text, row.erasable);
         }
         Ok(())
     }
@@ -231,9 +207,14 @@ impl PersonalData {
                 }
             }
         }
-        let texts = self.relay.find_texts(&|text| who.is_named_by(text));
+        let named = |text: &str| who.is_named_by(text);
+        let texts = self.relay.find_texts(&named);
         for t in texts.map_err(relay_failure)? {
             out.add(t.kind, t.place, t.text, true);
+        }
+        let records = self.relay.find_records(who.host(), &named);
+        for t in records.map_err(relay_failure)? {
+            out.add(t.kind, t.place, t.text, false);
         }
         let opt_outs = self.relay.opt_outs().map_err(relay_failure)?;
         for o in opt_outs.iter().filter(|o| o.subject == who.text()) {
@@ -268,9 +249,46 @@ impl PersonalData {
         Ok(())
     }
 
-    /// Reports of imports, waiting messages, notices and webhooks.
-    fn find_other(&self, who: &PersonalSubject, out: &mut PersonalReport) -> Result<(), Failure> {
+    /// Decisions in the removal log.
+    fn find_removals(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
+        let path = self.ledger.settings().removals.clone();
+        let Some(path) = path.filter(|p| p.is_file()) else {
+            return Ok(());
+        };
+        let log = removals::read(&path).map_err(LedgerError::Invalid)?;
+        for line in log.lines {
+            let of_subject = line.events.iter().filter(|e| who.is_subject(&e.subject));
+            for removal in of_subject {
+                let (name, author) = (removal.decision.as_str(), &removal.author);
+                let text = format!("{} {name} by {author}", line.at);
+                out.add("removal-log", format!("line {}", line.n), text, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposals, reports of imports, notices and webhooks.
+    fn find_accounts(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
         let accounts = self.ledger.accounts();
+        for p in accounts.proposals.all() {
+            let note = p.change.evidence.as_ref().map(|e| e.text.as_str());
+            let is_named = note.is_some_and(|note| who.is_named_by(note));
+            if is_named || who.is_subject(&p.change.subject) {
+                let (subject, author) = (&p.change.subject, &p.change.author);
+                let note = note.unwrap_or_default();
+                let text = format!("{} {subject} proposed by {author} {note}", p.at);
+                let place = format!("proposal {}", p.id);
+                out.add("proposals", place, text.trim_end().into(), is_named);
+            }
+        }
         for (id, (at, report)) in accounts.imports.iter() {
             if who.is_named_by(report) {
                 let text = format!("the report of {at} quotes it");
@@ -279,26 +297,24 @@ impl PersonalData {
         }
         for n in accounts.notices.values() {
             if who.is_named_by(&n.text) || who.is_named_by(&n.title) {
-                out.add(
-                    "notices",
-                    format!("notice {}", n.number),
-                    n.title.clone(),
-                    false,
-                );
+                let place = format!("notice {}", n.number);
+                out.add("notices", place, n.title.clone(), false);
             }
         }
-        for hook in accounts
-            .webhooks
-            .values()
-            .filter(|h| who.is_named_by(&h.url))
-        {
-            out.add(
-                "users",
-                format!("webhook {}", hook.id),
-                hook.url.clone(),
-                false,
-            );
+        let hooks = accounts.webhooks.values();
+        for hook in hooks.filter(|h| who.is_named_by(&h.url)) {
+            let place = format!("webhook {}", hook.id);
+            out.add("users", place, hook.url.clone(), false);
         }
+        Ok(())
+    }
+
+    /// Messages that wait for webhooks, and answers to requests that may be repeated.
+    fn find_messages(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
         self.ledger.store.outbox(&[], &mut |_, value| {
             if let Some(message) = schema::decode::<Message>(value)
                 && who.is_named_by(&message.body)
@@ -309,6 +325,23 @@ impl PersonalData {
             }
             Ok(true)
         })?;
+        self.ledger.store.visit_answers(&mut |day, body| {
+            if who.is_named_by(body) {
+                let place = format!("answer of {day}");
+                out.add("repeated-requests", place, "it names it".into(), false);
+            }
+        })?;
         Ok(())
+    }
+
+    fn find_reverse_names(&self, who: &PersonalSubject, out: &mut PersonalReport) {
+        let found = self.reverse_names.find(&|addr, name| {
+            who.host() == Some(addr) || name.is_some_and(|name| who.is_named_by(name))
+        });
+        for (addr, found) in found {
+            let name = found.name.unwrap_or_else(|| "no name".into());
+            let text = format!("{name}, looked up at {}", found.at);
+            out.add("reverse-names", format!("name of {addr}"), text, true);
+        }
     }
 }

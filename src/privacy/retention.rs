@@ -9,12 +9,11 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::report::{PersonalData, relay_failure, ticket_failure};
 use crate::{
-    ledger::{Ledger, LedgerError},
-    model::{Time, time::Seconds},
-    relay::{RelayError, RelayService},
+    ledger::{AccountChange, Ledger, LedgerError},
+    model::{Retention, Time, time::Seconds},
     store::AuditErasure,
-    tickets::{TicketError, TicketService},
 };
 
 /// The time between two runs.
@@ -49,21 +48,26 @@ pub struct RetentionReport {
 /// The job. Clones share its report.
 #[derive(Clone)]
 pub struct RetentionJob {
-    ledger: Ledger,
-    relay: RelayService,
-    tickets: TicketService,
+    data: PersonalData,
     report: Arc<Mutex<RetentionReport>>,
 }
 
 impl RetentionJob {
     /// Creates the job, which has not run.
-    pub fn new(ledger: Ledger, relay: RelayService, tickets: TicketService) -> RetentionJob {
+    pub fn new(data: PersonalData) -> RetentionJob {
         RetentionJob {
-            ledger,
-            relay,
-            tickets,
+            data,
             report: Arc::default(),
         }
+    }
+
+    /// What the job erases.
+    pub fn data(&self) -> &PersonalData {
+        &self.data
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.data.ledger
     }
 
     /// The last run, and the totals.
@@ -81,10 +85,10 @@ impl RetentionJob {
     pub fn is_due(&self) -> bool {
         let report = self.report.lock();
         report.last.as_ref().is_none_or(|last| {
-            let is_old = last.at.plus(INTERVAL) <= self.ledger.now();
+            let is_old = last.at.plus(INTERVAL) <= self.ledger().now();
             // After an error, once an hour.
             let is_failed =
-                last.problem.is_some() && last.at.plus(Seconds(3600)) <= self.ledger.now();
+                last.problem.is_some() && last.at.plus(Seconds(3600)) <= self.ledger().now();
             last.is_partial || is_old || is_failed
         })
     }
@@ -93,7 +97,7 @@ impl RetentionJob {
     pub fn run(&self, until: Option<Instant>) -> RetentionRun {
         let began = Instant::now();
         let mut run = RetentionRun {
-            at: self.ledger.now(),
+            at: self.ledger().now(),
             ..RetentionRun::default()
         };
         if let Err(why) = self.erase_all(&mut run, until) {
@@ -113,29 +117,49 @@ impl RetentionJob {
 
     /// Erases each kind. A kind that fails does not keep the others from being erased.
     fn erase_all(&self, run: &mut RetentionRun, until: Option<Instant>) -> Result<(), String> {
-        let (now, periods) = (run.at, self.ledger.settings().retention);
+        let (now, periods) = (run.at, self.ledger().settings().retention);
         let before = |period: Seconds| Time(now.0.saturating_sub(period.0));
         let mut problems = Vec::new();
         let mut note = |key: &'static str, n: Result<u64, String>| match n {
             Ok(n) => *run.erased.entry(key).or_default() += n,
             Err(why) => problems.push(format!("{key}: {why}")),
         };
-        let tickets = self.tickets.erase_due(now);
-        let tickets = tickets.map_err(|e| self.ticket_text(e));
-        note("tickets", tickets.map(|n| n as u64));
-        let relay = self.relay.forget(now).map_err(|e| self.relay_text(&e));
-        note("relay_evidence", relay.clone().map(|r| r.evidence));
-        if let Ok(relay) = relay {
-            note("reporter_texts", Ok(relay.texts));
-            note("relay_jobs", Ok(relay.jobs));
-            note("relay_hosts", Ok(relay.hosts));
+        let text = |e: LedgerError| e.text(&self.ledger().store.dictionary());
+        // What a restored backup has brought back is erased again first.
+        let repeated = self.data.repeat_erasures();
+        note("on_request", repeated.map(|erased| erased.values().sum()));
+        self.erase_tickets(now, &mut note);
+        let relay = self.data.relay.forget(now);
+        match relay.map_err(|e| text(relay_failure(e))) {
+            Ok(relay) => {
+                note("relay_evidence", Ok(relay.evidence));
+                note("reporter_texts", Ok(relay.texts));
+                note("relay_jobs", Ok(relay.jobs));
+                note("relay_hosts", Ok(relay.hosts));
+                note("relay_tokens", Ok(relay.tokens));
+            }
+            Err(why) => note("relay_evidence", Err(why)),
         }
-        let text = |e: LedgerError| e.text(&self.ledger.store.dictionary());
-        let rest = self.ledger.forget_reports_and_messages().map_err(text);
-        note("import_reports", rest.clone().map(|(reports, _)| reports));
-        if let Ok((_, messages)) = rest {
-            note("webhook_messages", Ok(messages));
+        match self.ledger().forget_reports_and_messages().map_err(text) {
+            Ok((reports, messages)) => {
+                note("import_reports", Ok(reports));
+                note("webhook_messages", Ok(messages));
+            }
+            Err(why) => note("import_reports", Err(why)),
         }
+        note(
+            "proposals",
+            self.erase_proposals(now, &periods).map_err(text),
+        );
+        let names = self
+            .data
+            .reverse_names
+            .forget(before(periods.reverse_names));
+        note("reverse_names", Ok(names));
+        note(
+            "erasures",
+            self.data.erasures.forget(before(periods.erasures)),
+        );
         let mut is_partial = false;
         for (key, erasure, period) in [
             (
@@ -153,13 +177,37 @@ impl RetentionJob {
             is_partial |= erased.as_ref().is_ok_and(|(_, is_partial)| *is_partial);
             note(key, erased.map(|(n, _)| n).map_err(text));
         }
-        let trimmed = self.ledger.trim().map_err(text);
+        let trimmed = self.ledger().trim().map_err(text);
         problems.extend(trimmed.err());
         run.is_partial = is_partial;
         match problems.is_empty() {
             true => Ok(()),
             false => Err(problems.join("; ")),
         }
+    }
+
+    /// Erases closed tickets, and old rows about the others.
+    fn erase_tickets(&self, now: Time, note: &mut impl FnMut(&'static str, Result<u64, String>)) {
+        let tickets = &self.data.tickets;
+        let text = |e| ticket_failure(e).text(&self.ledger().store.dictionary());
+        let closed = tickets.erase_due(now);
+        note("tickets", closed.map(|n| n as u64).map_err(text));
+        note("ticket_mail", tickets.forget_mail(now).map_err(text));
+        note("ticket_codes", tickets.forget_codes(now).map_err(text));
+        note("mail_counts", tickets.forget_mail_counts(now).map_err(text));
+    }
+
+    /// Deletes proposals that no person has decided about. Returns their number.
+    fn erase_proposals(&self, now: Time, periods: &Retention) -> Result<u64, LedgerError> {
+        let old = self.ledger().accounts().proposals.all().into_iter();
+        let old = old.filter(|p| p.at.plus(periods.proposals) < now);
+        let old: Vec<String> = old.map(|p| p.id.clone()).collect();
+        let erased = old.len() as u64;
+        if erased > 0 {
+            let change = AccountChange::DeleteProposals(old);
+            self.ledger().change_accounts_blocking(change, None)?;
+        }
+        Ok(erased)
     }
 
     /// Erases a part of old audit records. Returns their number, and whether more are left.
@@ -171,7 +219,7 @@ impl RetentionJob {
     ) -> Result<(u64, bool), LedgerError> {
         let mut all = 0;
         loop {
-            let (erased, more) = self.ledger.erase_in_audit(erasure, before)?;
+            let (erased, more) = self.ledger().erase_in_audit(erasure, before)?;
             all += erased;
             if !more {
                 return Ok((all, false));
@@ -179,26 +227,6 @@ impl RetentionJob {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Ok((all, true));
             }
-        }
-    }
-
-    fn ticket_text(&self, error: TicketError) -> String {
-        match error {
-            TicketError::Ledger(e) => e.text(&self.ledger.store.dictionary()),
-            TicketError::Invalid(why)
-            | TicketError::LimitReached(why, _)
-            | TicketError::Refused(why)
-            | TicketError::NotFound(why) => why,
-        }
-    }
-
-    fn relay_text(&self, error: &RelayError) -> String {
-        match error {
-            RelayError::Ledger(e) => e.text(&self.ledger.store.dictionary()),
-            RelayError::Invalid(why)
-            | RelayError::LimitReached(why, _)
-            | RelayError::Refused(why)
-            | RelayError::NotFound(why) => why.clone(),
         }
     }
 }

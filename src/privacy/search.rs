@@ -5,6 +5,14 @@ use std::net::IpAddr;
 
 use crate::model::{Subject, subject::HostBits};
 
+/// Recognises the data of one or more persons.
+pub trait Person {
+    /// Whether a subject is theirs.
+    fn is_subject(&self, subject: &Subject) -> bool;
+    /// Whether a text names them.
+    fn is_named_by(&self, text: &str) -> bool;
+}
+
 /// What a person asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonalSubject {
@@ -59,10 +67,16 @@ impl PersonalSubject {
             _ => None,
         }
     }
+}
+
+impl Person for PersonalSubject {
+    fn is_subject(&self, subject: &Subject) -> bool {
+        self.subject.as_ref() == Some(subject)
+    }
 
     /// Whether a text names it as a whole: `192.0.2.1` is not named by `192.0.2.10`. A name below a
     /// domain, and a mail address at it, name the domain.
-    pub fn is_named_by(&self, text: &str) -> bool {
+    fn is_named_by(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let is_domain = self.subject.as_ref().is_some_and(|s| !s.is_address());
         let is_inner = |c: char| c.is_alphanumeric() || "-_".contains(c);

@@ -115,7 +115,7 @@ impl RelayService {
         if verdict.is_ok() && opted_out(&batch, issued.target)?.is_some() {
             verdict = Err(RejectedProof::OptedOut);
         }
-        let number = batch.next_id()?;
+        let number = batch.next_number(LAST_ID)?;
         record_result(&mut batch, &issued, &id, &arrival, verdict.is_ok())?;
         issued.seen.push((arrival, number));
         let outcome = match verdict {

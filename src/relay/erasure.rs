@@ -1,10 +1,12 @@
 //! Texts of relay tests that name a person: they are found, and erased on request.
 
+use std::net::IpAddr;
+
 use super::{
-    policy::{Job, OptOut},
-    proof::Proof,
+    policy::{HostRecord, Job, OptOut, OutputRecord},
+    proof::{IssuedToken, Proof},
     service::{RelayError, RelayService},
-    tables::{JOBS, OPT_OUTS, PROOFS, TRANSCRIPTS},
+    tables::{HOSTS, JOBS, OPT_OUTS, OUTPUTS, PROOFS, TOKENS, TRANSCRIPTS},
 };
 use crate::model::{Subject, retention::ERASED};
 
@@ -74,6 +76,44 @@ impl RelayService {
             let text = batch.get_or_default(TRANSCRIPTS, &id)?;
             add("relay-evidence", format!("transcript of job {id}"), text);
         }
+        Ok(out)
+    }
+
+    /// Returns the records of a host, those of hosts with a name that names a person, and the test
+    /// messages that were sent to the host.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn find_records(
+        &self,
+        host: Option<IpAddr>,
+        mentions: Mentions<'_>,
+    ) -> Result<Vec<RelayText>, RelayError> {
+        let batch = self.batch(self.now());
+        let mut out = Vec::new();
+        let mut add = |kind, place, text| out.push(RelayText { kind, place, text });
+        for addr in batch.scan(&HOSTS.all(), usize::MAX)? {
+            let record: HostRecord = batch.get_or_default(HOSTS, &addr)?;
+            if host == Some(addr) || record.names.iter().any(|name| mentions(name)) {
+                let tested = record.tested.map_or("never".into(), |at| at.to_string());
+                let text = format!("last tested: {tested}; names: {}", record.names.join(", "));
+                add("relay-hosts", format!("record of {addr}"), text);
+            }
+        }
+        let Some(host) = host else {
+            return Ok(out);
+        };
+        if let Some(output) = batch.get::<_, OutputRecord>(OUTPUTS, &host)? {
+            let text = format!("delivers for {} hosts", output.inputs.len());
+            add("relay-hosts", format!("output {host}"), text);
+        }
+        batch.each(TOKENS, &mut |token: IssuedToken| {
+            if token.target == host {
+                let text = format!("test message of job {}, sent at {}", token.job, token.at);
+                add("relay-tokens", format!("token for {host}"), text);
+            }
+        })?;
         Ok(out)
     }
 

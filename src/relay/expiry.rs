@@ -9,17 +9,19 @@ use super::{
     batch::RelayBatch,
     claims::{second_before, waiting_since},
     policy::{Claim, ClaimEvent, ClaimState, HostRecord, Job, JobState, OutputRecord},
-    proof::{ProofKind, TOKEN_LIFETIME},
+    proof::ProofKind,
     queue::{cancel, opted_out, save},
     service::{Component, OUTPUT_REASON, REASONS, RelayError, RelayService},
     settings::RelaySettings,
     tables::{
-        CLAIMS, HEARTBEAT, HOST_JOBS, HOSTS, INPUT_PROOFS, JOBS, KeyPart, LISTING_PROOFS,
-        NETWORK_BUDGETS, OUTPUT_PROOFS, OUTPUTS, PREFIX_BUDGETS, PROOFS, REPORTERS, RelayTable,
-        TOKENS, TRANSCRIPTS,
+        CLAIMS, HEARTBEAT, HOST_JOBS, HOSTS, INPUT_PROOFS, JOBS, LISTING_PROOFS, NETWORK_BUDGETS,
+        OUTPUT_PROOFS, OUTPUTS, PREFIX_BUDGETS, PROOFS, REPORTERS, RelayTable, TOKENS, TRANSCRIPTS,
     },
 };
-use crate::model::{Event, Retention, SourceId, Subject, Time, history::HoldFor, time::Seconds};
+use crate::{
+    ledger::KeyPart,
+    model::{Event, Retention, SourceId, Subject, Time, history::HoldFor, time::Seconds},
+};
 
 /// How often the heartbeat is stored.
 const HEARTBEAT_INTERVAL: Seconds = Seconds(60);
@@ -39,6 +41,8 @@ pub struct ForgottenRows {
     pub jobs: u64,
     /// Records of hosts and reporters.
     pub hosts: u64,
+    /// Tokens of test messages.
+    pub tokens: u64,
 }
 
 impl ForgottenRows {
@@ -47,6 +51,7 @@ impl ForgottenRows {
         self.texts += other.texts;
         self.jobs += other.jobs;
         self.hosts += other.hosts;
+        self.tokens += other.tokens;
     }
 }
 
@@ -70,11 +75,11 @@ impl RelayService {
         let batch = self.batch(now);
         // After a clock jump every deadline would appear to have passed.
         if !is_clock_wrong {
-            for target in self.next_round(&batch, &CLAIMS.all(), DUE_BATCH)? {
+            for target in self.rounds.next(&batch, &CLAIMS.all(), DUE_BATCH)? {
                 log_failure("claim", target, self.process_due_claim(target, now));
             }
         }
-        for addr in self.next_round(&batch, &OUTPUTS.all(), DUE_BATCH)? {
+        for addr in self.rounds.next(&batch, &OUTPUTS.all(), DUE_BATCH)? {
             let done = self.process_due_output(&settings, addr, now);
             log_failure("output", addr, done);
         }
@@ -229,7 +234,7 @@ impl RelayService {
                 NETWORK_BUDGETS.all().prefix,
                 REPORTERS.all().prefix,
             ];
-            if !self.has_rounds(&tables) {
+            if !self.rounds.has_any(&tables) {
                 return Ok(forgotten);
             }
         }
@@ -239,9 +244,9 @@ impl RelayService {
         let _guard = self.lock();
         let mut batch = self.batch(now);
         let mut done = ForgottenRows::default();
-        self.remove_rows(&mut batch, TOKENS, |issued| {
-            issued.at.plus(TOKEN_LIFETIME).plus(Seconds(86_400)) < now
-        })?;
+        let period = self.retention().relay_tokens;
+        done.tokens =
+            self.remove_rows(&mut batch, TOKENS, |issued| issued.at.plus(period) < now)?;
         self.remove_old_proofs(&mut batch, &mut done)?;
         self.remove_old_jobs(&mut batch, &mut done)?;
         self.remove_unused_records(&mut batch, &mut done)?;
@@ -257,7 +262,7 @@ impl RelayService {
         done: &mut ForgottenRows,
     ) -> Result<(), RelayError> {
         let period = self.retention().relay_evidence;
-        for id in self.next_round(batch, &PROOFS.all(), CLEANUP_BATCH)? {
+        for id in self.rounds.next(batch, &PROOFS.all(), CLEANUP_BATCH)? {
             let Some(proof) = batch.get(PROOFS, &id)? else {
                 continue;
             };
@@ -283,7 +288,7 @@ impl RelayService {
         done: &mut ForgottenRows,
     ) -> Result<(), RelayError> {
         let (periods, now) = (self.retention(), batch.now);
-        for id in self.next_round(batch, &JOBS.all(), CLEANUP_BATCH)? {
+        for id in self.rounds.next(batch, &JOBS.all(), CLEANUP_BATCH)? {
             let Some(mut job) = batch.get(JOBS, &id)? else {
                 continue;
             };
@@ -320,7 +325,7 @@ impl RelayService {
     ) -> Result<(), RelayError> {
         let (now, period) = (batch.now, self.retention().relay_hosts);
         let is_old = |t: Option<Time>| t.is_none_or(|t| t.plus(period) < now);
-        for addr in self.next_round(batch, &HOSTS.all(), CLEANUP_BATCH)? {
+        for addr in self.rounds.next(batch, &HOSTS.all(), CLEANUP_BATCH)? {
             let Some(host) = batch.get(HOSTS, &addr)? else {
                 continue;
             };
@@ -350,7 +355,7 @@ impl RelayService {
         is_unused: impl Fn(&V) -> bool,
     ) -> Result<u64, RelayError> {
         let mut removed = 0;
-        for key in self.next_round(batch, &table.all(), CLEANUP_BATCH)? {
+        for key in self.rounds.next(batch, &table.all(), CLEANUP_BATCH)? {
             if batch.get(table, &key)?.is_some_and(|v| is_unused(&v)) {
                 batch.delete(table, &key);
                 removed += 1;

@@ -229,7 +229,7 @@ impl RelayService {
         let batch = self.batch(self.now());
         let table = if open { OPEN_JOBS.all() } else { JOBS.all() };
         batch
-            .scan_ids_desc(&table, before.unwrap_or(u64::MAX), most)?
+            .scan_numbers_desc(&table, before.unwrap_or(u64::MAX), most)?
             .into_iter()
             .map(|n| self.find_job(&batch, n))
             .collect()

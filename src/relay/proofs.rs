@@ -25,7 +25,7 @@ impl RelayService {
         let batch = self.batch(Time(0));
         let all = LISTING_PROOFS.of(&addr);
         let mut out = Vec::new();
-        for number in batch.scan_ids_desc(&all, u64::MAX, most.saturating_mul(READ_FACTOR))? {
+        for number in batch.scan_numbers_desc(&all, u64::MAX, most.saturating_mul(READ_FACTOR))? {
             if out.len() >= most {
                 break;
             }
@@ -46,7 +46,7 @@ impl RelayService {
         let batch = self.batch(Time(0));
         let table = if input { INPUT_PROOFS } else { OUTPUT_PROOFS };
         let mut out = Vec::new();
-        for number in batch.scan_ids_desc(&table.of(&addr), u64::MAX, most)? {
+        for number in batch.scan_numbers_desc(&table.of(&addr), u64::MAX, most)? {
             out.extend(batch.get(PROOFS, &number)?);
         }
         Ok(out)

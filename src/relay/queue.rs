@@ -12,7 +12,7 @@ use super::{
     service::RelayError,
     settings::RelaySettings,
     tables::{
-        DUE_JOBS, Due, HOST_JOBS, HOSTS, JOBS, NETWORK_BUDGETS, OPEN_JOBS, OPT_OUTS,
+        DUE_JOBS, Due, HOST_JOBS, HOSTS, JOBS, LAST_ID, NETWORK_BUDGETS, OPEN_JOBS, OPT_OUTS,
         PREFIX_BUDGETS, Queue, REPORTERS,
     },
 };
@@ -76,7 +76,7 @@ pub(super) fn new_job(
     by: &str,
     evidence: EvidenceSummary,
 ) -> Result<Job, StoreError> {
-    let id = batch.next_id()?;
+    let id = batch.next_number(LAST_ID)?;
     batch.put(HOST_JOBS, &(target, id), &());
     Ok(Job::new(id, target, trigger, by, evidence, batch.now))
 }

@@ -65,7 +65,9 @@ impl RelayService {
         }
         let mut batch = self.batch(now);
         let mut due = batch.scan_due(Due::At(Time(0)), Due::At(now), DUE_BATCH)?;
-        let held = self.next_round(&batch, &DUE_JOBS.of(&Due::Held), HELD_BATCH)?;
+        let held = self
+            .rounds
+            .next(&batch, &DUE_JOBS.of(&Due::Held), HELD_BATCH)?;
         due.extend(held.iter().map(|(_, id)| id));
         for id in due {
             let Some(mut job) = batch.get(JOBS, &id)? else {

@@ -4,7 +4,6 @@
 //! serialises decisions, so that each sees the rows of the previous one.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -19,11 +18,11 @@ use super::{
     batch::RelayBatch,
     policy::{InvalidTransition, Job, Outage},
     settings::RelaySettings,
-    tables::{JOBS, KeyPart, OUTAGES, RelayRange},
+    tables::{JOBS, OUTAGES},
 };
 use crate::{
     clock::ClockReport,
-    ledger::{Ledger, LedgerError, Receipt},
+    ledger::{Ledger, LedgerError, Receipt, Rounds},
     model::{
         Event, ReasonId, SourceId, Subject, Time, Verdict, history::PROBER_REASONS, time::Seconds,
     },
@@ -94,9 +93,8 @@ pub struct RelayService {
     /// Locked during each decision.
     health: Arc<Mutex<RelayHealth>>,
     checks: Arc<Checks>,
-    /// For ranges that are scanned in rounds: by their first bytes, the last key of the previous
-    /// round.
-    rounds: Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>,
+    /// For tables that are read in rounds.
+    pub(super) rounds: Rounds,
 }
 
 /// The health of the components.
@@ -175,7 +173,7 @@ impl RelayService {
             settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)),
             health: Arc::default(),
             checks: Arc::default(),
-            rounds: Arc::default(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -275,40 +273,12 @@ impl RelayService {
     }
 
     pub(super) fn batch(&self, now: Time) -> RelayBatch<'_> {
-        RelayBatch::new(&self.ledger, now)
+        RelayBatch::new(&self.ledger.store, now)
     }
 
     /// Commits a decision, and waits until it is durable and visible.
     pub(super) fn write(&self, batch: RelayBatch<'_>) -> Result<Option<Receipt>, RelayError> {
-        let rows = batch.into_rows()?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        Ok(self.ledger.commit_feature_rows(rows)?)
-    }
-
-    /// Returns the next keys of a range, at most `most`. The next round continues after them.
-    pub(super) fn next_round<K: KeyPart>(
-        &self,
-        batch: &RelayBatch<'_>,
-        range: &RelayRange<K>,
-        most: usize,
-    ) -> Result<Vec<K>, RelayError> {
-        let mut rounds = self.rounds.lock();
-        let after = rounds.get(&range.prefix).cloned().unwrap_or_default();
-        let (keys, last) = batch.scan_after(range, &after, most)?;
-        if keys.len() >= most {
-            rounds.insert(range.prefix.clone(), last);
-        } else {
-            rounds.remove(&range.prefix);
-        }
-        Ok(keys)
-    }
-
-    /// Whether a round of one of the ranges has not reached its end.
-    pub(super) fn has_rounds(&self, prefixes: &[Vec<u8>]) -> bool {
-        let rounds = self.rounds.lock();
-        prefixes.iter().any(|p| rounds.contains_key(p))
+        Ok(self.ledger.commit_feature_rows(batch.into_rows()?)?)
     }
 
     pub(super) fn reason(&self, name: &str) -> Result<ReasonId, RelayError> {

@@ -1,23 +1,29 @@
-//! The tables of relay testing, each with the types of its keys and values.
-//!
-//! A key on disk is the letter of its table, followed by the parts of the key in the order that
-//! scans need. A value on disk is JSON.
+//! The tables of relay testing.
 
-use std::{marker::PhantomData, net::IpAddr};
+use std::net::IpAddr;
 
 use super::{
     policy::{Budget, HostRecord, Job, OptOut, Outage, OutputRecord, ReporterRecord},
     proof::{IssuedToken, Proof},
     token::TokenId,
 };
-use crate::model::{Subject, Time};
+use crate::{
+    ledger::{Feature, FeatureNotice, FeatureTable, KeyPart},
+    model::{Subject, Time},
+    store::schema::FeatureFamily,
+};
 
-/// A table with keys `K` and values `V`.
+/// The feature of relay testing.
 #[derive(Debug)]
-pub struct RelayTable<K, V> {
-    letter: u8,
-    types: PhantomData<fn(K) -> V>,
+pub enum Relay {}
+
+impl Feature for Relay {
+    const FAMILY: FeatureFamily = FeatureFamily::Relay;
+    type Notice = FeatureNotice;
 }
+
+/// A table of relay testing.
+pub type RelayTable<K, V> = FeatureTable<Relay, K, V>;
 
 /// Jobs, by number.
 pub const JOBS: &RelayTable<u64, Job> = &RelayTable::new(b'J');
@@ -64,131 +70,6 @@ pub const LOADS: &RelayTable<(), Vec<Outage>> = &RelayTable::new(b'l');
 pub const HEARTBEAT: &RelayTable<(), Time> = &RelayTable::new(b'a');
 /// Set once every proof that lists a host has its row in [`LISTING_PROOFS`].
 pub const LISTING_PROOFS_COMPLETE: &RelayTable<(), bool> = &RelayTable::new(b'g');
-
-impl<K: KeyPart, V> RelayTable<K, V> {
-    /// Defines the table with a letter.
-    pub const fn new(letter: u8) -> RelayTable<K, V> {
-        RelayTable {
-            letter,
-            types: PhantomData,
-        }
-    }
-
-    /// Encodes a key as its bytes on disk.
-    pub fn encode(&self, key: &K) -> Vec<u8> {
-        let mut out = vec![self.letter];
-        key.encode(&mut out);
-        out
-    }
-
-    /// Returns the range of all rows.
-    pub fn all(&self) -> RelayRange<K> {
-        RelayRange {
-            prefix: vec![self.letter],
-            keys: PhantomData,
-        }
-    }
-}
-
-impl<A: KeyPart, V> RelayTable<(A, u64), V> {
-    /// Returns the range of the rows whose keys have the same first part.
-    pub fn of(&self, first: &A) -> RelayRange<(A, u64)> {
-        let mut out = self.all();
-        first.encode(&mut out.prefix);
-        out
-    }
-}
-
-/// The rows of a table whose keys begin with the same bytes.
-#[derive(Debug)]
-pub struct RelayRange<K> {
-    /// The first bytes of the keys on disk.
-    pub prefix: Vec<u8>,
-    keys: PhantomData<fn() -> K>,
-}
-
-impl<K: KeyPart> RelayRange<K> {
-    /// Decodes a key of the range from its bytes on disk; `None` if they are not a key.
-    pub fn decode(&self, bytes: &[u8]) -> Option<K> {
-        K::decode(bytes.get(1..)?)
-    }
-}
-
-/// A key, or a part of it, as bytes on disk.
-pub trait KeyPart: Sized {
-    /// Appends the bytes.
-    fn encode(&self, out: &mut Vec<u8>);
-    /// Decodes the bytes; `None` if they are not valid.
-    fn decode(bytes: &[u8]) -> Option<Self>;
-}
-
-impl KeyPart for () {
-    fn encode(&self, _: &mut Vec<u8>) {}
-    fn decode(bytes: &[u8]) -> Option<()> {
-        bytes.is_empty().then_some(())
-    }
-}
-
-impl KeyPart for u64 {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.to_be_bytes());
-    }
-    fn decode(bytes: &[u8]) -> Option<u64> {
-        bytes.try_into().ok().map(u64::from_be_bytes)
-    }
-}
-
-/// An address has 16 bytes; an IPv4 address is mapped to IPv6.
-impl KeyPart for IpAddr {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(match self {
-            IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
-            IpAddr::V6(a) => a.octets(),
-        });
-    }
-    fn decode(bytes: &[u8]) -> Option<IpAddr> {
-        let bytes: [u8; 16] = bytes.try_into().ok()?;
-        Some(IpAddr::from(bytes).to_canonical())
-    }
-}
-
-impl KeyPart for TokenId {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self);
-    }
-    fn decode(bytes: &[u8]) -> Option<TokenId> {
-        bytes.try_into().ok()
-    }
-}
-
-impl KeyPart for String {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.as_bytes());
-    }
-    fn decode(bytes: &[u8]) -> Option<String> {
-        String::from_utf8(bytes.to_vec()).ok()
-    }
-}
-
-impl KeyPart for Subject {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.key());
-    }
-    fn decode(bytes: &[u8]) -> Option<Subject> {
-        Subject::from_key(bytes)
-    }
-}
-
-impl<A: KeyPart> KeyPart for (A, u64) {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.0.encode(out);
-        self.1.encode(out);
-    }
-    fn decode(bytes: &[u8]) -> Option<(A, u64)> {
-        let (first, number) = bytes.split_last_chunk::<8>()?;
-        Some((A::decode(first)?, u64::from_be_bytes(*number)))
-    }
-}
 
 /// The queues of jobs that only wait for a free test slot, in the order of their priority. Their
 /// numbers are stored.

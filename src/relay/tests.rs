@@ -45,9 +45,7 @@ use super::{
     queue::save,
     service::{Component, OPT_OUT_REASON, REASONS, RelayError, RelayService},
     settings::{RelaySettings, TesterSource},
-    tables::{
-        DUE_JOBS, Due, HOSTS, KeyPart, LISTING_PROOFS, LOADS, OUTAGES, REPORTERS, RelayTable,
-    },
+    tables::{DUE_JOBS, Due, HOSTS, LISTING_PROOFS, LOADS, OUTAGES, REPORTERS, RelayTable},
     token::{TokenCodec, TokenKind},
     transcript::parse_transcript,
 };

@@ -118,6 +118,35 @@ impl ReverseNameTable {
         }
     }
 
+    /// Returns the names that `is_wanted` selects by address and name.
+    pub fn find(
+        &self,
+        is_wanted: &dyn Fn(IpAddr, Option<&str>) -> bool,
+    ) -> Vec<(IpAddr, ReverseName)> {
+        let all = self.slots.iter();
+        all.filter_map(|(addr, slot)| {
+            let found = slot.found.as_ref()?;
+            is_wanted(*addr, found.name.as_deref()).then(|| (*addr, found.clone()))
+        })
+        .collect()
+    }
+
+    /// Removes an address that is known.
+    pub fn remove(&mut self, addr: IpAddr) {
+        // Its place in the order of ages ends when it is the oldest.
+        self.slots.remove(&addr);
+    }
+
+    /// Removes the names that were looked up before a time. Returns their number.
+    pub fn forget(&mut self, before: Time) -> usize {
+        let all = self.slots.len();
+        self.slots.retain(|_, slot| {
+            let found = slot.found.as_ref();
+            found.is_none_or(|found| found.at >= before)
+        });
+        all - self.slots.len()
+    }
+
     /// The number of addresses that are known.
     pub fn known(&self) -> usize {
         self.slots.len()
@@ -199,6 +228,21 @@ mod tests {
         assert_eq!(table.waiting(), 0);
         table.get(a, true, Time(10_800));
         assert_eq!(table.waiting(), 1);
+    }
+
+    #[test]
+    fn old_name_is_forgotten_and_looked_up_again() {
+        let (mut table, a) = (ReverseNameTable::default(), addr("45.51.100.7"));
+        table.finish(a, Ok(named("mx.example", 10)), Time(10));
+        let by_name = |_: IpAddr, name: Option<&str>| name == Some("mx.example");
+        assert_eq!(table.find(&by_name), [(a, named("mx.example", 10))]);
+        assert_eq!(table.forget(Time(10)), 0);
+        assert_eq!(table.forget(Time(11)), 1);
+        assert_eq!(table.get(a, true, Time(11)), None);
+        assert_eq!(table.start_next(), Some(a));
+        table.finish(a, Ok(named("mx.example", 12)), Time(12));
+        table.remove(a);
+        assert_eq!((table.known(), table.find(&by_name)), (0, vec![]));
     }
 
     #[test]

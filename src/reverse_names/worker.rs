@@ -62,6 +62,27 @@ impl ReverseNames {
         self.0.table.lock().get(addr.to_canonical(), listed, now)
     }
 
+    /// Returns the names that `is_wanted` selects by address and name.
+    pub fn find(
+        &self,
+        is_wanted: &dyn Fn(IpAddr, Option<&str>) -> bool,
+    ) -> Vec<(IpAddr, ReverseName)> {
+        self.0.table.lock().find(is_wanted)
+    }
+
+    /// Removes the names that `is_wanted` selects by address and name. Returns their number.
+    pub fn erase(&self, is_wanted: &dyn Fn(IpAddr, Option<&str>) -> bool) -> u64 {
+        let mut table = self.0.table.lock();
+        let found = table.find(is_wanted);
+        found.iter().for_each(|(addr, _)| table.remove(*addr));
+        found.len() as u64
+    }
+
+    /// Removes the names that were looked up before a time. Returns their number.
+    pub fn forget(&self, before: Time) -> u64 {
+        self.0.table.lock().forget(before) as u64
+    }
+
     /// The counters.
     pub fn stats(&self) -> ReverseNameStats {
         let table = self.0.table.lock();

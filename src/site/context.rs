@@ -58,6 +58,8 @@ pub struct PageContext {
     pub now: Time,
     /// The notices of the operators that are in force.
     pub banners: Vec<Banner>,
+    /// The pasted text that the page answers; the switch of the language sends it again.
+    pub pasted: Option<String>,
     /// Whether the URL chooses the language, so that links keep it.
     chosen: bool,
     /// The path and query of the page without its language.
@@ -95,6 +97,7 @@ impl PageContext {
             client: None,
             now: Time(0),
             banners: Vec::new(),
+            pasted: None,
             chosen: chosen.is_some(),
             location,
         }

@@ -3,10 +3,10 @@
 use super::example_lookups::{after, ago};
 use crate::{
     api::{
-        DataKindResponse, ListCodeResponse, ListResponse, ListStatusResponse, NoticeState,
-        PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse, PublicNoticesResponse,
-        PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse, RelayTestResponse,
-        RemovalPoliciesResponse, TestPointsResponse,
+        DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse,
+        NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse,
+        PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
+        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
@@ -109,6 +109,18 @@ fn list(alias: &str, kind: ZoneKind, address: &str, reason: &str) -> ListRespons
         recipes: recipes.collect(),
         zone,
     }
+}
+
+/// The figures of 30 days, without one on which the server did not run.
+fn days(entries: u64) -> Vec<ListDayResponse> {
+    let ages = (0..30).rev().filter(|age| *age != 11);
+    let day = |age: u64| ListDayResponse {
+        day: ago(age * DAY),
+        entries: (age != 20).then_some(entries - entries * age / 60),
+        listed: 20 + age * 7 % 13,
+        delisted: 10 + age * 5 % 11,
+    };
+    ages.map(day).collect()
 }
 
 /// The policy of a site, for a complete configuration or for one that names no contact.
@@ -219,6 +231,11 @@ pub(super) fn status(is_up: bool) -> PublicStatusResponse {
         changed: is_up.then(|| ago(148)),
         age_seconds: is_up.then_some(148),
         entries: is_up.then_some(entries),
+        days: match alias {
+            // A list whose figures begin today.
+            "outputs" => Vec::new(),
+            _ => days(entries),
+        },
         mirrors,
         current_mirrors: mirrors.saturating_sub(1),
         lag_seconds: (mirrors > 0).then_some(90),

@@ -10,7 +10,7 @@ use crate::{
         TicketResponse, TicketStepResponse, TicketTestResponse, Timestamp,
     },
     relay::advice::RepairAdvice,
-    tickets::{ControlMethod, RemovalPolicy, TicketState},
+    tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState},
 };
 
 const DAY: u64 = 86_400;
@@ -85,7 +85,7 @@ fn options() -> Vec<ControlOptionResponse> {
                 ),
                 command(
                     "wget",
-                    "wget -4 -q -O - --post-data=x https://relays.example/prove/EXAMPLECODE",
+                    "wget -4 -nv -O - --post-data=x https://relays.example/prove/EXAMPLECODE",
                 ),
             ],
         },
@@ -315,6 +315,11 @@ fn removal(everywhere: bool) -> RemovalResponse {
         zone: "relays.example".into(),
         server: server.into(),
         at,
+        state: match (at, server) {
+            (Some(_), _) => RemovalServerState::Current,
+            (None, "ns2.relays.example") => RemovalServerState::Behind,
+            (None, _) => RemovalServerState::Silent,
+        },
     };
     RemovalResponse {
         at: ago(5),
@@ -323,6 +328,7 @@ fn removal(everywhere: bool) -> RemovalResponse {
             server("ns0.relays.example", Some(ago(5))),
             server("ns1.relays.example", Some(ago(3))),
             server("ns2.relays.example", everywhere.then(|| ago(2))),
+            server("ns3.relays.example", everywhere.then(|| ago(2))),
         ],
         cache_seconds: 300,
         everywhere_at: everywhere.then(|| ago(2)),

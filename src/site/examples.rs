@@ -19,18 +19,22 @@ use super::{
     example_lists, example_lookups, example_tickets,
     frame::frame,
     home::HomePage,
-    lists::{ListPage, ListsPage, OpenRelayPage, OptOutPage, PolicyPage, TestsPage},
+    lists::{ListPage, ListsPage, PolicyPage, TestsPage, TextPage},
     lookup::{LookupErrorPage, LookupPage},
     news::{NoticesPage, StatusPage},
     privacy::PrivacyPage,
-    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage, commands},
+    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
     settings::SiteSettings,
     ticket::{FormProblem, TicketPage},
 };
 use crate::{
     api::{ProblemCode, ProblemDetails, PublicNoticesResponse},
+    http,
     model::time::Seconds,
-    tickets::TicketState,
+    tickets::{
+        TicketState,
+        control::{ControlSettings, commands_for_code},
+    },
 };
 
 /// The names of the examples, as in their paths `/examples/NAME`.
@@ -150,7 +154,13 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
         }),
         "prove" => page.render(&ProvePage {
             page,
-            commands: &commands(page, "EXAMPLECODE"),
+            commands: &commands_for_code(
+                "7-examplecode",
+                &ControlSettings {
+                    base_url: page.settings.base_url.clone(),
+                    ..ControlSettings::default()
+                },
+            ),
         }),
         "ticket-error" => {
             let t = &example_tickets::review(TicketState::Review);
@@ -198,8 +208,15 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             policy,
             tests: &example_lists::tests(),
         }),
-        "opt-out" | "opt-out-no-contact" => page.render_indexed(&OptOutPage { page, policy }),
-        "open-relay" => page.render_indexed(&OpenRelayPage { page }),
+        "opt-out" | "opt-out-no-contact" => {
+            let of_site = &page.settings.contact;
+            let content = &http::opt_out_with(&policy.test_contact, of_site, page.language);
+            page.render_indexed(&TextPage { page, content })
+        }
+        "open-relay" => page.render_indexed(&TextPage {
+            page,
+            content: &http::open_relay(page.language),
+        }),
         "notices" => page.render_indexed(&NoticesPage {
             page,
             notices: &example_lists::notices(),

@@ -6,13 +6,16 @@ use axum::{
     response::Response,
 };
 
-use super::{context::PageContext, markup::Markup};
+use super::{
+    context::PageContext,
+    markup::{Markup, escape},
+};
 use crate::{
     api::{
         ListResponse, Page, PolicyResponse, ProblemDetails, RecipePartResponse, RecipeResponse,
-        RelayTestResponse,
+        RelayTestResponse, TextForm, TextPageResponse, TextResponse, TextSectionResponse,
     },
-    http::{App, public_lists, relay_tests},
+    http::{self, App, public_lists, relay_tests},
     model::{ZoneKind, zone::Recommendation},
     recipes::Purpose,
     tickets::RemovalPolicy,
@@ -230,30 +233,48 @@ pub(super) async fn get_tests(page: PageContext, State(app): State<App>) -> Resp
 }
 
 #[derive(Template)]
-#[template(path = "opt_out.html")]
-pub(super) struct OptOutPage<'a> {
+#[template(path = "texts.html")]
+pub(super) struct TextPage<'a> {
     pub page: &'a PageContext,
-    pub policy: &'a PolicyResponse,
+    pub content: &'a TextPageResponse,
+}
+
+impl TextPage<'_> {
+    fn is_list(&self, section: &TextSectionResponse) -> bool {
+        section.form == TextForm::List
+    }
+
+    fn is_steps(&self, section: &TextSectionResponse) -> bool {
+        section.form == TextForm::Steps
+    }
+
+    /// A text with its link.
+    fn linked(&self, text: &TextResponse) -> Markup {
+        let shown = escape(&text.text);
+        let Some(link) = &text.link else {
+            return Markup::trusted(shown);
+        };
+        let target = match link.target.starts_with('/') {
+            true => self.page.href(&link.target),
+            false => link.target.clone(),
+        };
+        let (label, target) = (escape(&link.label), escape(&target));
+        Markup::trusted(shown.replacen(&label, &format!("<a href=\"{target}\">{label}</a>"), 1))
+    }
+}
+
+fn text_page(page: &PageContext, content: &TextPageResponse) -> Response {
+    page.respond_indexed(content, || TextPage { page, content })
 }
 
 /// `GET /opt-out`.
 pub(super) async fn get_opt_out(page: PageContext, State(app): State<App>) -> Response {
-    let policy = public_lists::policy(&app);
-    page.render_indexed(&OptOutPage {
-        page: &page,
-        policy: &policy,
-    })
-}
-
-#[derive(Template)]
-#[template(path = "open_relay.html")]
-pub(super) struct OpenRelayPage<'a> {
-    pub page: &'a PageContext,
+    text_page(&page, &http::opt_out(&app, page.language))
 }
 
 /// `GET /open-relay`.
 pub(super) async fn get_open_relay(page: PageContext) -> Response {
-    page.render_indexed(&OpenRelayPage { page: &page })
+    text_page(&page, &http::open_relay(page.language))
 }
 
 #[cfg(test)]

@@ -346,7 +346,7 @@ async fn look_up_path(
 
 /// `POST /lookup`.
 pub(super) async fn post_lookup(
-    page: PageContext,
+    mut page: PageContext,
     State(state): State<SiteState>,
     FormOrJson(form): FormOrJson<LookupForm>,
 ) -> Result<Response, ProblemDetails> {
@@ -355,6 +355,7 @@ pub(super) async fn post_lookup(
     {
         return Ok(page.redirect(&path_of(&subject.to_string())));
     }
+    page.pasted = Some(form.text.clone());
     let input = LookupInput::Pasted(form.text.clone());
     match http::public_lookup(&state.app, input, page.client).await {
         Ok(found) => Ok(respond(&page, &found, &form.text)),

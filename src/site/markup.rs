@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tickets::RemovalServerState;
+
 /// HTML whose texts are escaped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Markup(String);
@@ -59,6 +61,20 @@ pub(super) fn sign(is_done: bool) -> (&'static str, &'static str) {
     match is_done {
         true => ("✓", "good"),
         false => ("…", "wait"),
+    }
+}
+
+/// The name of the state of a public name server, for tests.
+pub(super) fn server_name(state: &RemovalServerState) -> &'static str {
+    state.into()
+}
+
+/// The key of what a public name server that lacks a removal does.
+pub(super) fn server_key(state: &RemovalServerState) -> &'static str {
+    match state {
+        RemovalServerState::Behind => "removal-server-behind",
+        RemovalServerState::Silent => "removal-server-silent",
+        RemovalServerState::Current | RemovalServerState::Unknown => "removal-server-waits",
     }
 }
 

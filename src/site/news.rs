@@ -17,11 +17,16 @@ use super::{
 };
 use crate::{
     api::{
-        ListStatusResponse, NoticeState, ProblemDetails, PublicNoticesResponse,
+        ListDayResponse, ListStatusResponse, NoticeState, ProblemDetails, PublicNoticesResponse,
         PublicStatusResponse,
     },
     http::{App, public_lists, public_notices},
+    model::Time,
+    statistics::DAYS,
 };
+
+/// The seconds of a day.
+const DAY_SECONDS: u64 = 86_400;
 
 /// For how many days a program may rely on security.txt (RFC 9116 section 2.5.5).
 const SECURITY_TXT_DAYS: u64 = 90;
@@ -110,7 +115,69 @@ struct Bar {
     percent: u64,
 }
 
+/// The course of a list's entries: a bar for each day with a count, and the largest count.
+struct Course {
+    bars: Vec<DayBar>,
+    most: u64,
+    listed: u64,
+    delisted: u64,
+}
+
+/// A bar in a picture of [`DAYS`] columns of 10 units, 40 units high.
+struct DayBar {
+    left: u64,
+    top: u64,
+    height: u64,
+}
+
+/// The height of the picture of a course.
+const COURSE_HEIGHT: u64 = 40;
+
+impl Course {
+    /// The course of days that are counted from `today`, the last column.
+    fn new(days: &[ListDayResponse], today: Time) -> Course {
+        let entries = |day: &ListDayResponse| day.entries.unwrap_or(0);
+        let most = days.iter().map(entries).max().unwrap_or(0);
+        let bar = |day: &ListDayResponse| {
+            let age = (today.0 / DAY_SECONDS).checked_sub(day.day.0.0 / DAY_SECONDS)?;
+            let column = (DAYS - 1).checked_sub(age)?;
+            // A day with an entry has a visible bar.
+            let height = (day.entries? * COURSE_HEIGHT).div_ceil(most.max(1));
+            Some(DayBar {
+                left: column * 10,
+                top: COURSE_HEIGHT - height,
+                height,
+            })
+        };
+        Course {
+            bars: days.iter().filter_map(bar).collect(),
+            most,
+            listed: days.iter().map(|d| d.listed).sum(),
+            delisted: days.iter().map(|d| d.delisted).sum(),
+        }
+    }
+}
+
 impl StatusPage<'_> {
+    fn course(&self, list: &ListStatusResponse) -> Course {
+        Course::new(&list.days, self.page.now)
+    }
+
+    fn number(&self, n: &u64) -> String {
+        self.page.number(*n)
+    }
+
+    /// What the picture of a course shows, as a sentence.
+    fn course_text(&self, list: &ListStatusResponse, course: &Course) -> Markup {
+        let args = [
+            ("zone", list.zone.argument()),
+            ("most", self.page.number(course.most).argument()),
+            ("listed", self.page.number(course.listed).argument()),
+            ("delisted", self.page.number(course.delisted).argument()),
+        ];
+        self.page.text("status-course-text", &args)
+    }
+
     fn href(&self, alias: &str) -> String {
         self.page.href(&list_path(alias))
     }
@@ -211,4 +278,35 @@ fn plain(text: String) -> Response {
         (header::CACHE_CONTROL, "max-age=3600"),
     ];
     (headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn course_has_a_column_for_each_day_and_today_is_the_last() {
+        let now = Time(100 * DAY_SECONDS + 5);
+        let day = |age: u64, entries| ListDayResponse {
+            day: Time((100 - age) * DAY_SECONDS).into(),
+            entries,
+            listed: 2,
+            delisted: 1,
+        };
+        let days = [
+            day(30, Some(9)),
+            day(29, Some(1)),
+            day(2, None),
+            day(1, Some(0)),
+            day(0, Some(200)),
+        ];
+        let course = Course::new(&days, now);
+        let bars: Vec<_> = {
+            let bars = course.bars.iter();
+            bars.map(|b| (b.left, b.top, b.height)).collect()
+        };
+        assert_eq!(bars, [(0, 39, 1), (280, 40, 0), (290, 0, 40)]);
+        assert_eq!((course.most, course.listed, course.delisted), (200, 10, 5));
+        assert!(Course::new(&[], now).bars.is_empty());
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
         ConfirmationKind, ConfirmationResponse, ProblemDetails, ProofResponse, ReleasedResponse,
     },
     http::{self, ClientAddress, PathPart, tickets, tickets_control},
+    tickets::control::commands_for_code,
 };
 
 /// The page of a proof.
@@ -147,23 +148,14 @@ pub(super) struct ProvePage<'a> {
 }
 
 /// `GET /prove/{code}`.
-pub(super) async fn get_prove(page: PageContext, Path(code): Path<String>) -> Response {
+pub(super) async fn get_prove(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(code): Path<String>,
+) -> Response {
+    let settings = state.app.tickets.settings();
     page.render(&ProvePage {
         page: &page,
-        commands: &commands(&page, &code),
+        commands: &commands_for_code(&code, &settings.control),
     })
-}
-
-/// The commands that request the address of a code. Only what can be part of a code is put into a
-/// command that people copy.
-pub(super) fn commands(page: &PageContext, code: &str) -> Vec<String> {
-    let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    let url = page.url(&format!("/prove/{code}"));
-    match is_code {
-        true => vec![
-            format!("curl -X POST {url}"),
-            format!("wget -q -O - --post-data=x {url}"),
-        ],
-        false => Vec::new(),
-    }
 }

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -21,7 +22,7 @@ use crate::{
     },
     http::{tickets, tickets_control},
     relay::advice::RepairAdvice,
-    tickets::{ControlMethod, RemovalPolicy, TicketState},
+    tickets::{ControlMethod, RemovalPolicy, TicketService, TicketState},
 };
 
 /// How often an open page asks for changes while something happens at once, in milliseconds.
@@ -31,6 +32,9 @@ const SLOW_MILLISECONDS: u32 = 15_000;
 
 /// The most outcomes of a test that are shown at once.
 const MAX_MAIN_OUTCOMES: usize = 4;
+
+/// What the body of a mail program's request contains, in either encoding of forms.
+const ONE_CLICK: &[u8] = b"One-Click";
 
 /// The page of a ticket.
 #[derive(Template)]
@@ -339,16 +343,16 @@ pub(super) async fn get_ticket(
     }))
 }
 
-/// An action of a ticket that has no fields.
+/// The actions of a ticket that have no fields.
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident => $operation:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident => $change:path;)*) => {$(
         $(#[$doc])*
         pub(super) async fn $name(
             page: PageContext,
             State(state): State<SiteState>,
             Path(secret): Path<String>,
         ) -> Result<Response, ProblemDetails> {
-            let changed = $operation(&state.app, &secret).await;
+            let changed = tickets::change_ticket(&state.app, &secret, $change).await;
             changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
         }
     )*};
@@ -356,17 +360,23 @@ macro_rules! actions {
 
 actions! {
     /// `POST /tickets/{secret}/retry`.
-    post_retry => tickets::retry_ticket;
+    post_retry => TicketService::retry;
     /// `POST /tickets/{secret}/review`.
-    post_review => tickets::review_ticket;
+    post_review => TicketService::ask_review;
     /// `POST /tickets/{secret}/withdraw`.
-    post_withdraw => tickets::withdraw_ticket;
-    /// `POST /tickets/{secret}/check-dns`.
-    post_check_dns => tickets_control::check_ticket_dns;
+    post_withdraw => TicketService::withdraw;
     /// `POST /tickets/{secret}/new-code`.
-    post_new_code => tickets_control::renew_ticket_code;
-    /// `POST /tickets/{secret}/unsubscribe`.
-    post_unsubscribe => tickets_control::unsubscribe_ticket;
+    post_new_code => TicketService::renew_control_code;
+}
+
+/// `POST /tickets/{secret}/check-dns`.
+pub(super) async fn post_check_dns(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+) -> Result<Response, ProblemDetails> {
+    let changed = tickets_control::check_ticket_dns(&state.app, &secret).await;
+    changed_or_problem(&page, &state, &secret, changed, "", String::new()).await
 }
 
 /// `POST /tickets/{secret}/messages`.
@@ -413,6 +423,22 @@ pub(super) async fn get_unsubscribe(
 ) -> Result<Response, ProblemDetails> {
     let ticket = tickets::view_ticket(&state.app, &secret).await?;
     Ok(page.redirect(&format!("{}#notifications", ticket.path)))
+}
+
+/// `POST /tickets/{secret}/unsubscribe`: the button, or a mail program with one click. A mail program
+/// gets no redirect (RFC 8058 section 3.1), whatever it accepts.
+pub(super) async fn post_unsubscribe(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(secret): Path<String>,
+    body: Bytes,
+) -> Result<Response, ProblemDetails> {
+    let changed = tickets::change_ticket(&state.app, &secret, TicketService::unsubscribe).await;
+    let is_one_click = body.windows(ONE_CLICK.len()).any(|w| w == ONE_CLICK);
+    match changed {
+        Ok(_) if is_one_click => Ok(StatusCode::NO_CONTENT.into_response()),
+        changed => changed_or_problem(&page, &state, &secret, changed, "", String::new()).await,
+    }
 }
 
 /// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the

@@ -702,7 +702,7 @@ impl Store {
                 .ok()?;
             value.first_chunk().map(|n| u64::from_be_bytes(*n))
         };
-        let commit = batch.0.iter().find_map(number);
+        let commit = batch.0.iter().rev().find_map(number);
         self.with(|db| {
             let mut out = WriteBatch::default();
             for (family, from, to) in batch.1 {

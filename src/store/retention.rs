@@ -4,7 +4,7 @@ use super::{
     handle::{Batch, Result, Store},
     schema::{self, AuditRecord},
 };
-use crate::model::{Event, Subject, time::Seconds};
+use crate::model::{Event, Subject, Time, time::Seconds};
 
 /// The bytes of a number and a place at the end of the key of an event.
 const EVENT_NUMBER_BYTES: usize = 12;
@@ -54,6 +54,19 @@ impl Store {
             let subject = self.subject(&key[..end], "the subject of an event")?;
             let event = self.decode(value, format_args!("an event of {subject}"))?;
             f(key, subject, event);
+            Ok(true)
+        })
+    }
+
+    /// Visits the stored answers to requests that may be repeated: the day, and the body.
+    pub fn visit_answers(&self, f: &mut dyn FnMut(Time, &str)) -> Result<()> {
+        self.rows(schema::IDEMPOTENCY, &[], &mut |key, value| {
+            // A receipt has the same key without the last byte.
+            if key.len() == schema::answer_key(Time(0), &[0; 16]).len() {
+                let day = key.first_chunk::<4>().map_or(0, |d| u32::from_be_bytes(*d));
+                let answer: (u64, u16, String) = self.decode(value, "the answer to a request")?;
+                f(Time(u64::from(day) * schema::DAY), &answer.2);
+            }
             Ok(true)
         })
     }

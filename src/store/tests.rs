@@ -293,6 +293,66 @@ fn import(ledger: &Ledger, source: SourceId, lines: &[(&str, schema::FeedEntry)]
         .unwrap();
 }
 
+#[test]
+fn subjects_with_history_are_those_that_have_events_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let feed = ledger.source("ipsum").unwrap();
+    import(
+        &ledger,
+        feed,
+        &[("46.1.0.0/16", entry(None, FeedPath::Own, false, None))],
+    );
+    for subject in ["45.1.1.1", "2001:db9::/48", ".mail.spam.example"] {
+        let command = Command::List {
+            reason: RELAY,
+            source: SourceId::OPERATOR,
+            until: None,
+            text: None,
+        };
+        let change = Change::new(subject.parse().unwrap(), "anna", command);
+        ledger::tests::commit(&ledger, change).unwrap();
+    }
+    let found = |subjects: &[&str]| -> Vec<String> {
+        let subjects: Vec<Subject> = subjects.iter().map(|s| s.parse().unwrap()).collect();
+        let found = ledger.store.with_history(&subjects).unwrap();
+        for subject in &subjects {
+            let has_events = !ledger.store.history(subject).unwrap().is_empty();
+            assert_eq!(found.contains(subject), has_events, "{subject}");
+        }
+        found.iter().map(ToString::to_string).collect()
+    };
+    // In the order of the request, whatever that of the keys is.
+    let all = [
+        "2001:db9::/48",
+        "45.1.1.1",
+        "45.1.1.2",
+        "46.1.0.0/16",
+        ".mail.spam.example",
+    ];
+    let with_events = [
+        "2001:db9::/48",
+        "45.1.1.1",
+        "46.1.0.0/16",
+        ".mail.spam.example",
+    ];
+    assert_eq!(found(&all), with_events);
+    // The key of a wider or narrower subject is not that of the subject.
+    let near = [
+        "45.1.1.0/24",
+        "46.0.0.0/8",
+        "46.1.0.0/17",
+        "2001:db9::/32",
+        ".spam.example",
+    ];
+    assert_eq!(found(&near), [""; 0]);
+    assert_eq!(
+        found(&[".spam.example", ".mail.spam.example"]),
+        [".mail.spam.example"]
+    );
+    assert_eq!(found(&[]), [""; 0]);
+}
+
 /// Writes `store-6.rows`. Run it only for a new version of the store.
 #[test]
 #[ignore = "writes the rows that the other test reads"]

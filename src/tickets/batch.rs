@@ -1,144 +1,37 @@
-//! A batch: the rows and changes of one decision about tickets. Reads see the earlier writes of the
-//! batch.
-
-use std::collections::BTreeMap;
-
-use serde::{Serialize, de::DeserializeOwned};
+//! The rows and changes of one decision about tickets: what they have beyond those of other
+//! features.
 
 use super::{
     error::TicketError,
     mail_rows::{MAX_QUEUED, NOTIFIED, OUTBOX},
     notice::TicketNotice,
-    state::TicketState,
     tables::{
-        CLOSED, LAST_NUMBER, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS,
-        TicketKey, TicketTable, WAITING,
+        CLOSED, OPEN, RELEASES, REMOVED, SECRETS, SPREADING, SUBJECTS, TICKETS, Tickets, WAITING,
     },
     ticket::Ticket,
 };
 use crate::{
-    ledger::{FeatureRows, Ledger},
-    model::{Change, Subject, Time},
-    store::{
-        Store, StoreError,
-        schema::{AuditRecord, FeatureFamily},
-    },
+    ledger::FeatureBatch,
+    model::Subject,
+    store::{StoreError, schema::AuditRecord},
 };
 
-const FAMILY: FeatureFamily = FeatureFamily::Tickets;
+/// The rows and changes of one decision about tickets. Its audit record must not hold a text of a
+/// ticket or a mail address.
+pub type TicketBatch<'a> = FeatureBatch<'a, Tickets>;
 
-/// The rows and changes of one decision, with its audit record. They are committed together.
-pub struct TicketBatch<'a> {
-    store: &'a Store,
-    /// The time of the decision.
-    pub now: Time,
-    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// The changes of listings.
-    pub changes: Vec<Change>,
-    /// The audit record. It must not hold a text of a ticket or a mail address.
-    pub audit: Option<AuditRecord>,
-    /// Events for webhooks.
-    pub(super) notices: Vec<TicketNotice>,
-    /// The error of the first value that could not be encoded. With it the whole batch fails.
-    unencoded: Option<StoreError>,
-}
-
-impl<'a> TicketBatch<'a> {
-    /// Creates an empty batch.
-    pub(super) fn new(ledger: &'a Ledger, now: Time) -> TicketBatch<'a> {
-        TicketBatch {
-            store: &ledger.store,
-            now,
-            rows: BTreeMap::new(),
-            changes: Vec::new(),
-            audit: None,
-            notices: Vec::new(),
-            unencoded: None,
-        }
-    }
-
-    /// Returns the value of a row, if it exists.
-    pub fn get<K: TicketKey, V: DeserializeOwned>(
-        &self,
-        table: &TicketTable<K, V>,
-        key: &K,
-    ) -> Result<Option<V>, StoreError> {
-        let bytes = table.encode(key);
-        let row = match self.rows.get(&bytes) {
-            Some(row) => row.clone(),
-            None => self.store.feature_row(FAMILY, &bytes)?,
-        };
-        row.map(|row| decode_value(&bytes, &row)).transpose()
-    }
-
-    /// Writes a row. A value that cannot be encoded makes [`TicketBatch::into_rows`] fail.
-    pub fn put<K: TicketKey, V: Serialize>(
-        &mut self,
-        table: &TicketTable<K, V>,
-        key: &K,
-        value: &V,
-    ) {
-        let bytes = table.encode(key);
-        match serde_json::to_vec(value) {
-            Ok(row) => drop(self.rows.insert(bytes, Some(row))),
-            Err(e) => {
-                let text = format!("{} cannot be encoded: {e}", row_name(&bytes));
-                self.unencoded.get_or_insert(StoreError::Io(text));
-            }
-        }
-    }
-
-    /// Removes a row.
-    pub fn delete<K: TicketKey, V>(&mut self, table: &TicketTable<K, V>, key: &K) {
-        self.rows.insert(table.encode(key), None);
-    }
-
-    /// Returns the keys of the stored rows of a table that follow `after`, in order, at most
-    /// `most`.
-    pub fn keys<K: TicketKey, V>(
-        &self,
-        table: &TicketTable<K, V>,
-        after: Option<&K>,
-        most: usize,
-    ) -> Result<Vec<K>, StoreError> {
-        let prefix = &table.encode_prefix();
-        let after = after.map_or(prefix.clone(), |k| table.encode(k));
-        let mut out = Vec::new();
-        self.store
-            .feature_rows(FAMILY, prefix, &after, &mut |k, _| {
-                if k > &after[..] {
-                    out.extend(table.decode(k));
-                }
-                Ok(out.len() < most)
-            })?;
-        Ok(out)
-    }
-
-    /// Returns the numbers of the stored tickets below `before`, the highest first, at most `most`.
-    pub fn numbers_desc(&self, before: u64, most: usize) -> Result<Vec<u64>, StoreError> {
-        let mut out = Vec::new();
-        let (prefix, before) = (TICKETS.encode_prefix(), TICKETS.encode(&before));
-        self.store
-            .feature_rows_desc(FAMILY, &prefix, &before, &mut |k, _| {
-                if k < &before[..] {
-                    out.extend(TICKETS.decode(k));
-                }
-                Ok(out.len() < most)
-            })?;
-        Ok(out)
-    }
-
+impl TicketBatch<'_> {
     /// Returns the numbers of the stored tickets of a subject, at most `most`.
     pub fn of_subject(&self, subject: &Subject, most: usize) -> Result<Vec<u64>, StoreError> {
-        let prefix = [SUBJECTS.encode_prefix(), subject.key()].concat();
+        let range = SUBJECTS.of(subject);
         let mut out = Vec::new();
-        self.store
-            .feature_rows(FAMILY, &prefix, &prefix, &mut |k, _| {
-                // The key of another subject can begin with the same bytes.
-                let found = SUBJECTS.decode(k).filter(|(s, _)| s == subject);
-                out.extend(found.map(|(_, number)| number));
-                Ok(out.len() < most)
-            })?;
+        self.visit_keys(&range, &range.prefix, &mut |_, (found, number)| {
+            // The key of another subject can begin with the same bytes.
+            if found == *subject {
+                out.push(number);
+            }
+            out.len() < most
+        })?;
         Ok(out)
     }
 
@@ -152,16 +45,12 @@ impl<'a> TicketBatch<'a> {
         found.ok_or_else(|| TicketError::NotFound(format!("there is no ticket {number}")))
     }
 
-    /// Takes the next number for a ticket.
-    pub(super) fn next_number(&mut self) -> Result<u64, StoreError> {
-        let number = self.get(LAST_NUMBER, &())?.unwrap_or_default() + 1;
-        self.put(LAST_NUMBER, &(), &number);
-        Ok(number)
-    }
-
     /// Writes a ticket with its rows in other tables.
     pub fn save(&mut self, ticket: &Ticket) {
-        self.note_state(ticket);
+        // A row that cannot be read is reported where it is used.
+        if let Ok(before) = self.get(TICKETS, &ticket.number) {
+            self.note_state(before.as_ref(), ticket);
+        }
         self.put(TICKETS, &ticket.number, ticket);
         self.put(SECRETS, &ticket.secret.key(), &ticket.number);
         self.put(SUBJECTS, &(ticket.subject.clone(), ticket.number), &());
@@ -182,19 +71,20 @@ impl<'a> TicketBatch<'a> {
         }
     }
 
-    /// Notes the event of a new ticket, or of one that is closed now.
-    fn note_state(&mut self, ticket: &Ticket) {
-        // A row that cannot be read is reported where it is used.
-        let Ok(before) = self.get(TICKETS, &ticket.number) else {
-            return;
-        };
-        let before = before.map(|t: Ticket| t.state);
+    /// Notes the event of a new ticket, or of one that is closed now, and that the servers of a new
+    /// removal have to be followed.
+    fn note_state(&mut self, before: Option<&Ticket>, ticket: &Ticket) {
         if before.is_none() {
             self.notices.push(TicketNotice::Opened(ticket.number));
         }
-        if before.is_none_or(TicketState::is_open) && !ticket.state.is_open() {
+        let was_open = before.is_none_or(|t| t.state.is_open());
+        if was_open && !ticket.state.is_open() {
             let closed = TicketNotice::Closed(ticket.number, ticket.state);
             self.notices.push(closed);
+        }
+        let had_removal = before.is_some_and(|t| t.removal.is_some());
+        if !had_removal && ticket.removal.is_some() {
+            self.put(SPREADING, &ticket.number, &());
         }
     }
 
@@ -235,32 +125,4 @@ impl<'a> TicketBatch<'a> {
             ..AuditRecord::default()
         });
     }
-
-    /// Returns the batch as one commit.
-    ///
-    /// # Errors
-    ///
-    /// A value could not be encoded.
-    pub(super) fn into_rows(self) -> Result<FeatureRows, StoreError> {
-        match self.unencoded {
-            Some(error) => Err(error),
-            None => Ok(FeatureRows {
-                family: FAMILY,
-                rows: self.rows.into_iter().collect(),
-                changes: self.changes,
-                audit: self.audit,
-                notices: self.notices.iter().map(TicketNotice::message).collect(),
-            }),
-        }
-    }
-}
-
-fn row_name(key: &[u8]) -> String {
-    format!("a row of tickets ({})", char::from(key[0]))
-}
-
-fn decode_value<T: DeserializeOwned>(key: &[u8], row: &[u8]) -> Result<T, StoreError> {
-    // The error of the decoder can quote the row, which is personal.
-    serde_json::from_slice(row)
-        .map_err(|_| StoreError::Damaged(format!("{} cannot be read", row_name(key))))
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::codes::ticket_of;
 use crate::model::{Subject, Time};
 
 /// The text of a TXT record before the code.
@@ -116,6 +117,27 @@ pub fn host_address(subject: &Subject) -> Option<IpAddr> {
     }
 }
 
+/// The commands of common programs that send a request. `option` chooses the family of the address.
+/// The response to a request that proves nothing has to be seen, too.
+fn http_commands(option: &str, url: &str) -> [(&'static str, String); 2] {
+    [
+        ("curl", format!("curl{option} -X POST {url}")),
+        ("wget", format!("wget{option} -nv -O - --post-data=x {url}")),
+    ]
+}
+
+/// Returns the commands that send a request with a code from an address that is not known here;
+/// none if the text is not a code.
+pub fn commands_for_code(code: &str, settings: &ControlSettings) -> Vec<String> {
+    let base = settings.plain_url.as_deref().unwrap_or(&settings.base_url);
+    let commands = http_commands("", &format!("{base}/prove/{code}"));
+    let commands = commands.into_iter().map(|(_, command)| command);
+    match ticket_of(code) {
+        Some(_) => commands.collect(),
+        None => Vec::new(),
+    }
+}
+
 /// The commands that send a request from an address. Each uses the family of the address, since a
 /// server with both would prove the other one.
 fn commands(addr: IpAddr, code: &str, settings: &ControlSettings) -> Vec<(&'static str, String)> {
@@ -125,10 +147,7 @@ fn commands(addr: IpAddr, code: &str, settings: &ControlSettings) -> Vec<(&'stat
     };
     let plain = settings.plain_url.as_deref();
     let url = format!("{}/prove/{code}", plain.unwrap_or(&settings.base_url));
-    let mut out = vec![
-        ("curl", format!("curl {option} -X POST {url}")),
-        ("wget", format!("wget {option} -q -O - --post-data=x {url}")),
-    ];
+    let mut out = Vec::from(http_commands(&format!(" {option}"), &url));
     match plain.and_then(split_plain_url) {
         Some((host, port, path)) => {
             let port_part = if port == 80 {

@@ -7,14 +7,14 @@ use super::{
     batch::TicketBatch,
     control::is_generic_name,
     error::TicketError,
-    removals::FROM,
+    removals::{FROM, reasons_of},
     service::TicketService,
     state::{RemovalPolicy, TicketState},
     tables::{EXCEPTIONS, OPEN},
     ticket::{NameException, Ticket, host_of},
 };
 use crate::{
-    model::{Change, Evidence, ReasonId, Subject, Time, history::Command, time::Seconds},
+    model::{Change, Evidence, Subject, Time, history::Command, time::Seconds},
     store::schema::AuditRecord,
 };
 
@@ -58,19 +58,14 @@ impl TicketService {
     pub fn names_due(&self, now: Time) -> Result<Vec<IpAddr>, TicketError> {
         let batch = self.batch(now);
         let mut out: Vec<IpAddr> = Vec::new();
-        for number in self.next_round("names", |b, after| b.keys(OPEN, after, ROUND), now)? {
+        for number in self.name_rounds.next(&batch, &OPEN.all(), ROUND)? {
             let ticket = batch.ticket(number)?;
             out.extend(ticket.host().filter(|_| wants_name(&ticket, now)));
         }
-        let after = self.last_exception.lock().take();
-        let keys = batch.keys(EXCEPTIONS, after.as_ref(), ROUND)?;
-        for subject in &keys {
-            let row = batch.get(EXCEPTIONS, subject)?;
+        for subject in self.name_rounds.next(&batch, &EXCEPTIONS.all(), ROUND)? {
+            let row = batch.get(EXCEPTIONS, &subject)?;
             let is_due = row.is_some_and(|e| e.next <= now);
-            out.extend(host_of(subject).filter(|_| is_due));
-        }
-        if keys.len() >= ROUND {
-            *self.last_exception.lock() = keys.last().cloned();
+            out.extend(host_of(&subject).filter(|_| is_due));
         }
         let mut looking = self.looked_up.lock();
         let mut seen = HashSet::new();
@@ -124,11 +119,8 @@ impl TicketService {
             let listings = self.listings(&ticket.subject)?;
             let mine = ticket.own_listings(&listings);
             if let Some(name) = name.filter(|n| is_own_name(Some(n), addr) && !mine.is_empty()) {
-                let mut reasons: Vec<ReasonId> = mine.iter().map(|l| l.reason).collect();
-                reasons.sort_unstable();
-                reasons.dedup();
                 let until = Some(now.plus(EXCEPTION_HOLD));
-                for reason in reasons {
+                for reason in reasons_of(&mine) {
                     let command = Command::Hold { reason, until };
                     batch.changes.push(self.change(&ticket, command));
                 }
@@ -136,6 +128,7 @@ impl TicketService {
                     name: name.to_ascii_lowercase(),
                     reasons: ticket.reasons.clone(),
                     ticket: ticket.number,
+                    until,
                     next: now.plus(CHECK_INTERVAL),
                     misses: 0,
                 };
@@ -191,23 +184,12 @@ impl TicketService {
     ) -> Result<(), TicketError> {
         batch.delete(EXCEPTIONS, subject);
         let author = format!("ticket {}", exception.ticket);
-        let verdict = self.ledger.store.verdict(subject)?;
-        let dictionary = self.ledger.store.dictionary();
-        for reason in exception
-            .reasons
-            .iter()
-            .filter_map(|r| dictionary.reasons.get(r))
-        {
-            if verdict.holds.iter().any(|h| h.reason == reason) {
-                let command = Command::Unhold {
-                    reason: Some(reason),
-                };
-                let mut change = Change::new(subject.clone(), author.clone(), command);
-                let why = format!("the exception of {author} ends: the reverse name has changed");
-                change.evidence = Some(Evidence::statement(why));
-                change.preconditions.from = FROM.into();
-                batch.changes.push(change);
-            }
+        for command in self.holds_until(subject, &exception.reasons, exception.until)? {
+            let mut change = Change::new(subject.clone(), author.clone(), command);
+            let why = format!("the exception of {author} ends: the reverse name has changed");
+            change.evidence = Some(Evidence::statement(why));
+            change.preconditions.from = FROM.into();
+            batch.changes.push(change);
         }
         batch.audit = Some(AuditRecord {
             at: batch.now,

@@ -11,7 +11,7 @@ use super::{
     ticket::{Ticket, TicketTest},
 };
 use crate::{
-    model::{EventKind, Time, time::Seconds},
+    model::{Change, EventKind, Time, history::Command, time::Seconds},
     relay::{ClaimStatus, policy::ClaimState},
 };
 
@@ -29,11 +29,12 @@ impl TicketService {
     ///
     /// The store cannot be read.
     pub fn tick(&self, now: Time) -> Result<(), TicketError> {
-        for number in self.next_round("open", |b, after| b.keys(OPEN, after, ROUND), now)? {
+        let batch = self.batch(now);
+        for number in self.rounds.next(&batch, &OPEN.all(), ROUND)? {
             self.log_failure(number, self.follow(number, now));
         }
         self.follow_spreading(now)?;
-        for number in self.next_round("removed", |b, after| b.keys(REMOVED, after, ROUND), now)? {
+        for number in self.rounds.next(&batch, &REMOVED.all(), ROUND)? {
             self.log_failure(number, self.watch_listing(number, now));
         }
         self.suspend_due(now)
@@ -48,22 +49,6 @@ impl TicketService {
             };
             tracing::warn!(ticket = number, error, "due work for a ticket failed");
         }
-    }
-
-    /// Returns the next numbers of a table. The next round continues after them.
-    pub(super) fn next_round(
-        &self,
-        name: &'static str,
-        read: impl Fn(&TicketBatch<'_>, Option<&u64>) -> Result<Vec<u64>, crate::store::StoreError>,
-        now: Time,
-    ) -> Result<Vec<u64>, TicketError> {
-        let mut rounds = self.rounds.lock();
-        let numbers = read(&self.batch(now), rounds.get(name))?;
-        match numbers.last() {
-            Some(last) if numbers.len() >= ROUND => rounds.insert(name, *last),
-            _ => rounds.remove(name),
-        };
-        Ok(numbers)
     }
 
     /// Follows an open ticket.
@@ -107,7 +92,7 @@ impl TicketService {
         let mine = ticket.own_listings(&listings);
         let status = self.claim_status(ticket, now);
         if mine.is_empty() {
-            return self.end(ticket, status.as_ref(), now);
+            return self.end(batch, ticket, status.as_ref());
         }
         if ticket.state == TicketState::Delayed && ticket.next_at.is_some_and(|at| at <= now) {
             return self.grant(batch, ticket, &mine);
@@ -125,20 +110,37 @@ impl TicketService {
     /// it, ended otherwise.
     fn end(
         &self,
+        batch: &mut TicketBatch<'_>,
         ticket: &mut Ticket,
         status: Option<&ClaimStatus>,
-        now: Time,
     ) -> Result<(), TicketError> {
+        let now = batch.now;
+        self.end_suspension(batch, ticket)?;
         let is_released = status.is_some_and(|s| s.state == ClaimState::Released);
         if is_released || self.was_removed(ticket)? {
+            self.keep_hold_of_removal(batch, ticket);
             self.record_granted(ticket, now)
         } else {
             ticket.apply(TicketEvent::End, now)
         }
     }
 
+    /// Holds the reasons whose suspension ends with a removal as long as after any removal, because
+    /// the removal has left the longer hold of the suspension as it was.
+    fn keep_hold_of_removal(&self, batch: &mut TicketBatch<'_>, ticket: &Ticket) {
+        let ended = batch.changes.iter().filter_map(|c| match c.command {
+            Command::EndHold { reason, .. } => Some(reason),
+            _ => None,
+        });
+        let until = None;
+        let holds: Vec<Change> = ended
+            .map(|reason| self.change(ticket, Command::Hold { reason, until }))
+            .collect();
+        batch.changes.extend(holds);
+    }
+
     /// Whether a listing of a ticket was removed by a decision since the ticket was opened, and did
-    /// not just expire.
+    /// not just expire. A suspension is not a removal.
     fn was_removed(&self, ticket: &Ticket) -> Result<bool, TicketError> {
         let dictionary = self.ledger.store.dictionary();
         let history = self.ledger.store.history(&ticket.subject)?;
@@ -154,8 +156,11 @@ impl TicketService {
             .iter()
             .rev()
             .find(|e| e.at >= ticket.opened && is_mine(&e.kind));
-        Ok(last
-            .is_some_and(|e| matches!(e.kind, EventKind::Delisted { .. } | EventKind::Held { .. })))
+        Ok(last.is_some_and(|e| match e.kind {
+            EventKind::Delisted { .. } => true,
+            EventKind::Held { .. } => e.author != ticket.author(),
+            _ => false,
+        }))
     }
 
     /// Returns the status of the relay test of a ticket; `None` if there is none.

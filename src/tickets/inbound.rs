@@ -10,9 +10,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use mail_auth::{
-    AuthenticatedMessage, DkimResult, MessageAuthenticator, SpfResult, spf::verify::SpfParameters,
+    AuthenticatedMessage, DkimResult, MessageAuthenticator, SpfResult, common::crypto::Algorithm,
+    dkim::Signature, spf::verify::SpfParameters,
 };
-use mail_parser::{Message, MessageParser, PartType};
+use mail_parser::{Header, HeaderName, Message, MessageParser, PartType};
 use tokio::time::timeout;
 
 use super::{
@@ -43,6 +44,8 @@ const MAX_SUBJECTS: usize = 20;
 const MAX_ANSWERS: usize = 1;
 /// How long SPF and DKIM may take.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most DKIM signatures of a message that are checked.
+const MAX_SIGNATURES: usize = 4;
 
 /// Finds the subjects that a text names, the likeliest first.
 pub type SubjectFinder = Arc<dyn Fn(&str) -> Vec<Subject> + Send + Sync>;
@@ -82,6 +85,9 @@ pub enum RejectedMail {
     /// A program has sent the message.
     #[error("550 5.7.1 automatic messages are not read here; use {0}")]
     Automatic(String),
+    /// The message has not exactly one author, or no mail can be sent to them.
+    #[error("550 5.6.0 the message needs one From field with one mail address in ASCII; use {0}")]
+    NoAuthor(String),
     /// Neither SPF nor DKIM shows that the author has sent the message.
     #[error(
         "550 5.7.1 neither SPF nor DKIM shows that the domain in From sent this message; use {0}"
@@ -147,19 +153,23 @@ impl RemovalMail {
             return Err(RejectedMail::Automatic(site));
         }
         let parsed = MessageParser::default().parse(&message.data);
-        let (Some(parsed), Some(author)) = (&parsed, parsed.as_ref().and_then(author)) else {
-            return Err(RejectedMail::NotAuthenticated(site));
+        let signed = AuthenticatedMessage::parse(&message.data);
+        let (Some(parsed), Some(signed)) = (parsed, signed) else {
+            return Err(RejectedMail::NoAuthor(site));
+        };
+        let Some(author) = author(&parsed, &signed) else {
+            return Err(RejectedMail::NoAuthor(site));
         };
         // The limit comes before everything that takes long.
         self.tickets
             .count_request(LimitedRequest::Open, Some(client))
             .map_err(refused)?;
-        match self.authenticate(message, client, &author).await {
+        match self.authenticate(message, signed, client, &author).await {
             Ok(true) => {}
             Ok(false) => return Err(RejectedMail::NotAuthenticated(site)),
             Err(()) => return Err(RejectedMail::NotChecked),
         }
-        let subjects = (self.find_subjects)(&text_of(parsed));
+        let subjects = (self.find_subjects)(&text_of(&parsed));
         let language = language(message);
         let answers = parsed.message_id().map(|id| format!("<{id}>"));
         let tickets = self.tickets.clone();
@@ -185,6 +195,7 @@ impl RemovalMail {
                 answers,
                 tries: 0,
                 next_at: now,
+                queued_at: now,
             };
             let queued = tickets.decide(now, |batch| {
                 count_daily(batch, limit, MAX_ANSWERS, why)?;
@@ -204,45 +215,79 @@ impl RemovalMail {
     async fn authenticate(
         &self,
         message: &ReceivedMessage,
+        signed: AuthenticatedMessage<'_>,
         client: IpAddr,
         author: &str,
     ) -> Result<bool, ()> {
-        let checked = timeout(AUTHENTICATION_TIMEOUT, self.domains(message, client)).await;
-        let (domains, has_failed) = checked.map_err(drop)?;
-        match domains.iter().any(|d| is_aligned(d, author)) {
-            true => Ok(true),
-            false if has_failed => Err(()),
-            false => Ok(false),
+        let checked = async {
+            let spf = self.check_spf(message, client, author).await;
+            match spf {
+                Ok(true) => spf,
+                _ => either(spf, self.check_dkim(signed, author).await),
+            }
+        };
+        let checked = timeout(AUTHENTICATION_TIMEOUT, checked).await;
+        checked.map_err(drop)?
+    }
+
+    /// Whether SPF permits the client to send for a sender that is aligned with the author.
+    async fn check_spf(
+        &self,
+        message: &ReceivedMessage,
+        client: IpAddr,
+        author: &str,
+    ) -> Result<bool, ()> {
+        let domain = message.from.rsplit_once('@').map_or("", |(_, d)| d);
+        if !is_aligned(domain, author) {
+            return Ok(false);
+        }
+        let spf =
+            SpfParameters::verify_mail_from(client, &message.hello, &self.host_name, &message.from);
+        match self.authenticator.verify_spf(spf).await.result() {
+            SpfResult::Pass => Ok(true),
+            SpfResult::TempError => Err(()),
+            _ => Ok(false),
         }
     }
 
-    /// The domains that SPF or DKIM shows to have sent a message, and whether a check could not be
-    /// made.
-    async fn domains(&self, message: &ReceivedMessage, client: IpAddr) -> (Vec<String>, bool) {
-        let mut out = Vec::new();
-        let spf =
-            SpfParameters::verify_mail_from(client, &message.hello, &self.host_name, &message.from);
-        let spf = self.authenticator.verify_spf(spf).await;
-        let mut has_failed = spf.result() == SpfResult::TempError;
-        if spf.result() == SpfResult::Pass {
-            let domain = message.from.rsplit_once('@').map(|(_, d)| d.to_string());
-            out.extend(domain);
+    /// Whether a message has a valid signature that is aligned with the author. Other signatures
+    /// are not looked at: each costs a look-up of a name that a stranger has chosen.
+    async fn check_dkim(
+        &self,
+        mut signed: AuthenticatedMessage<'_>,
+        author: &str,
+    ) -> Result<bool, ()> {
+        let headers = &mut signed.dkim_headers;
+        headers.retain(|h| is_usable(&h.header) && is_aligned(&h.header.d, author));
+        headers.truncate(MAX_SIGNATURES);
+        let mut out = Ok(false);
+        for output in self.authenticator.verify_dkim(&signed).await {
+            let is_valid = match output.result() {
+                DkimResult::Pass => Ok(true),
+                DkimResult::TempError(_) => Err(()),
+                _ => Ok(false),
+            };
+            out = either(out, is_valid);
         }
-        if let Some(signed) = AuthenticatedMessage::parse(&message.data) {
-            for output in self.authenticator.verify_dkim(&signed).await {
-                match output.result() {
-                    // A signature of a part of the body allows anybody to add to it.
-                    DkimResult::Pass => {
-                        let whole = output.signature().filter(|s| s.l == 0);
-                        out.extend(whole.map(|s| s.d.clone()));
-                    }
-                    DkimResult::TempError(_) => has_failed = true,
-                    _ => {}
-                }
-            }
-        }
-        (out, has_failed)
+        out
     }
+}
+
+/// Whether one of two checks has passed; an error if none has and one could not be made.
+fn either(a: Result<bool, ()>, b: Result<bool, ()>) -> Result<bool, ()> {
+    match (a, b) {
+        (Ok(true), _) | (_, Ok(true)) => Ok(true),
+        (Err(()), _) | (_, Err(())) => Err(()),
+        (Ok(false), Ok(false)) => Ok(false),
+    }
+}
+
+/// Whether a signature can show who has sent a message: it has to cover the author (RFC 6376 section
+/// 6.1.1) and the whole body, to which anybody could add otherwise, and not to use SHA-1 (RFC 8301).
+fn is_usable(signature: &Signature) -> bool {
+    signature.l == 0
+        && signature.a != Algorithm::RsaSha1
+        && signature.h.iter().any(|h| h.eq_ignore_ascii_case("from"))
 }
 
 fn refused(e: TicketError) -> RejectedMail {
@@ -280,8 +325,16 @@ fn is_aligned(domain: &str, author: &str) -> bool {
 /// to it could start a loop.
 fn is_automatic(message: &ReceivedMessage) -> bool {
     let header = parse_mail(&message.data);
-    let field = |name: &str| header.field(name).unwrap_or("").trim().to_ascii_lowercase();
-    let auto = field("auto-submitted");
+    // A field that occurs twice counts whichever of the two says so.
+    let has = |name: &str, says_so: &dyn Fn(&str) -> bool| {
+        let mut fields = header.fields.iter().filter(|(n, _)| n == name);
+        fields.any(|(_, value)| says_so(&value.trim().to_ascii_lowercase()))
+    };
+    // A comment or a parameter may follow the first word (RFC 3834 section 5).
+    let first_word = |value: &str| {
+        let end = value.find(|c: char| c.is_whitespace() || "(;".contains(c));
+        value[..end.unwrap_or(value.len())].to_string()
+    };
     let local = message
         .from
         .split('@')
@@ -289,8 +342,12 @@ fn is_automatic(message: &ReceivedMessage) -> bool {
         .unwrap_or("")
         .to_ascii_lowercase();
     message.from.is_empty()
-        || !auto.is_empty() && auto != "no"
-        || ["bulk", "list", "junk", "auto_reply"].contains(&field("precedence").as_str())
+        || has("auto-submitted", &|v| {
+            !["", "no"].contains(&&*first_word(v))
+        })
+        || has("precedence", &|v| {
+            ["bulk", "list", "junk", "auto_reply"].contains(&&*first_word(v))
+        })
         || [
             "list-id",
             "list-unsubscribe",
@@ -299,17 +356,22 @@ fn is_automatic(message: &ReceivedMessage) -> bool {
             "x-auto-response-suppress",
         ]
         .iter()
-        .any(|name| header.field(name).is_some())
-        || field("content-type").starts_with("multipart/report")
+        .any(|name| has(name, &|_| true))
+        || has("content-type", &|v| v.starts_with("multipart/report"))
         || ["mailer-daemon", "postmaster-noreply", "noreply", "no-reply"].contains(&local.as_str())
 }
 
-/// The only author of a message, if the address can get mail.
-fn author(message: &Message<'_>) -> Option<String> {
-    let mut froms = message.from()?.iter();
+/// The only author of a message, if the address can get mail. Of several From fields a signature
+/// covers the last one alone, so such a message has none. Both parsers have to find the same author.
+fn author(message: &Message<'_>, signed: &AuthenticatedMessage<'_>) -> Option<String> {
+    let is_from = |header: &&Header<'_>| header.name == HeaderName::From;
+    let mut fields = message.headers().iter().filter(is_from);
+    let mut froms = fields.next()?.value.as_address()?.iter();
     let first = froms.next()?.address()?;
+    let is_only = fields.next().is_none() && froms.next().is_none();
+    let is_same = signed.froms() == [first.to_lowercase()];
     let address = read_address(first).ok()?;
-    froms.next().is_none().then_some(address)
+    (is_only && is_same).then_some(address)
 }
 
 /// All texts of a message, its subject first.
@@ -398,12 +460,19 @@ mod tests {
             "anna@example.org",
             "Auto-Submitted: no"
         )));
+        assert!(!is_automatic(&message(
+            "anna@example.org",
+            "Auto-Submitted: No (a person wrote this)"
+        )));
         assert!(is_automatic(&message("", "Subject: x")), "a null sender");
         for header in [
             "Auto-Submitted: auto-replied",
             "auto-submitted: auto-generated (x)",
+            "Auto-Submitted: no\r\nAuto-Submitted: auto-replied",
+            "Auto-Submitted :\r\n auto-replied",
             "Precedence: bulk",
             "Precedence: LIST",
+            "Precedence: first-class\r\nPrecedence: bulk (x)",
             "List-Id: <x.example.org>",
             "X-Auto-Response-Suppress: All",
             "Content-Type: multipart/report; report-type=delivery-status",
@@ -440,18 +509,32 @@ mod tests {
         let of = |from: &str| {
             let data = format!("From: {from}\r\n\r\nx\r\n");
             let parsed = MessageParser::default().parse(data.as_bytes()).unwrap();
-            author(&parsed)
+            let signed = AuthenticatedMessage::parse(data.as_bytes()).unwrap();
+            author(&parsed, &signed)
         };
         assert_eq!(
             of("Anna <anna@example.org>").as_deref(),
             Some("anna@example.org")
         );
         for from in [
+            "\"ben@evil.example\" <anna@example.org>",
+            "ben@evil.example <anna@example.org>",
+            "=?utf-8?q?ben=40evil=2Eexample?= <anna@example.org>",
+            "anna@example.org (ben@evil.example)",
+            "Anna\r\n <anna@example.org>\r\nReply-To: ben@evil.example",
+        ] {
+            assert_eq!(of(from).as_deref(), Some("anna@example.org"), "{from}");
+        }
+        for from in [
             "anna@example.org, ben@evil.example",
             "group: anna@example.org, ben@evil.example;",
             "anna",
             "",
             "anna@[192.0.2.1]",
+            "\u{e4}nna@example.org",
+            "<anna@example.org> <ben@evil.example>",
+            "Anna <anna@example.org>\r\nFrom: Ben <ben@evil.example>",
+            "Anna <anna@example.org>\r\nfrom : Ben <ben@evil.example>",
         ] {
             assert_eq!(of(from), None, "{from}");
         }

@@ -3,7 +3,7 @@
 use super::{error::TicketError, policies::RemovalPolicies, state::RemovalPolicy};
 use crate::{
     ledger::Ledger,
-    model::{Mask, ReasonId, SourceId, Subject, Time, ZoneKind},
+    model::{Hold, Mask, ReasonId, SourceId, Subject, Time, ZoneKind},
     relay::REASONS,
 };
 
@@ -41,8 +41,8 @@ pub fn lists_kind(kind: ZoneKind, subject: &Subject) -> bool {
 }
 
 /// Returns the listings that apply to a subject and are published, each with its policy. The
-/// nearest entry of each reason and source decides, as in answers. `with_held` adds those that only
-/// holds of the subject itself suppress.
+/// nearest entry of each reason and source decides, as in answers. Holds of the subject itself that
+/// end at `suspended_until` do not count.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub fn listings_of(
     ledger: &Ledger,
     policies: &RemovalPolicies,
     subject: &Subject,
-    with_held: bool,
+    suspended_until: Option<Time>,
 ) -> Result<Vec<TicketListing>, TicketError> {
     let (store, dictionary) = (&ledger.store, ledger.store.dictionary());
     let published = published_mask(ledger, subject);
@@ -61,9 +61,9 @@ pub fn listings_of(
         if verdict.exempt.is_some() {
             return Ok(Vec::new());
         }
-        if !with_held || listed != *subject {
-            held.extend(verdict.holds.iter().map(|h| (h.reason, h.source)));
-        }
+        let is_suspension = |h: &&Hold| listed == *subject && Some(h.until) == suspended_until;
+        let holds = verdict.holds.iter().filter(|h| !is_suspension(h));
+        held.extend(holds.map(|h| (h.reason, h.source)));
         for e in &verdict.entries {
             let (pair, every) = ((e.reason, e.source), (e.reason, SourceId::ALL));
             if decided.contains(&pair) || held.contains(&pair) || held.contains(&every) {

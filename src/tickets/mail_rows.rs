@@ -1,9 +1,8 @@
 //! The rows of mail about tickets, with their tables.
 
-use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use super::{mail_text::MailKind, state::TicketState, tables::TicketTable, ticket::Ticket};
+use super::{mail_text::MailKind, secret, state::TicketState, tables::TicketTable, ticket::Ticket};
 use crate::model::Time;
 
 /// Queued mail, by a random number.
@@ -33,6 +32,9 @@ pub struct QueuedMail {
     pub tries: usize,
     /// When it is sent.
     pub next_at: Time,
+    /// When it was queued.
+    #[serde(default)]
+    pub queued_at: Time,
 }
 
 /// What the contact of a ticket was told.
@@ -85,12 +87,13 @@ fn is_news(state: TicketState) -> bool {
     )
 }
 
+/// The kinds of limits that [`limit_key`] is called with for a subject, a domain or a mail address.
+pub const LIMIT_KINDS: [&str; 4] = ["answer", "code", "code-domain", "confirmation"];
+
 /// What a limit is about, as the key of its row. The row does not show the name.
 pub fn limit_key(kind: &str, name: &str) -> [u8; 32] {
     let text = format!("{kind}\0{}", name.to_ascii_lowercase());
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    out
+    secret::hash(&text)
 }
 
 #[cfg(test)]
@@ -101,18 +104,19 @@ mod tests {
     #[test]
     fn tables_of_mail_have_letters_of_their_own() {
         let mut letters = vec![
-            OUTBOX.encode_prefix(),
-            NOTIFIED.encode_prefix(),
-            SENT.encode_prefix(),
-            tables::TICKETS.encode_prefix(),
-            tables::SECRETS.encode_prefix(),
-            tables::RELEASES.encode_prefix(),
-            tables::OPEN.encode_prefix(),
-            tables::REMOVED.encode_prefix(),
-            tables::CLOSED.encode_prefix(),
-            tables::SUSPENSIONS.encode_prefix(),
-            tables::SUBJECTS.encode_prefix(),
-            tables::LAST_NUMBER.encode_prefix(),
+            OUTBOX.all().prefix,
+            NOTIFIED.all().prefix,
+            SENT.all().prefix,
+            tables::TICKETS.all().prefix,
+            tables::SECRETS.all().prefix,
+            tables::RELEASES.all().prefix,
+            tables::OPEN.all().prefix,
+            tables::REMOVED.all().prefix,
+            tables::CLOSED.all().prefix,
+            tables::SUSPENSIONS.all().prefix,
+            tables::SUBJECTS.all().prefix,
+            tables::LAST_ERASURE.all().prefix,
+            tables::LAST_NUMBER.all().prefix,
         ];
         let all = letters.len();
         letters.sort();

@@ -62,17 +62,19 @@ mod zone_server;
 mod tests;
 
 pub use policies::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies};
-pub use state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState};
+pub use state::{ControlMethod, RemovalPolicy, RemovalServerState, TicketEvent, TicketState};
 #[cfg(feature = "daemon")]
 pub use {
     batch::TicketBatch,
     clocks::{TicketClockState, TicketClocks},
+    erasure::TicketRow,
     error::TicketError,
     listings::TicketListing,
     notice::{CLOSED_STATES, TicketClock, TicketCounts},
     proofs::Confirmation,
     requests::{NewTicket, PROOF_PERIOD},
     secret::TicketSecret,
+    servers::RemovalServer,
     service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
         ControlProof, NameException, Review, Ticket, TicketContact, TicketMessage, TicketRemoval,

@@ -56,10 +56,10 @@ pub enum TicketNotice {
     Overdue(u64, TicketClock, Time),
 }
 
-impl TicketNotice {
-    /// The event as webhooks get it.
-    pub(super) fn message(&self) -> FeatureNotice {
-        let (event, number, fields) = match self {
+/// The event as webhooks get it.
+impl From<TicketNotice> for FeatureNotice {
+    fn from(notice: TicketNotice) -> FeatureNotice {
+        let (event, number, fields) = match notice {
             TicketNotice::Opened(number) => ("ticket-opened", number, Vec::new()),
             TicketNotice::Closed(number, state) => {
                 let state = ("state", state.as_str().to_string());
@@ -77,7 +77,7 @@ impl TicketNotice {
         let fields = fields.into_iter().map(|(k, v)| (k.to_string(), v.into()));
         FeatureNotice {
             event,
-            fields: [("ticket".to_string(), (*number).into())]
+            fields: [("ticket".to_string(), number.into())]
                 .into_iter()
                 .chain(fields)
                 .collect(),
@@ -141,20 +141,20 @@ mod tests {
 
     #[test]
     fn messages_have_the_number_of_the_ticket_and_no_text() {
-        let json = |notice: &TicketNotice| {
-            let FeatureNotice { event, fields } = notice.message();
+        let json = |notice: TicketNotice| {
+            let FeatureNotice { event, fields } = notice.into();
             format!("{event} {}", serde_json::Value::Object(fields))
         };
         assert_eq!(
-            json(&TicketNotice::Opened(7)),
+            json(TicketNotice::Opened(7)),
             r#"ticket-opened {"ticket":7}"#
         );
         assert_eq!(
-            json(&TicketNotice::Closed(7, TicketState::Granted)),
+            json(TicketNotice::Closed(7, TicketState::Granted)),
             r#"ticket-closed {"state":"granted","ticket":7}"#
         );
         assert_eq!(
-            json(&TicketNotice::Overdue(7, TicketClock::Answer, Time(86_400))),
+            json(TicketNotice::Overdue(7, TicketClock::Answer, Time(86_400))),
             r#"ticket-overdue {"clock":"answer","due":"1970-01-02T00:00:00Z","ticket":7}"#
         );
     }

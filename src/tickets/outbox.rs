@@ -39,8 +39,6 @@ const RETRY_DELAYS: [Seconds; 6] = [
     Seconds(6 * 3600),
     Seconds(12 * 3600),
 ];
-/// The rounds from one removal of old counts to the next.
-const ROUNDS_PER_CLEANING: u64 = 300;
 /// The period of daily limits.
 const DAY: Seconds = Seconds(86_400);
 
@@ -116,20 +114,11 @@ impl TicketService {
     ///
     /// The store cannot be read, or the ledger refuses the commit.
     pub fn queue_notifications(&self, now: Time) -> Result<(), TicketError> {
-        let after = self.rounds.lock().get("contacts").copied();
-        let numbers = self
-            .batch(now)
-            .keys(NOTIFIED, after.as_ref(), CONTACTS_PER_ROUND)?;
-        let next = numbers
-            .last()
-            .copied()
-            .filter(|_| numbers.len() == CONTACTS_PER_ROUND);
-        match next {
-            Some(last) => drop(self.rounds.lock().insert("contacts", last)),
-            None => drop(self.rounds.lock().remove("contacts")),
-        }
-        for number in numbers {
-            let batch = self.batch(now);
+        let batch = self.batch(now);
+        for number in self
+            .rounds
+            .next(&batch, &NOTIFIED.all(), CONTACTS_PER_ROUND)?
+        {
             let ticket = batch.get(TICKETS, &number)?;
             let known = batch.get(NOTIFIED, &number)?.unwrap_or_default();
             let is_current = ticket
@@ -160,6 +149,7 @@ impl TicketService {
                     answers: None,
                     tries: 0,
                     next_at: batch.now,
+                    queued_at: batch.now,
                 };
                 self.queue_mail(batch, &mail)?;
             }
@@ -231,27 +221,6 @@ impl TicketService {
         out.truncate(MAILS_PER_ROUND);
         Ok(out)
     }
-
-    /// Removes counts of mail that is older than their period.
-    fn remove_old_counts(&self, now: Time) -> Result<(), TicketError> {
-        let after = None;
-        let keys = self.batch(now).keys(SENT, after, CONTACTS_PER_ROUND)?;
-        let is_old = |sent: &Vec<Time>| sent.iter().all(|at| at.plus(DAY) <= now);
-        let mut old = Vec::new();
-        for key in keys {
-            if self.batch(now).get(SENT, &key)?.is_some_and(|s| is_old(&s)) {
-                old.push(key);
-            }
-        }
-        if old.is_empty() {
-            return Ok(());
-        }
-        self.decide(now, |batch| {
-            old.iter().for_each(|key| batch.delete(SENT, key));
-            Ok(())
-        })?;
-        Ok(())
-    }
 }
 
 /// Whether a queued mail is still to be sent: a notification ends with its contact, and a code with
@@ -272,8 +241,8 @@ pub async fn run(
     sender: Option<MailSender>,
     mut stop: watch::Receiver<bool>,
 ) {
-    for number in 0u64.. {
-        if let Err(e) = round(&service, sender.as_ref(), number).await {
+    loop {
+        if let Err(e) = round(&service, sender.as_ref()).await {
             tracing::error!(error = ?e, "mail about tickets could not be queued or sent");
         }
         tokio::select! {
@@ -293,20 +262,9 @@ async fn blocking<T: Send + 'static>(
     called.unwrap_or_else(|e| Err(TicketError::Refused(e.to_string())))
 }
 
-async fn round(
-    service: &TicketService,
-    sender: Option<&MailSender>,
-    number: u64,
-) -> Result<(), TicketError> {
+async fn round(service: &TicketService, sender: Option<&MailSender>) -> Result<(), TicketError> {
     let now = service.now();
-    blocking(service, move |s| {
-        s.queue_notifications(now)?;
-        match number % ROUNDS_PER_CLEANING {
-            0 => s.remove_old_counts(now),
-            _ => Ok(()),
-        }
-    })
-    .await?;
+    blocking(service, move |s| s.queue_notifications(now)).await?;
     for id in blocking(service, move |s| s.due_mails(now)).await? {
         let remove = move |s: &TicketService| {
             s.decide(now, |batch| {

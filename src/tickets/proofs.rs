@@ -77,6 +77,18 @@ impl TicketService {
         codes::issue(&mut ticket.codes, CodePurpose::Control, &code, now);
     }
 
+    /// Issues a new code for the page of a ticket if the old one has expired.
+    ///
+    /// # Errors
+    ///
+    /// There is no such ticket, or the ledger refuses the commit.
+    pub fn renew_control_code(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
+        self.update(number, now, |ticket| {
+            self.issue_control_code(ticket, now);
+            Ok(())
+        })
+    }
+
     /// Returns the code that the page of a ticket shows, and when it expires; `None` if there is
     /// no valid one.
     pub fn control_code(&self, ticket: &Ticket, now: Time) -> Option<(String, Time)> {
@@ -382,6 +394,7 @@ impl TicketService {
             answers: None,
             tries: 0,
             next_at: batch.now,
+            queued_at: batch.now,
         };
         self.queue_mail(batch, &mail)
     }

@@ -8,7 +8,6 @@ use super::{
     secret::TicketSecret,
     service::TicketService,
     state::{RemovalPolicy, TicketEvent},
-    tables::SPREADING,
     ticket::{Ticket, TicketRemoval, ZoneRemoval, host_of},
 };
 use crate::{
@@ -112,11 +111,8 @@ impl TicketService {
         listings: &[&TicketListing],
         now: Time,
     ) -> Vec<Change> {
-        let mut reasons: Vec<ReasonId> = listings.iter().map(|l| l.reason).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
         let mut out = Vec::new();
-        for reason in reasons {
+        for reason in reasons_of(listings) {
             let mut needs_hold = matches!(ticket.policy, RemovalPolicy::OnRequest);
             for l in listings.iter().filter(|l| l.reason == reason) {
                 let is_own = l.listed == ticket.subject && !l.source.is_feed();
@@ -151,15 +147,14 @@ impl TicketService {
         change
     }
 
-    /// Records which zones a removal has changed: those of the receipt, or else those that publish
-    /// its reasons now.
-    pub(super) fn record_zones(
+    /// Notes which zones the removal of a ticket has changed: those of the receipt, or else those
+    /// that publish its reasons now.
+    pub(super) fn note_zones(
         &self,
-        batch: &mut TicketBatch<'_>,
-        number: u64,
+        ticket: &Ticket,
+        removal: &mut TicketRemoval,
         receipt: Option<&Receipt>,
-    ) -> Result<Ticket, TicketError> {
-        let mut ticket = batch.ticket(number)?;
+    ) {
         let snapshot = self.ledger.published.snapshot();
         let dictionary = self.ledger.store.dictionary();
         let reasons = ticket.reasons.iter();
@@ -169,9 +164,6 @@ impl TicketService {
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let zones =
             zones.filter(|(z, _)| lists_kind(z.spec.kind, &ticket.subject) && z.mask & mask != 0);
-        let Some(removal) = &mut ticket.removal else {
-            return Ok(ticket);
-        };
         for (zone, serial) in zones {
             let changed = receipt.map(|r| r.serials.get(&*zone.name));
             let serial = match changed {
@@ -186,10 +178,15 @@ impl TicketService {
                 servers: Default::default(),
             });
         }
-        batch.put(SPREADING, &number, &());
-        batch.save(&ticket);
-        Ok(ticket)
     }
+}
+
+/// The reasons of listings, each once.
+pub(super) fn reasons_of(listings: &[&TicketListing]) -> Vec<ReasonId> {
+    let mut out: Vec<ReasonId> = listings.iter().map(|l| l.reason).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
 }
 
 fn delist(reason: ReasonId, source: SourceId) -> Command {

@@ -11,7 +11,7 @@ use super::{
     secret::TicketSecret,
     service::{MAX_OPEN_TICKETS, TicketService},
     state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
-    tables::OPEN,
+    tables::{LAST_NUMBER, OPEN},
     ticket::{ControlProof, MAX_MESSAGE_CHARS, Ticket, TicketMessage, TicketTest},
 };
 use crate::{
@@ -102,7 +102,7 @@ impl TicketService {
         reasons.sort_unstable();
         reasons.dedup();
         Ok(Ticket {
-            number: batch.next_number()?,
+            number: batch.next_number(LAST_NUMBER)?,
             secret: TicketSecret::new(&self.random)?,
             subject: request.subject.clone(),
             reasons,
@@ -204,7 +204,8 @@ impl TicketService {
         Ok(())
     }
 
-    /// Completes a decision: records the zones of a removal, after it was committed.
+    /// Completes a decision: records the zones of a removal, whose serials are known after it was
+    /// committed. If that fails, the periodic work does it.
     pub(super) fn finish(
         &self,
         number: u64,
@@ -212,13 +213,21 @@ impl TicketService {
         now: Time,
     ) -> Result<Ticket, TicketError> {
         let ticket = self.get(number)?;
+        // Without new serials, another commit has changed the zones.
+        let receipt = receipt.filter(|r| !r.serials.is_empty());
         let is_new = |t: &Ticket| t.removal.as_ref().is_some_and(|r| r.zones.is_empty());
         if !is_new(&ticket) {
             return Ok(ticket);
         }
-        Ok(self
-            .decide(now, |batch| self.record_zones(batch, number, receipt))?
-            .0)
+        self.update(number, now, |ticket| {
+            if let Some(mut removal) = ticket.removal.take() {
+                if removal.zones.is_empty() {
+                    self.note_zones(ticket, &mut removal, receipt);
+                }
+                ticket.removal = Some(removal);
+            }
+            Ok(())
+        })
     }
 
     /// Records that the requester has proved control of the subject, and does what the policy does

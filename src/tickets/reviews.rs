@@ -1,5 +1,4 @@
-//! What operators do: they reply, approve and refuse. Suspensions of listings that nobody decided
-//! about in time.
+//! What operators do: they reply, approve and refuse.
 
 use std::net::IpAddr;
 
@@ -8,11 +7,11 @@ use super::{
     error::TicketError,
     requests::checked_message,
     service::TicketService,
-    state::{RemovalPolicy, TicketEvent, TicketState},
+    state::{RemovalPolicy, TicketEvent},
     ticket::{Ticket, TicketMessage},
 };
 use crate::{
-    model::{Time, history::Command},
+    model::Time,
     relay::{Actor, policy::ClaimState},
 };
 
@@ -133,32 +132,6 @@ impl TicketService {
             return Err(TicketError::Refused(format!(
                 "{target} has not been tested from every source address yet; the test is under way (`orbsd job list`), approve after it"
             )));
-        }
-        Ok(())
-    }
-
-    /// Ends the suspension of the listings of a ticket, so that they are published again.
-    pub(super) fn end_suspension(
-        &self,
-        batch: &mut TicketBatch<'_>,
-        ticket: &Ticket,
-    ) -> Result<(), TicketError> {
-        if ticket.state != TicketState::Suspended {
-            return Ok(());
-        }
-        let verdict = self.ledger.store.verdict(&ticket.subject)?;
-        let dictionary = self.ledger.store.dictionary();
-        for reason in ticket
-            .reasons
-            .iter()
-            .filter_map(|r| dictionary.reasons.get(r))
-        {
-            if verdict.holds.iter().any(|h| h.reason == reason) {
-                let reason = Some(reason);
-                batch
-                    .changes
-                    .push(self.change(ticket, Command::Unhold { reason }));
-            }
         }
         Ok(())
     }

@@ -51,7 +51,8 @@ pub fn key_of(text: &str) -> Option<[u8; 32]> {
     is_possible.then(|| hash(&text.to_ascii_lowercase()))
 }
 
-fn hash(text: &str) -> [u8; 32] {
+/// The SHA-256 of a text, as the key of a row that does not show the text.
+pub(super) fn hash(text: &str) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
     out

@@ -7,6 +7,7 @@ use super::{
     follow::ROUND,
     listings::{TicketListing, lists_kind},
     service::{MAX_SUBJECT_TICKETS, TicketService},
+    state::RemovalServerState,
     tables::{SPREADING, TICKETS},
     ticket::TicketRemoval,
     zone_server::ZoneServer,
@@ -18,6 +19,19 @@ use crate::model::{Serial, Subject, Time, time::Seconds};
 const MIN_SPREAD: Seconds = Seconds(600);
 /// How long the servers of a removal are followed at most.
 const MAX_SPREAD: Seconds = Seconds(7 * 86_400);
+
+/// A public name server, and whether it has a removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovalServer {
+    /// The zone.
+    pub zone: String,
+    /// The name of the server, or its address.
+    pub name: String,
+    /// When the server was first known to have the removal.
+    pub at: Option<Time>,
+    /// Whether the server has the removal.
+    pub state: RemovalServerState,
+}
 
 /// The name of this server, if `[dns] nsid` is empty.
 const THIS_SERVER: &str = "this server";
@@ -34,9 +48,8 @@ impl TicketService {
             .collect()
     }
 
-    /// Returns the servers of the zones of a removal: the zone, the name of the server, and when it
-    /// was first known to have the removal. This server comes first.
-    pub fn removal_servers(&self, removal: &TicketRemoval) -> Vec<(String, String, Option<Time>)> {
+    /// Returns the servers of the zones of a removal. This server comes first.
+    pub fn removal_servers(&self, removal: &TicketRemoval) -> Vec<RemovalServer> {
         let settings = self.ledger.settings();
         let own = match settings.nsid.as_str() {
             "" => THIS_SERVER,
@@ -45,16 +58,22 @@ impl TicketService {
         let known = (self.servers)();
         let mut out = Vec::new();
         for z in &removal.zones {
-            out.push((z.zone.clone(), own.to_string(), Some(removal.at)));
-            let mut all: BTreeMap<&str, Option<Time>> = BTreeMap::new();
+            let server = |name: &str, at: Option<Time>, state: RemovalServerState| RemovalServer {
+                zone: z.zone.clone(),
+                name: name.into(),
+                at,
+                state,
+            };
+            let current = RemovalServerState::Current;
+            out.push(server(own, Some(removal.at), current));
+            let mut all = BTreeMap::new();
+            for s in known.iter().filter(|s| s.zone == z.zone) {
+                all.insert(&s.name, server(&s.name, None, state_without(s)));
+            }
             for (name, at) in &z.servers {
-                all.insert(name, Some(*at));
+                all.insert(name, server(name, Some(*at), current));
             }
-            for server in known.iter().filter(|s| s.zone == z.zone) {
-                all.entry(&server.name).or_default();
-            }
-            let all = all.into_iter();
-            out.extend(all.map(|(name, at)| (z.zone.clone(), name.to_string(), at)));
+            out.extend(all.into_values());
         }
         out
     }
@@ -86,7 +105,7 @@ impl TicketService {
             return Ok(None);
         };
         let times = self.removal_servers(&removal).into_iter();
-        let times: Option<Vec<Time>> = times.map(|(_, _, at)| at).collect();
+        let times: Option<Vec<Time>> = times.map(|s| s.at).collect();
         Ok(times.and_then(|t| t.into_iter().max()))
     }
 
@@ -94,8 +113,9 @@ impl TicketService {
     pub(super) fn follow_spreading(&self, now: Time) -> Result<(), TicketError> {
         let mut awaited = BTreeMap::new();
         let servers = (self.servers)();
-        let numbers =
-            self.next_round("spreading", |b, after| b.keys(SPREADING, after, ROUND), now)?;
+        let numbers = self
+            .rounds
+            .next(&self.batch(now), &SPREADING.all(), ROUND)?;
         for number in numbers {
             let done = self.follow_removal(number, &servers, &mut awaited, now);
             self.log_failure(number, done);
@@ -113,8 +133,9 @@ impl TicketService {
         now: Time,
     ) -> Result<(), TicketError> {
         let batch = self.batch(now);
-        let before = batch.get(TICKETS, &number)?;
-        let Some(removal) = before.and_then(|t| t.removal) else {
+        let ticket = batch.get(TICKETS, &number)?;
+        let removal = ticket.as_ref().and_then(|t| t.removal.clone());
+        let (Some(ticket), Some(removal)) = (ticket, removal) else {
             self.decide(now, |batch| {
                 batch.delete(SPREADING, &number);
                 Ok(())
@@ -122,10 +143,13 @@ impl TicketService {
             return Ok(());
         };
         let mut noted = removal.clone();
+        if noted.zones.is_empty() {
+            self.note_zones(&ticket, &mut noted, None);
+        }
         note_servers(&mut noted, servers, now);
         let age = Seconds(now.0.saturating_sub(removal.at.0));
         let all = self.removal_servers(&noted);
-        let is_everywhere = all.iter().all(|(_, _, at)| at.is_some());
+        let is_everywhere = all.iter().all(|s| s.at.is_some());
         let is_over = age >= MAX_SPREAD || is_everywhere && age >= MIN_SPREAD;
         for zone in noted.zones.iter().filter(|_| !is_over) {
             let serial = awaited.entry(zone.zone.clone()).or_insert(zone.serial);
@@ -142,7 +166,7 @@ impl TicketService {
             }
             let mut ticket = batch.ticket(number)?;
             if let Some(removal) = &mut ticket.removal {
-                removal.zones = noted.zones;
+                (removal.zones, removal.ttl) = (noted.zones, noted.ttl);
             }
             batch.save(&ticket);
             Ok(())
@@ -154,6 +178,15 @@ impl TicketService {
     /// serial that they need.
     pub fn awaited(&self) -> BTreeMap<String, Serial> {
         self.awaited.lock().clone()
+    }
+}
+
+/// The state of a server that is not known to have a removal.
+fn state_without(server: &ZoneServer) -> RemovalServerState {
+    match (server.answers, server.serial) {
+        (Some(false), _) => RemovalServerState::Silent,
+        (_, Some(_)) => RemovalServerState::Behind,
+        (_, None) => RemovalServerState::Unknown,
     }
 }
 

@@ -3,7 +3,7 @@
 //! together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::IpAddr,
     sync::{
         Arc,
@@ -31,7 +31,7 @@ use super::{
     zone_server::ZoneServers,
 };
 use crate::{
-    ledger::{Ledger, Receipt},
+    ledger::{Ledger, Receipt, Rounds},
     model::{Serial, Subject, Time, time::Seconds},
     random::Random,
     relay::RelayService,
@@ -82,15 +82,15 @@ pub struct TicketService {
     lock: Arc<Mutex<()>>,
     /// The addresses whose reverse names are being looked up.
     pub(super) looked_up: Arc<Mutex<HashSet<IpAddr>>>,
-    /// The last exception of the previous round.
-    pub(super) last_exception: Arc<Mutex<Option<Subject>>>,
     /// See [`TicketService::awaited`].
     pub(super) awaited: Arc<Mutex<BTreeMap<String, Serial>>>,
     /// How many tickets wait for a suspension because the limit of the day is reached.
     over_limit: Arc<AtomicUsize>,
     pub(super) counters: Arc<TicketCounters>,
-    /// For tables that are read in rounds: the last key of the previous round.
-    pub(super) rounds: Arc<Mutex<HashMap<&'static str, u64>>>,
+    /// For tables that are read in rounds.
+    pub(super) rounds: Rounds,
+    /// The rounds through open tickets whose subjects may have names of their own.
+    pub(super) name_rounds: Rounds,
     /// Counts the requests of strangers.
     pub(super) limits: Arc<RequestLimits>,
     /// Permits for the look-ups of proofs by DNS.
@@ -116,11 +116,11 @@ impl TicketService {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             lock: Arc::default(),
             looked_up: Arc::default(),
-            last_exception: Arc::default(),
             awaited: Arc::default(),
             over_limit: Arc::default(),
             counters: Arc::default(),
-            rounds: Arc::default(),
+            rounds: Rounds::default(),
+            name_rounds: Rounds::default(),
             limits: Arc::default(),
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             dns: None,
@@ -159,7 +159,7 @@ impl TicketService {
     ///
     /// The store cannot be read.
     pub fn listings(&self, subject: &Subject) -> Result<Vec<TicketListing>, TicketError> {
-        listings_of(&self.ledger, &self.settings().policies, subject, false)
+        listings_of(&self.ledger, &self.settings().policies, subject, None)
     }
 
     /// Returns the listings that apply to the subject of a ticket, also if they are suspended.
@@ -167,14 +167,14 @@ impl TicketService {
         &self,
         ticket: &Ticket,
     ) -> Result<Vec<TicketListing>, TicketError> {
-        let is_suspended = ticket.state == TicketState::Suspended;
         let policies = &self.settings().policies;
-        listings_of(&self.ledger, policies, &ticket.subject, is_suspended)
+        let until = ticket.suspended_until();
+        listings_of(&self.ledger, policies, &ticket.subject, until)
     }
 
     /// Makes a batch for reading.
     pub fn batch(&self, now: Time) -> TicketBatch<'_> {
-        TicketBatch::new(&self.ledger, now)
+        TicketBatch::new(&self.ledger.store, now)
     }
 
     /// Decides: `decision` fills a batch, which is committed when it returns. No other decision
@@ -192,11 +192,7 @@ impl TicketService {
         let mut batch = self.batch(now);
         let out = decision(&mut batch)?;
         let notices = batch.notices.clone();
-        let rows = batch.into_rows()?;
-        let receipt = match rows.is_empty() {
-            true => None,
-            false => self.ledger.commit_feature_rows(rows)?,
-        };
+        let receipt = self.ledger.commit_feature_rows(batch.into_rows()?)?;
         notices
             .iter()
             .for_each(|notice| self.counters.count(notice));
@@ -284,7 +280,7 @@ impl TicketService {
         let mut before = before.unwrap_or(u64::MAX);
         let mut out = Vec::new();
         while out.len() < most {
-            let page = batch.numbers_desc(before, MAX_SUBJECT_TICKETS)?;
+            let page = batch.scan_numbers_desc(&TICKETS.all(), before, MAX_SUBJECT_TICKETS)?;
             let Some(last) = page.last() else { break };
             before = *last;
             for number in &page {

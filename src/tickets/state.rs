@@ -60,6 +60,33 @@ pub enum ControlMethod {
     Mail,
 }
 
+/// Whether a public name server of a zone has a removal.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum RemovalServerState {
+    /// The server has the removal.
+    Current,
+    /// The server still has an older serial of the zone.
+    Behind,
+    /// The server did not answer when it was last asked.
+    Silent,
+    /// The server was not asked yet.
+    Unknown,
+}
+
 /// The state of a ticket.
 #[derive(
     Debug,

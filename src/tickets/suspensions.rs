@@ -4,14 +4,14 @@
 use super::{
     batch::TicketBatch,
     error::TicketError,
-    removals::FROM,
+    removals::{FROM, reasons_of},
     service::TicketService,
     state::{RemovalPolicy, TicketEvent, TicketState},
     tables::SUSPENSIONS,
     ticket::{DECIDE_WITHIN, Suspension, Ticket},
 };
 use crate::{
-    model::{Subject, Time, history::Command, time::Seconds},
+    model::{Hold, SourceId, Subject, Time, history::Command, time::Seconds},
     relay::networks::{Network, prefix_of},
 };
 
@@ -19,8 +19,6 @@ use crate::{
 const MAX_PER_DAY: usize = 50;
 /// A day.
 const DAY: Seconds = Seconds(86_400);
-/// How long the hold of a suspension lasts if no person decides.
-const SUSPENSION_HOLD: Seconds = Seconds(10 * 365 * 86_400);
 
 impl TicketService {
     /// Suspends the listings of requests with a proof that no person answered in seven days, the
@@ -73,8 +71,8 @@ impl TicketService {
             if ticket.state != TicketState::Review {
                 return Ok(true);
             }
-            self.hold_listings(batch, &ticket)?;
             ticket.apply(TicketEvent::Suspend, now)?;
+            self.hold_listings(batch, &ticket)?;
             recent.push(Suspension {
                 at: now,
                 ticket: number,
@@ -95,15 +93,54 @@ impl TicketService {
     ) -> Result<(), TicketError> {
         let listings = self.listings(&ticket.subject)?;
         let mine = ticket.own_listings(&listings);
-        let mut reasons: Vec<_> = mine.iter().map(|l| l.reason).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        let until = Some(batch.now.plus(SUSPENSION_HOLD));
-        for reason in reasons {
+        let until = ticket.suspended_until();
+        for reason in reasons_of(&mine) {
             let command = Command::Hold { reason, until };
             batch.changes.push(self.change(ticket, command));
         }
         Ok(())
+    }
+
+    /// Ends the suspension of the listings of a ticket, so that they are published again. Other
+    /// holds of its subject stay.
+    pub(super) fn end_suspension(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        ticket: &Ticket,
+    ) -> Result<(), TicketError> {
+        let Some(until) = ticket.suspended_until() else {
+            return Ok(());
+        };
+        let ends = self.holds_until(&ticket.subject, &ticket.reasons, Some(until))?;
+        let ends = ends.into_iter().map(|command| self.change(ticket, command));
+        batch.changes.extend(ends);
+        Ok(())
+    }
+
+    /// Returns the commands that end the holds on all sources that some reasons of a subject have
+    /// until a time; `None`: until any time.
+    pub(super) fn holds_until(
+        &self,
+        subject: &Subject,
+        reasons: &[String],
+        until: Option<Time>,
+    ) -> Result<Vec<Command>, TicketError> {
+        let dictionary = self.ledger.store.dictionary();
+        let verdict = self.ledger.store.verdict(subject)?;
+        let is_meant = |h: &&Hold| {
+            h.source == SourceId::ALL
+                && until.is_none_or(|t| t == h.until)
+                && reasons
+                    .iter()
+                    .any(|r| r == dictionary.reasons.name(h.reason))
+        };
+        let holds = verdict.holds.iter().filter(is_meant);
+        let ends = holds.map(|h| Command::EndHold {
+            reason: h.reason,
+            source: h.source,
+            until: h.until,
+        });
+        Ok(ends.collect())
     }
 
     /// Returns the network of a subject, of which one request at a time is suspended: the

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod events;
+mod retests;
+mod suspensions;
+
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -531,6 +535,7 @@ fn removal_knows_when_each_server_had_it() {
         zone: "bl.orbs.example".into(),
         name: name.into(),
         serial,
+        answers: Some(true),
     };
     let older = crate::model::Serial(serial.0.wrapping_sub(1));
     *b.servers.lock() = vec![server("ns1", Some(serial)), server("ns2", Some(older))];
@@ -545,10 +550,7 @@ fn removal_knows_when_each_server_had_it() {
     b.tick();
     let removal = b.get(&ticket).removal.unwrap();
     let all = b.tickets.removal_servers(&removal);
-    let times: Vec<_> = all
-        .iter()
-        .map(|(_, name, at)| (name.as_str(), *at))
-        .collect();
+    let times: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.at)).collect();
     assert_eq!(
         times,
         [
@@ -557,6 +559,27 @@ fn removal_knows_when_each_server_had_it() {
             ("ns2", Some(b.now()))
         ]
     );
+    // A server that has had the removal keeps its time, whatever happens to it later.
+    let silent = |name: &str, serial| ZoneServer {
+        answers: Some(false),
+        ..server(name, serial)
+    };
+    let unknown = ZoneServer {
+        answers: None,
+        ..server("ns5", None)
+    };
+    *b.servers.lock() = vec![
+        silent("ns1", Some(serial)),
+        server("ns3", Some(older)),
+        silent("ns4", Some(older)),
+        unknown,
+    ];
+    let all = b.tickets.removal_servers(&removal);
+    let states: Vec<&str> = all.iter().map(|s| s.state.into()).collect();
+    let expected = [
+        "current", "current", "current", "behind", "silent", "unknown",
+    ];
+    assert_eq!(states, expected, "{all:?}");
     let id = removal.released.as_str();
     assert!(b.tickets.find_released(id, b.now()).is_ok());
     b.later(30 * DAY);

@@ -24,6 +24,9 @@ pub const ANSWER_WITHIN: Seconds = Seconds(2 * 86_400);
 /// When a person has to decide a request that waits for them.
 pub const DECIDE_WITHIN: Seconds = Seconds(7 * 86_400);
 
+/// How long the hold of a suspension lasts if no person decides.
+const SUSPENSION_HOLD: Seconds = Seconds(10 * 365 * 86_400);
+
 /// A change of a ticket's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketStep {
@@ -106,6 +109,9 @@ pub struct NameException {
     pub reasons: Vec<String>,
     /// The number of the ticket that was granted.
     pub ticket: u64,
+    /// When the holds that suppress them end; `None`: an earlier version did not store it.
+    #[serde(default)]
+    pub until: Option<Time>,
     /// When the name is looked up next.
     pub next: Time,
     /// The look-ups since the last one that found a name.
@@ -243,6 +249,13 @@ impl Ticket {
             .as_ref()
             .filter(|_| self.state.waits_for_person())?;
         Some(review.since.plus(DECIDE_WITHIN))
+    }
+
+    /// When the holds of its suspension end; `None` if it is not suspended.
+    pub fn suspended_until(&self) -> Option<Time> {
+        let last = self.steps.last();
+        let suspended = last.filter(|_| self.state == TicketState::Suspended);
+        suspended.map(|step| step.at.plus(SUSPENSION_HOLD))
     }
 
     /// Applies an event.

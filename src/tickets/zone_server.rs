@@ -13,6 +13,8 @@ pub struct ZoneServer {
     pub name: String,
     /// The serial that the server is known to have.
     pub serial: Option<Serial>,
+    /// Whether the server answered when it was last asked; `None` if it was not asked yet.
+    pub answers: Option<bool>,
 }
 
 /// Returns the public name servers of all zones, this server left out.

@@ -2,24 +2,17 @@
 //! reverse names, and hostile texts.
 
 use std::{
-    net::{SocketAddr, UdpSocket},
-    sync::{Arc, Mutex},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use hickory_proto::{
-    op::{Message, MessageType, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, PTR},
-    },
-};
 use serde_json::{Value, json};
 use ureq::http;
 
 use crate::{
     api::Api,
     lab::{CONFIG, free_port},
+    name_server::NameServer,
 };
 
 const LISTED: &str = "45.51.100.7";
@@ -28,13 +21,16 @@ const LISTED: &str = "45.51.100.7";
 struct Site {
     api: Api,
     web: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    names: NameServer,
 }
 
 impl Site {
     fn new() -> Site {
         let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
-        let (dns, asked) = name_server();
+        let dns: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let names = NameServer::start(dns);
+        names.pointer(LISTED.parse().unwrap(), "mail.sender.example");
+        names.address("mail.sender.example", LISTED.parse().unwrap());
         let config = format!(
             "{CONFIG}[web]\nlisten = \"{web}\"\nbase_url = \"https://list.example\"\n[http_client]\nresolvers = [\"{dns}\"]\n\
              [probe]\nasn_table = \"asn.txt\"\n\
@@ -57,7 +53,7 @@ impl Site {
             assert!(Instant::now() < until, "{}", api.f.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Site { api, web, asked }
+        Site { api, web, names }
     }
 
     fn call(&self, method: &str, path: &str, accept: &str, body: &str) -> (u16, String, String) {
@@ -107,46 +103,6 @@ impl Site {
     fn delist(&self, subject: &str) {
         self.api.f.ok(&["delist", subject]);
     }
-}
-
-/// A DNS server that knows one address, and records the names that are asked.
-fn name_server() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let (addr, asked) = (
-        socket.local_addr().unwrap(),
-        Arc::new(Mutex::new(Vec::new())),
-    );
-    let record = asked.clone();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 1500];
-        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
-            let Ok(query) = Message::from_vec(&buffer[..n]) else {
-                continue;
-            };
-            let Some(q) = query.queries.first() else {
-                continue;
-            };
-            let name = q.name().to_lowercase().to_utf8();
-            let mut out = Message::response(query.metadata.id, query.metadata.op_code);
-            out.metadata.message_type = MessageType::Response;
-            out.add_query(q.clone());
-            let host = Name::from_utf8("mail.sender.example.").unwrap();
-            let data = match (name.as_str(), q.query_type()) {
-                ("7.100.51.45.in-addr.arpa.", RecordType::PTR) => Some(RData::PTR(PTR(host))),
-                ("mail.sender.example.", RecordType::A) => Some(RData::A(A::new(45, 51, 100, 7))),
-                _ => None,
-            };
-            record.lock().unwrap().push(name);
-            match data {
-                Some(data) => {
-                    out.add_answer(Record::from_rdata(q.name().clone(), 60, data));
-                }
-                None => out.metadata.response_code = ResponseCode::NXDomain,
-            }
-            let _ = socket.send_to(&out.to_vec().unwrap(), from);
-        }
-    });
-    (addr, asked)
 }
 
 fn bounce(client: &str, zone: &str) -> String {
@@ -346,7 +302,7 @@ fn domain_is_looked_up_in_both_its_forms() {
 #[test]
 fn reverse_name_is_found_in_the_background_for_listed_addresses_only() {
     let site = Site::new();
-    site.asked.lock().unwrap().clear();
+    site.names.take_asked();
     for path in [
         "/45.51.100.99",
         "/lookup?subject=45.51.100.98",
@@ -356,7 +312,7 @@ fn reverse_name_is_found_in_the_background_for_listed_addresses_only() {
     }
     site.paste(&bounce("45.51.100.97", "zen.spamhaus.org"));
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(*site.asked.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(site.names.take_asked(), Vec::<String>::new());
     site.api.list(LISTED, "relay");
     let first = site.get(&format!("/{LISTED}"));
     assert_eq!(first.get("host_name"), None, "no page waits: {first}");
@@ -366,7 +322,7 @@ fn reverse_name_is_found_in_the_background_for_listed_addresses_only() {
         if found["host_name"].is_object() {
             break found;
         }
-        assert!(Instant::now() < until, "{:?}", site.asked.lock().unwrap());
+        assert!(Instant::now() < until, "{:?}", site.names.take_asked());
         std::thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(
@@ -376,11 +332,11 @@ fn reverse_name_is_found_in_the_background_for_listed_addresses_only() {
         ),
         (&json!("mail.sender.example"), &json!(true))
     );
-    let asked = site.asked.lock().unwrap().clone();
+    let asked = site.names.take_asked();
     assert!(
         asked
             .iter()
-            .all(|n| n.starts_with("7.100.51.45.") || n == "mail.sender.example."),
+            .all(|n| n.starts_with("7.100.51.45.") || *n == "mail.sender.example"),
         "{asked:?}"
     );
     let metrics = site.api.get("/metrics").text();

@@ -6,9 +6,10 @@ use orbsd::{
     clock::wall,
     ledger::{AccountChange, Ledger},
     model::{Time, history::IdempotencyKey},
-    privacy::RetentionJob,
+    privacy::{Erasures, PersonalData, RetentionJob},
     random::Random,
     relay::RelayService,
+    reverse_names::ReverseNames,
     store::schema::AuditRecord,
     tickets::{NewTicket, TicketService, ZoneServers},
 };
@@ -39,7 +40,7 @@ fn note(ledger: &Ledger, record: AuditRecord) {
         .unwrap();
 }
 
-fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
+pub fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
     let relay = RelayService::new(ledger.clone(), f.config().probe.relay.clone());
     let servers: ZoneServers = Arc::new(Vec::new);
     let settings = f.config().tickets;
@@ -48,7 +49,13 @@ fn tickets(f: &Folder, ledger: &Ledger) -> TicketService {
 
 fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
     let tickets = tickets(f, ledger);
-    RetentionJob::new(ledger.clone(), tickets.relay.clone(), tickets)
+    RetentionJob::new(PersonalData {
+        ledger: ledger.clone(),
+        relay: tickets.relay.clone(),
+        tickets,
+        reverse_names: ReverseNames::default(),
+        erasures: Erasures::new(f.config().erasures(), Random::system()),
+    })
 }
 
 fn audit(ledger: &Ledger) -> Vec<AuditRecord> {
@@ -338,4 +345,103 @@ fn closed_ticket_is_erased_after_its_retention() {
     api.f.time.pass(2 * DAY as u32);
     assert_eq!(job.run(None).erased["tickets"], 1);
     assert!(tickets.get(number).is_err());
+}
+
+#[test]
+fn erasure_on_request_survives_the_restore_of_an_older_backup() {
+    let api = Api::new();
+    ticket(
+        &api,
+        "45.51.100.7",
+        "Answer to anna@victim.example, please.",
+    );
+    ticket(&api, "45.51.100.8", "Answer to bob@victim.example, please.");
+    let note = "reported by anna@victim.example";
+    let listing = json!({"subject": "45.51.100.9", "reason": "relay", "note": note});
+    api.post("/v1/listings", &listing.to_string()).ok();
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["privacy", "erase", "anna@victim.example"]);
+    let file = fs::read_to_string(api.f.path().join("data.erasures.json")).unwrap();
+    assert!(!file.contains("victim") && !file.contains("anna"), "{file}");
+    let mut api = api;
+    drop(api.daemon.take());
+    let log = api.f.path().join("data/removals.log");
+    let kept = api.f.path().join("removals.kept");
+    fs::copy(log, &kept).unwrap();
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f
+        .ok(&["restore", "copy", "--removal-log", "removals.kept"]);
+    // A command that opens the store itself erases first, as a start does.
+    let left = api
+        .f
+        .json(&["privacy", "show", "anna@victim.example", "--json"]);
+    assert_eq!(kinds(&left, "findings"), ["audit-records"], "{left}");
+    api.daemon = Some(Daemon::start(&api.f));
+    assert_eq!(api.get("/v1/tickets/1").problem(), "not-found");
+    assert_eq!(
+        api.get("/v1/tickets/2").status,
+        200,
+        "the ticket of somebody else stays"
+    );
+    let subject = api.get("/v1/subjects/45.51.100.9").text();
+    assert!(!subject.contains("anna@"), "{subject}");
+    let status = api.f.json(&["status", "--json"]);
+    assert_eq!(
+        status["retention"]["erased"]["on_request"], 0,
+        "it was repeated once: {status}"
+    );
+}
+
+#[test]
+fn restored_store_is_erased_again_before_a_listener_opens() {
+    let mut api = Api::new();
+    ticket(&api, "45.51.100.7", "It is closed.");
+    api.f.ok(&["backup", "copy"]);
+    api.f.ok(&["privacy", "erase", "45.51.100.7"]);
+    drop(api.daemon.take());
+    fs::remove_dir_all(api.f.path().join("data")).unwrap();
+    api.f.ok(&["restore", "copy", "--without-removal-log"]);
+    api.daemon = Some(Daemon::start(&api.f));
+    assert_eq!(api.get("/v1/tickets/1").problem(), "not-found");
+    let status = api.f.json(&["status", "--json"]);
+    assert_eq!(status["retention"]["erased"]["on_request"], 1, "{status}");
+}
+
+#[test]
+fn nothing_is_erased_if_the_erasure_cannot_be_recorded() {
+    let api = Api::new();
+    ticket(&api, "45.51.100.7", "It is closed.");
+    api.f.write("data.erasures.json", "{");
+    let refused = api.f.orbsd(&["privacy", "erase", "45.51.100.7"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && why.contains("data.erasures.json"),
+        "{why}"
+    );
+    assert_eq!(api.get("/v1/tickets/1").status, 200);
+}
+
+#[test]
+fn old_proposals_and_codes_of_tickets_are_erased() {
+    let mut api = Api::new();
+    api.list("45.51.100.7", "netblock");
+    drop(api.daemon.take());
+    let ledger = api.f.ledger();
+    let job = job(&api.f, &ledger);
+    let request = NewTicket {
+        subject: "45.51.100.7".parse().unwrap(),
+        policy: None,
+        message: "It is closed.".into(),
+        language: String::new(),
+        client: None,
+    };
+    let tickets = tickets(&api.f, &ledger);
+    let number = tickets.open(&request, ledger.now()).unwrap().number;
+    let codes = || tickets.get(number).unwrap().codes.len();
+    assert!(codes() > 0, "the page of the ticket shows a code");
+    api.f.time.pass(7 * DAY as u32);
+    assert_eq!(job.run(None).erased["ticket_codes"], 0);
+    api.f.time.pass(DAY as u32 + 60);
+    assert_eq!(job.run(None).erased["ticket_codes"], 1);
+    assert_eq!(codes(), 0);
 }

@@ -2,25 +2,18 @@
 //! and a smart host of the test.
 
 use std::{
-    collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use hickory_proto::{
-    op::{Message, MessageType, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, MX, PTR, SOA, TXT},
-    },
-};
 use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Reply},
     lab::{CONFIG, DOMAINS, free_port},
+    name_server::NameServer,
 };
 
 const ZONE: &str = r#"
@@ -33,85 +26,12 @@ publish = [
 ]
 "#;
 
-/// The records of a DNS server, by type and name.
-#[derive(Clone, Default)]
-struct Records(Arc<Mutex<RecordMap>>);
-
-type RecordMap = HashMap<(RecordType, String), Vec<RData>>;
-
-fn name(text: &str) -> Name {
-    Name::from_utf8(format!("{}.", text.trim_end_matches('.'))).unwrap()
-}
-
-impl Records {
-    fn start(addr: SocketAddr) -> Records {
-        let records = Records::default();
-        let (own, socket) = (records.clone(), UdpSocket::bind(addr).unwrap());
-        std::thread::spawn(move || {
-            let mut buffer = [0; 1500];
-            while let Ok((n, from)) = socket.recv_from(&mut buffer) {
-                if let Ok(query) = Message::from_vec(&buffer[..n]) {
-                    let _ = socket.send_to(&own.answer(&query).to_vec().unwrap(), from);
-                }
-            }
-        });
-        records
-    }
-    fn add(&self, kind: RecordType, at: &str, data: RData) {
-        let mut all = self.0.lock().unwrap();
-        all.entry((kind, at.to_ascii_lowercase()))
-            .or_default()
-            .push(data);
-    }
-    fn zone(&self, apex: &str) {
-        let soa = SOA::new(name("ns.example"), name("host.example"), 1, 60, 60, 60, 0);
-        self.add(RecordType::SOA, apex, RData::SOA(soa));
-    }
-    fn text(&self, at: &str, text: &str) {
-        self.add(RecordType::TXT, at, RData::TXT(TXT::new(vec![text.into()])));
-    }
-    fn answer(&self, query: &Message) -> Message {
-        let mut out = Message::response(query.metadata.id, query.metadata.op_code);
-        out.metadata.message_type = MessageType::Response;
-        let Some(q) = query.queries.first() else {
-            return out;
-        };
-        out.add_query(q.clone());
-        let all = self.0.lock().unwrap();
-        let at = q.name().to_lowercase().to_utf8();
-        let at = at.trim_end_matches('.');
-        for data in all.get(&(q.query_type(), at.into())).into_iter().flatten() {
-            out.add_answer(Record::from_rdata(q.name().clone(), 0, data.clone()));
-        }
-        if out.answers.is_empty() {
-            let mut above = at;
-            while !all.contains_key(&(RecordType::SOA, above.into())) {
-                let Some((_, parent)) = above.split_once('.') else {
-                    break;
-                };
-                above = parent;
-            }
-            for soa in all
-                .get(&(RecordType::SOA, above.into()))
-                .into_iter()
-                .flatten()
-            {
-                out.add_authority(Record::from_rdata(name(above), 0, soa.clone()));
-            }
-            if !all.keys().any(|(_, n)| n == at) {
-                out.metadata.response_code = ResponseCode::NXDomain;
-            }
-        }
-        out
-    }
-}
-
 /// A smart host that keeps every message with its envelope.
 #[derive(Clone, Default)]
-struct SmartHost(Arc<Mutex<Vec<String>>>);
+pub struct SmartHost(Arc<Mutex<Vec<String>>>);
 
 impl SmartHost {
-    fn start() -> (SmartHost, SocketAddr) {
+    pub fn start() -> (SmartHost, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (host, addr) = (SmartHost::default(), listener.local_addr().unwrap());
         let mails = host.0.clone();
@@ -124,7 +44,7 @@ impl SmartHost {
         (host, addr)
     }
     /// Waits for the message with a number, from 0.
-    fn mail(&self, n: usize) -> String {
+    pub fn mail(&self, n: usize) -> String {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(mail) = self.0.lock().unwrap().get(n) {
@@ -134,7 +54,7 @@ impl SmartHost {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 }
@@ -168,32 +88,48 @@ fn session(stream: TcpStream, mails: &Mutex<Vec<String>>) {
     }
 }
 
-struct Lab {
-    api: Api,
-    web: SocketAddr,
-    plain: SocketAddr,
-    collector: SocketAddr,
-    records: Records,
-    smart_host: SmartHost,
+/// A daemon with its public listeners and its collector, a DNS server and a smart host.
+pub struct Lab {
+    pub api: Api,
+    pub web: SocketAddr,
+    pub plain: SocketAddr,
+    pub collector: SocketAddr,
+    pub records: NameServer,
+    pub smart_host: SmartHost,
 }
 
 impl Lab {
-    fn new() -> Lab {
-        let [web, plain, collector] =
-            [0; 3].map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())));
+    pub fn new() -> Lab {
+        let plain = ([127, 0, 0, 1], free_port()).into();
+        Lab::with(plain, "http://lists.example")
+    }
+
+    /// Creates a laboratory whose listener for proofs has an address and a URL.
+    pub fn with(plain: SocketAddr, plain_url: &str) -> Lab {
         let dns: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let records = NameServer::start(dns);
+        Lab::with_resolver(plain, plain_url, dns, records)
+    }
+
+    /// Creates a laboratory that asks a resolver.
+    pub fn with_resolver(
+        plain: SocketAddr,
+        plain_url: &str,
+        dns: SocketAddr,
+        records: NameServer,
+    ) -> Lab {
+        let [web, collector] = [0; 2].map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let (smart_host, smart) = SmartHost::start();
         let reasons: String = ["input", "output", "unconfirmed", "notest", "spamsource"]
             .map(|n| format!("[[reason]]\nname = \"{n}\"\ntext = \"{n} $\"\n"))
             .concat();
         let config = format!(
             "{CONFIG}{reasons}[web]\nlisten = \"{web}\"\nbase_url = \"https://lists.example\"\n\
-             [proofs]\nlisten = \"{plain}\"\nurl = \"http://lists.example\"\n\
+             [proofs]\nlisten = \"{plain}\"\nurl = \"{plain_url}\"\n\
              [limits]\nallow_special_ranges = [\"127.64.0.0/10\"]\n[http_client]\nresolvers = [\"{dns}\"]\n\
              [mail]\nsmarthost = \"{smart}\"\nfrom = \"lists@lists.example\"\nrequire_starttls = false\n\
              [collector]\nlisten = [\"{collector}\"]\nremoval_address = \"removal@probe.example\"\n[probe]\ndomain = \"probe.example\"\n"
         );
-        let records = Records::start(dns);
         let api = Api::with_zones(&config, &[("bl", ZONE), ("dbl", DOMAINS)]);
         Lab {
             api,
@@ -206,18 +142,35 @@ impl Lab {
     }
 
     /// Sends a request to the site, from an address.
-    fn send(&self, from: IpAddr, to: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
-        socket.connect(&to.into()).unwrap();
-        let mut stream: TcpStream = socket.into();
+    pub fn send(
+        &self,
+        from: IpAddr,
+        to: SocketAddr,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Reply {
+        let headers = "Accept: */*\r\nContent-Type: application/json\r\n";
+        self.send_with(from, to, method, path, headers, body)
+    }
+
+    /// Sends a request with more header fields.
+    pub fn send_with(
+        &self,
+        from: IpAddr,
+        to: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Reply {
+        let mut stream = connect(from, to);
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: lists.example\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: lists.example\r\n{headers}\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )
@@ -240,7 +193,7 @@ impl Lab {
     }
 
     /// Sends a request from the requester's own device.
-    fn post(&self, path: &str, body: &Value) -> Reply {
+    pub fn post(&self, path: &str, body: &Value) -> Reply {
         let text = match body {
             Value::Null => String::new(),
             body => body.to_string(),
@@ -248,22 +201,22 @@ impl Lab {
         self.send([127, 0, 0, 1].into(), self.api.addr, "POST", path, &text)
     }
 
-    fn get(&self, path: &str) -> Reply {
+    pub fn get(&self, path: &str) -> Reply {
         self.send([127, 0, 0, 1].into(), self.api.addr, "GET", path, "")
     }
 
     /// Opens a ticket. Returns it as its page shows it.
-    fn open(&self, subject: &str, reason: &str) -> Value {
+    pub fn open(&self, subject: &str, reason: &str) -> Value {
         self.api.list(subject, reason);
         self.post("/tickets", &json!({ "subject": subject })).ok()
     }
 
-    fn ticket(&self, ticket: &Value) -> Value {
+    pub fn ticket(&self, ticket: &Value) -> Value {
         self.get(ticket["path"].as_str().unwrap()).ok()
     }
 
     /// Waits until a ticket fulfils a condition.
-    fn wait(&self, ticket: &Value, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait(&self, ticket: &Value, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let now = self.ticket(ticket);
@@ -280,16 +233,22 @@ impl Lab {
     }
 
     /// Sends a message to the collector. Returns the replies.
-    fn mail(&self, from: &str, message: &str) -> String {
-        let mut stream = BufReader::new(TcpStream::connect(self.collector).unwrap());
+    pub fn mail(&self, from: &str, message: &str) -> String {
+        self.mail_by([127, 0, 0, 1].into(), from, message.as_bytes())
+    }
+
+    /// Sends a message to the collector, from an address.
+    pub fn mail_by(&self, client: IpAddr, from: &str, message: &[u8]) -> String {
+        let mut stream = BufReader::new(connect(client, self.collector));
         let timeout = Some(Duration::from_secs(30));
         stream.get_ref().set_read_timeout(timeout).unwrap();
         let mut all = String::new();
-        let mut say = |text: &str| {
-            stream.get_mut().write_all(text.as_bytes()).unwrap();
+        let mut say = |text: &[u8]| {
+            // The collector may have closed the connection.
+            let _ = stream.get_mut().write_all(text);
             loop {
                 let mut line = String::new();
-                if stream.read_line(&mut line).unwrap() == 0 {
+                if stream.read_line(&mut line).unwrap_or(0) == 0 {
                     break;
                 }
                 all += &line;
@@ -298,18 +257,27 @@ impl Lab {
                 }
             }
         };
-        say("");
-        say("EHLO mail.sender.example\r\n");
-        say(&format!("MAIL FROM:<{from}>\r\n"));
-        say("RCPT TO:<Removal@probe.example>\r\n");
-        say("DATA\r\n");
-        say(&format!("{message}\r\n.\r\n"));
+        say(b"");
+        say(b"EHLO mail.sender.example\r\n");
+        say(format!("MAIL FROM:<{from}>\r\n").as_bytes());
+        say(b"RCPT TO:<Removal@probe.example>\r\n");
+        say(b"DATA\r\n");
+        say(&[message, b"\r\n.\r\n"].concat());
         all
     }
 }
 
+/// Connects from an address of this machine.
+fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let domain = socket2::Domain::for_address(to);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
 /// The option of a ticket with a method.
-fn option<'v>(ticket: &'v Value, method: &str) -> Option<&'v Value> {
+pub fn option<'v>(ticket: &'v Value, method: &str) -> Option<&'v Value> {
     let all = ticket["control_options"].as_array().unwrap();
     all.iter().find(|o| o["method"] == method)
 }
@@ -323,7 +291,7 @@ fn code(ticket: &Value) -> String {
 }
 
 /// The path after the site in a mail.
-fn link(mail: &str, start: &str) -> String {
+pub fn link(mail: &str, start: &str) -> String {
     let at = mail
         .find(start)
         .unwrap_or_else(|| panic!("{start}: {mail}"));
@@ -501,8 +469,7 @@ fn txt_record_proves_control() {
 #[test]
 fn code_by_mail_proves_control_after_a_button_was_pressed() {
     let lab = Lab::new();
-    let exchange = RData::MX(MX::new(10, name("mx.shop.example")));
-    lab.records.add(RecordType::MX, "shop.example", exchange);
+    lab.records.exchange("shop.example", "mx.shop.example");
     let ticket = lab.open("shop.example", "spam");
     let known = lab.wait(&ticket, "the addresses", |t| option(t, "mail").is_some());
     let addresses = &option(&known, "mail").unwrap()["addresses"];
@@ -549,16 +516,10 @@ fn code_by_mail_proves_control_after_a_button_was_pressed() {
 #[test]
 fn no_code_is_mailed_to_a_name_that_is_not_confirmed() {
     let lab = Lab::new();
-    lab.records.add(
-        RecordType::PTR,
-        "7.100.51.45.in-addr.arpa",
-        RData::PTR(PTR(name("mail.sender.example"))),
-    );
-    lab.records.add(
-        RecordType::A,
-        "mail.sender.example",
-        RData::A(A([192, 0, 2, 1].into())),
-    );
+    let listed = [45, 51, 100, 7].into();
+    lab.records.pointer(listed, "mail.sender.example");
+    let other = [192, 0, 2, 1].into();
+    lab.records.address("mail.sender.example", other);
     lab.records.zone("100.51.45.in-addr.arpa");
     let ticket = lab.open("45.51.100.7", "netblock");
     let known = lab.wait(&ticket, "the zone", |t| {

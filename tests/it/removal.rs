@@ -1,19 +1,24 @@
 //! Removals on request: tickets on a real daemon, from the request to what DNS and mirrors show.
 
 use std::{
-    net::UdpSocket,
+    fs,
+    io::{Read, Write},
+    net::{TcpStream, UdpSocket},
+    path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use orbsd::{clock::wall, model::Time, tickets::NewTicket};
 use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Reply},
-    lab::{CONFIG, shown, udp},
+    lab::{CONFIG, Daemon, shown, udp},
+    privacy,
     relay::{RelayLab, mta::MtaBehavior, v4},
 };
 
@@ -399,4 +404,89 @@ fn wider_listing_excludes_the_address_alone_on_the_wire() {
             "mirrors get the exclusion: {line} in {export}"
         );
     }
+}
+
+/// Whether a file below a folder has a text.
+fn is_in_files(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => is_in_files(&path, text),
+            // A file may have been replaced meanwhile.
+            false => fs::read(&path).is_ok_and(|bytes| {
+                let mut windows = bytes.windows(text.len());
+                windows.any(|w| w == text.as_bytes())
+            }),
+        }
+    })
+}
+
+#[test]
+fn ticket_that_came_due_in_a_backup_is_erased_before_a_listener_answers() {
+    const PRIVATE: &str = "Answer to anna@victim.example, please.";
+    let mut api = api();
+    for subject in ["45.1.1.1", "45.1.1.2"] {
+        api.list(subject, "netblock");
+    }
+    drop(api.daemon.take());
+    let ledger = api.f.ledger();
+    let tickets = privacy::tickets(&api.f, &ledger);
+    let old = Time(wall().0 - 100 * 86_400);
+    let open = |subject: &str, message: &str, at: Time| {
+        let request = NewTicket {
+            subject: subject.parse().unwrap(),
+            policy: None,
+            message: message.into(),
+            language: String::new(),
+            client: None,
+        };
+        let ticket = tickets.open(&request, at).unwrap();
+        tickets.withdraw(ticket.number, at).unwrap();
+        ticket
+    };
+    let due = open("45.1.1.1", PRIVATE, old);
+    let recent = open("45.1.1.2", "It is closed.", Time(wall().0 - 80 * 86_400));
+    drop(tickets);
+    ledger.stop().unwrap();
+    drop(ledger);
+    api.f.ok(&["backup", "copy"]);
+    let data = api.f.path().join("data");
+    fs::remove_dir_all(&data).unwrap();
+    api.f.ok(&["restore", "copy", "--without-removal-log"]);
+    assert!(is_in_files(&data, PRIVATE), "the backup had it");
+    // A client that asks from the start never gets the ticket.
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (over, addr, path) = (is_over.clone(), api.addr, due.path());
+    let client = std::thread::spawn(move || {
+        let mut answers = Vec::new();
+        while !over.load(Ordering::SeqCst) {
+            if let Ok(mut stream) = TcpStream::connect(addr) {
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(request.as_bytes());
+                let mut answer = String::new();
+                let _ = stream.read_to_string(&mut answer);
+                answers.extend(answer.lines().next().map(String::from));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        answers
+    });
+    api.daemon = Some(Daemon::start(&api.f));
+    let status = api.f.json(&["status", "--json"]);
+    assert_eq!(status["retention"]["erased"]["tickets"], 1, "{status}");
+    assert!(
+        !is_in_files(&data, PRIVATE),
+        "nor do the files of the store"
+    );
+    let found = api.call("", "GET", &recent.path(), &[], "").ok();
+    assert_eq!(found["state"], "withdrawn");
+    std::thread::sleep(Duration::from_millis(200));
+    is_over.store(true, Ordering::SeqCst);
+    let answers = client.join().unwrap();
+    assert!(!answers.is_empty());
+    assert!(
+        answers.iter().all(|a| a == "HTTP/1.1 404 Not Found"),
+        "{answers:?}"
+    );
 }

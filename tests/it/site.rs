@@ -186,6 +186,30 @@ fn pasted_text_leads_to_the_page_of_its_subject_on_this_site() {
 }
 
 #[test]
+fn pasted_text_stays_when_the_language_of_its_answer_is_switched() {
+    let site = Site::start();
+    let text = "text=554+5.7.1+Service+unavailable%3B+client+%5B45.51.100.7%5D+blocked+using+bl.elsewhere.example%0Ax%22%3Cy";
+    let page = site.form("/lookup", "", text);
+    assert_eq!(page.status, 200, "{}", page.head);
+    let switch = page.body.split("</nav>").next().unwrap();
+    assert!(
+        switch.contains("formaction=\"/lookup?lang=de\"") && !switch.contains("href=\"/lookup"),
+        "{switch}"
+    );
+    assert!(
+        switch.contains("blocked using bl.elsewhere.example\nx&#34;&#60;y\"")
+            || switch.contains("blocked using bl.elsewhere.example\nx&#34;&lt;y\""),
+        "{switch}"
+    );
+    let german = site.form("/lookup?lang=de", "", text);
+    assert!(
+        german.body.contains("<html lang=\"de\">") && german.body.contains("bl.elsewhere.example"),
+        "{}",
+        german.body
+    );
+}
+
+#[test]
 fn posts_of_other_sites_are_refused() {
     let site = Site::start();
     site.api.f.ok(&["list", "45.51.100.7", "--reason", "relay"]);

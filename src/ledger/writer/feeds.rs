@@ -5,6 +5,7 @@ use crate::{
     ledger::{
         accounts::Accounts,
         error::LedgerError,
+        feature_rows::FeatureNotice,
         held::{FeedEvent, held_key, held_row},
         transaction::Transaction,
     },
@@ -29,7 +30,8 @@ impl Writer {
             for (key, row) in rows {
                 transaction.set(schema::ACCOUNTS, key, Some(row));
             }
-            transaction.notice = Some((event.event, event.fields));
+            let (event, fields) = (event.event, event.fields);
+            transaction.notices.push(FeatureNotice { event, fields });
             self.commit(&transaction, None)?;
         } else if !rows.is_empty() {
             let mut batch = Batch::default();

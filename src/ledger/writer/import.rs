@@ -5,11 +5,12 @@ use crate::{
     ledger::{
         error::LedgerError,
         guard::{self, NewList},
+        health::ZoneChanges,
         import::{ImportReply, PreparedTables, StagedImport},
         tables::{build, load},
         transaction::Transaction,
     },
-    model::{SourceId, Subject},
+    model::{Mask, SourceId, Subject},
     store::{
         Dictionary,
         journal::ChangedSince,
@@ -131,7 +132,31 @@ impl Writer {
             audit.detail = staged_import.staged.difference.to_string();
             transaction.audit.push(audit);
         }
-        self.commit(&transaction, tables).map(ImportReply::Done)
+        let large = tables.is_some().then(|| {
+            let staged = &staged_import.staged;
+            (staged.masks, staged.difference.clone())
+        });
+        let done = self.commit(&transaction, tables)?;
+        if let Some((masks, difference)) = large {
+            self.count_large_import(masks, &difference);
+        }
+        Ok(ImportReply::Done(done))
+    }
+
+    /// Counts a large import, whose subjects are not read one by one, in each zone that publishes a
+    /// reason of it.
+    fn count_large_import(&self, masks: [Mask; 2], difference: &ImportDifference) {
+        let d = difference;
+        let counts = ZoneChanges {
+            listed: d.added.saturating_sub(d.excluded_added),
+            delisted: d.removed.saturating_sub(d.excluded_removed),
+        };
+        for zone in self.zones.all() {
+            let is_names = zone.spec.kind != crate::model::ZoneKind::Address;
+            if masks[usize::from(is_names)] & zone.mask != 0 {
+                self.health.add_zone_changes(&zone.name, counts);
+            }
+        }
     }
 
     /// The properties of the list for the comparison with the next one; `None`: the stored ones

@@ -6,6 +6,7 @@ use super::Writer;
 use crate::{
     ledger::{
         error::LedgerError,
+        feature_rows::FeatureNotice,
         outbox::{ChangeNotice, CommitNotice, DeliveryResult, Message, Queues, key},
         transaction::Transaction,
     },
@@ -27,53 +28,96 @@ const MAX_TRIES: u32 = 16;
 const MAX_RETRY_SECONDS: u64 = 3600;
 
 impl Writer {
-    /// Adds the messages about a commit to its batch. Returns the webhooks, each with whether it
-    /// gets the message; one whose queue is full does not.
+    /// Adds the messages about a commit to its batch. Events that follow it have commit numbers of
+    /// their own, with rows of the journal that change nothing, so that each webhook gets all messages
+    /// in order. Returns the last number and the queues, for [`Writer::announced`].
     pub(super) fn announce(
-        &self,
+        &mut self,
         seq: u64,
         transaction: &Transaction,
         serials: &BTreeMap<String, Serial>,
         batch: &mut Batch,
-    ) -> Vec<(String, bool)> {
-        let accounts = self.accounts.load_full();
-        let mut out = Vec::new();
+    ) -> (u64, Queues) {
+        let mut queues = self.queues.clone();
+        let (in_place, following) = transaction.messages();
+        self.queue_messages(seq, &mut queues, batch, |gap| match in_place {
+            Some(notice) => self.event_body(seq, notice, gap),
+            None => self.commit_body(seq, transaction, serials, gap),
+        });
+        let mut last = seq;
+        for notice in following {
+            last += 1;
+            let empty = Transaction::new(self.clock.now());
+            self.journal_bytes = empty.journal(last, Vec::new(), self.journal_bytes, batch);
+            self.queue_messages(last, &mut queues, batch, |gap| {
+                self.event_body(last, notice, gap)
+            });
+        }
+        (last, queues)
+    }
+
+    /// Adds a message for each webhook to a batch and to the queues. A webhook whose queue is full
+    /// does not get it. `body` receives whether the webhook lacks commits before this one.
+    fn queue_messages(
+        &self,
+        commit: u64,
+        queues: &mut Queues,
+        batch: &mut Batch,
+        body: impl Fn(bool) -> serde_json::Value,
+    ) {
+        let accounts = self.accounts.load();
         for hook in accounts.webhooks.values().filter(|h| h.paused.is_none()) {
-            let (waiting, gap) = self.queues.get(&hook.id).copied().unwrap_or_default();
-            out.push((hook.id.clone(), waiting < MAX_QUEUE));
-            if waiting >= MAX_QUEUE {
+            let (waiting, gap) = queues.entry(hook.id.clone()).or_default();
+            if *waiting >= MAX_QUEUE {
+                *gap = true;
                 continue;
             }
-            let (changes, count) = self.change_notices(transaction);
-            let notice = CommitNotice {
-                event: "commit".into(),
-                commit: seq,
-                at: self.clock.now().to_string(),
-                serials: serials.iter().map(|(z, s)| (z.clone(), s.0)).collect(),
-                changes,
-                count,
-                bulk: transaction.bulk.is_some(),
-                gap,
-            };
-            let mut body = serde_json::to_value(&notice).unwrap_or_default();
-            if let Some((event, fields)) = &transaction.notice {
-                body = serde_json::json!({"event": event, "commit": seq, "at": self.clock.now().to_string(), "gap": gap});
-                fields
-                    .iter()
-                    .for_each(|(key, value)| body[key] = value.clone());
-            }
             let message = Message {
-                commit: seq,
-                body: body.to_string(),
+                commit,
+                body: body(*gap).to_string(),
                 since: self.clock.now(),
                 tries: 0,
                 next: Time(0),
                 problem: None,
                 dead: false,
             };
-            batch.put(schema::OUTBOX, key(&hook.id, seq), schema::encode(&message));
+            let row = schema::encode(&message);
+            batch.put(schema::OUTBOX, key(&hook.id, commit), row);
+            (*waiting, *gap) = (*waiting + 1, false);
         }
-        out
+    }
+
+    /// The message about a commit.
+    fn commit_body(
+        &self,
+        seq: u64,
+        transaction: &Transaction,
+        serials: &BTreeMap<String, Serial>,
+        gap: bool,
+    ) -> serde_json::Value {
+        let (changes, count) = self.change_notices(transaction);
+        let notice = CommitNotice {
+            event: "commit".into(),
+            commit: seq,
+            at: self.clock.now().to_string(),
+            serials: serials.iter().map(|(z, s)| (z.clone(), s.0)).collect(),
+            changes,
+            count,
+            bulk: transaction.bulk.is_some(),
+            gap,
+        };
+        serde_json::to_value(&notice).unwrap_or_default()
+    }
+
+    /// The message about an event.
+    fn event_body(&self, seq: u64, notice: &FeatureNotice, gap: bool) -> serde_json::Value {
+        let at = self.clock.now().to_string();
+        let mut body =
+            serde_json::json!({"event": notice.event, "commit": seq, "at": at, "gap": gap});
+        for (key, value) in &notice.fields {
+            body[key] = value.clone();
+        }
+        body
     }
 
     /// What changes about the first subjects of a commit, and how many subjects change.
@@ -106,15 +150,11 @@ impl Writer {
     }
 
     /// Counts the messages of [`Writer::announce`], after the batch is committed.
-    pub(super) fn announced(&mut self, webhooks: Vec<(String, bool)>) {
-        if webhooks.is_empty() {
-            return;
+    pub(super) fn announced(&mut self, queues: Queues) {
+        if !queues.is_empty() {
+            self.queues = queues;
+            self.report_queues();
         }
-        for (hook, queued) in webhooks {
-            let (waiting, gap) = self.queues.entry(hook).or_default();
-            (*waiting, *gap) = (*waiting + u64::from(queued), !queued);
-        }
-        self.report_queues();
     }
 
     /// Publishes the lengths of the queues in [`Health`](crate::ledger::Health).

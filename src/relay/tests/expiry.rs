@@ -89,7 +89,7 @@ fn records_of_unused_hosts_and_reporters_are_removed() {
             b.deliver(&ready[0], host);
         }
     }
-    fn count<K: KeyPart, V>(b: &Bench, table: &RelayTable<K, V>) -> usize {
+    fn count<K: crate::ledger::KeyPart, V>(b: &Bench, table: &RelayTable<K, V>) -> usize {
         b.relay.batch(b.now).scan(&table.all(), 99).unwrap().len()
     }
     let rows = |b: &Bench| {

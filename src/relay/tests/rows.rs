@@ -3,13 +3,16 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::*;
-use crate::relay::{
-    tables::{
-        CLAIMS, HEARTBEAT, HOST_JOBS, INPUT_PROOFS, JOBS, LAST_ID, LISTING_PROOFS_COMPLETE,
-        NETWORK_BUDGETS, OPEN_JOBS, OPT_OUTS, OUTPUT_PROOFS, OUTPUTS, PREFIX_BUDGETS, PROOFS,
-        TOKENS, TRANSCRIPTS,
+use crate::{
+    ledger::KeyPart,
+    relay::{
+        tables::{
+            CLAIMS, HEARTBEAT, HOST_JOBS, INPUT_PROOFS, JOBS, LAST_ID, LISTING_PROOFS_COMPLETE,
+            NETWORK_BUDGETS, OPEN_JOBS, OPT_OUTS, OUTPUT_PROOFS, OUTPUTS, PREFIX_BUDGETS, PROOFS,
+            TOKENS, TRANSCRIPTS,
+        },
+        transcript::render_transcript,
     },
-    transcript::render_transcript,
 };
 
 /// Each line has a key in hexadecimal and a value.

@@ -2,7 +2,7 @@
 
 mail-code-subject = Code to prove that { $subject } is yours
 mail-code-text =
-    Somebody asks the blocklist at { $site } to delist { $subject }, and says that they are responsible for it.
+    A person asks the blocklist at { $site } to delist { $subject }, and says that they are responsible for it.
 
     If that is so, open this page and press the button. The link is valid for 24 hours and works once:
 
@@ -55,7 +55,7 @@ mail-delayed-what = { $subject } will be delisted later, because an earlier remo
 mail-review = a person decides
 mail-review-what = A person will decide about { $subject }: you get an answer within two days and a decision within seven.
 mail-suspended = not published until a decision
-mail-suspended-what = Nobody decided about { $subject } in time, so the listing is not published until a person decides.
+mail-suspended-what = No operator decided about { $subject } in time, so the listing is not published until a person decides.
 mail-refused = request refused
 mail-refused-what = The request to delist { $subject } was refused.
 mail-ended = no longer listed

@@ -101,6 +101,25 @@ fn commands_use_the_family_of_the_address() {
     }
     let found = commands("192.0.2.1".parse().unwrap(), CODE, &settings());
     assert_eq!(
+        commands_for_code(CODE, &settings()),
+        [
+            "curl -X POST http://lists.example/prove/7-abcdefgh",
+            "wget -nv -O - --post-data=x http://lists.example/prove/7-abcdefgh"
+        ]
+    );
+    for code in [
+        "x",
+        "ABC123",
+        "7-a;reboot",
+        "7-a`id`",
+        "7-$(id)",
+        "7-a b",
+        "7-a\n",
+        "",
+    ] {
+        assert!(commands_for_code(code, &settings()).is_empty(), "{code}");
+    }
+    assert_eq!(
         found[0].1,
         "curl -4 -X POST http://lists.example/prove/7-abcdefgh"
     );

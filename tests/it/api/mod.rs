@@ -85,11 +85,13 @@ impl Api {
         Api::with_zones(config, &[("bl", ZONE), ("dbl", DOMAINS)])
     }
     pub fn with_zones(config: &str, zones: &[(&str, &str)]) -> Api {
+        Api::with_folder(config, |config| Folder::with(config, zones))
+    }
+    /// Starts a daemon in the folder that `make` returns for a configuration.
+    pub fn with_folder(config: &str, make: impl FnOnce(&str) -> Folder) -> Api {
         let port = free_port();
-        let f = Folder::with(
-            &config.replace("listen = \"\"", &format!("listen = \"127.0.0.1:{port}\"")),
-            zones,
-        );
+        let listen = format!("listen = \"127.0.0.1:{port}\"");
+        let f = make(&config.replace("listen = \"\"", &listen));
         let daemon = Daemon::start(&f);
         let mut api = Api {
             f,

@@ -253,7 +253,7 @@ fn control_of_a_domain_is_proved_by_dns() {
         let record = dns["text"].as_str().unwrap();
         let text = browser.text().await;
         assert!(text.contains(record), "the record is shown: {text}");
-        lab.relay.names.add_text("sender.example", record);
+        lab.relay.names.text("sender.example", record);
         browser.tap("form[action*='/check-dns'] button").await;
         wait_for_state(browser, "review", true).await;
     });
@@ -265,7 +265,7 @@ fn control_of_a_domain_is_proved_by_mail() {
     let lab = SiteLab::new("");
     lab.relay
         .names
-        .add([127, 64, 3, 1].into(), "sender.example");
+        .host([127, 64, 3, 1].into(), "sender.example");
     lab.list("sender.example", "spam");
     browse(&lab.base, async |browser| {
         look_up(browser, "sender.example").await;

@@ -110,7 +110,12 @@ pub fn folder(more: &str, zones: &[&str], mirrors: &[std::net::SocketAddr]) -> F
         .map(|z| (z.split('.').next().unwrap().to_string(), zone(z, mirrors)))
         .collect();
     let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&a[..], &b[..])).collect();
-    let f = Folder::with(&config(more), &texts);
+    folder_with(&config(more), &texts)
+}
+
+/// Returns a folder with a configuration, zones, and the key of the mirrors.
+pub fn folder_with(config: &str, zones: &[(&str, &str)]) -> Folder {
+    let f = Folder::with(config, zones);
     std::fs::create_dir(f.path().join("keys")).unwrap();
     let key = f.write("keys/mirror", &format!("{SECRET}\n"));
     std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

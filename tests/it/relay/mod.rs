@@ -4,7 +4,6 @@ mod attacks;
 mod day;
 mod matrix;
 pub mod mta;
-mod names;
 mod pace;
 mod real;
 mod rules;
@@ -21,9 +20,9 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     lab::{CONFIG, free_port},
+    name_server::NameServer,
 };
 use mta::{Mta, MtaBehavior};
-use names::Names;
 
 /// A zone that publishes all reasons of relay tests.
 pub const ZONE: &str = r#"
@@ -42,7 +41,7 @@ publish = [
 /// their names.
 pub struct RelayLab {
     pub api: Api,
-    pub names: Names,
+    pub names: NameServer,
     pub collector: SocketAddr,
     pub port: u16,
     /// The ports of submission, and of submission under TLS.
@@ -80,7 +79,7 @@ impl RelayLab {
              concurrency = 64\nmax_hosts_per_asn = 1000\nports = [{port}, {}, {}]\n{probe}",
             submission[0], submission[1],
         );
-        let names = Names::start(([127, 0, 0, 1], dns).into());
+        let names = NameServer::start(([127, 0, 0, 1], dns).into());
         let api = Api::with_zones(&config, zones);
         let until = Instant::now() + Duration::from_secs(20);
         while api.get("/v1/status").ok()["tester"]["problem"]
@@ -102,7 +101,7 @@ impl RelayLab {
 
     pub fn mta(&self, addr: IpAddr, name: &str, behavior: MtaBehavior) -> Arc<Mta> {
         let name = format!("{name}.lab.example");
-        self.names.add(addr, &name);
+        self.names.host(addr, &name);
         let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), self.six);
         let submission = behavior.submission;
         let mta = Mta::start(
@@ -119,7 +118,7 @@ impl RelayLab {
     }
 
     pub fn nominate(&self, target: IpAddr, more: &Value) -> u64 {
-        let mut body = json!({"target": target, "evidence": "a line of a log", "kind": "log", "names": self.names.of(target)});
+        let mut body = json!({"target": target, "evidence": "a line of a log", "kind": "log", "names": self.names.names_of(target)});
         more.as_object()
             .into_iter()
             .flatten()

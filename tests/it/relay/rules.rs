@@ -575,7 +575,7 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
         f.api.daemon.take().unwrap().stop();
         f.api.start();
     };
-    f.names.add(v4(9, 9), "probe.example");
+    f.names.host(v4(9, 9), "probe.example");
     again(&mut f);
     says(
         &f,
@@ -594,8 +594,8 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
         "{}",
         refused.text()
     );
-    f.names.remove(v4(9, 9));
-    f.names.add(f.collector.ip(), "probe.example");
+    f.names.remove_host(v4(9, 9));
+    f.names.host(f.collector.ip(), "probe.example");
     again(&mut f);
     says(&f, "");
     assert_eq!(
@@ -609,8 +609,8 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
         "config.toml",
         &config.replace("allow_public = true", "allow_public = false"),
     );
-    f.names.remove(f.collector.ip());
-    f.names.add(v4(9, 9), "probe.example");
+    f.names.remove_host(f.collector.ip());
+    f.names.host(v4(9, 9), "probe.example");
     f.mta(v4(3, 1), "waits too", open());
     again(&mut f);
     says(&f, "");

@@ -231,7 +231,7 @@ fn every_row_of_the_table_is_reached_by_a_real_session() {
         let (addr, mta) = proved(&f, n, test);
         if test == percent {
             // The owner removes the name that the form needs.
-            f.names.remove(addr);
+            f.names.remove_host(addr);
         }
         if let Some(change) = change {
             mta.change(change);
