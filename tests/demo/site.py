@@ -107,15 +107,22 @@ def configure():
     c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
     write("config.toml", toml(c))
     write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
+    origins = ["partners.demo.example"]
     for path in glob.glob(f"{here}/zones/*.toml"):
         name = os.path.basename(path)
         zone = tomllib.load(open(path, "rb"))
         zone["origin"] = zone["origin"].replace("orbs.example", "demo.example")
+        origins.append(zone["origin"])
         zone["ns"] = ["ns1.demo.example", "ns2.demo.example"]
         zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
         write(f"zones/{name}", toml(zone))
     write("zones/partners.toml", toml({"origin": "partners.demo.example", "kind": "address", "ns": ["ns1.demo.example", "ns2.demo.example"],
         "contact": "hostmaster@demo.example", "publish": [{"reason": "partner", "code": "127.0.0.2"}]}))
+    # Made-up figures of the last days, for the page about the state of the lists.
+    today = int(time.time()) // 86400
+    figures = lambda n, age: {"entries": max(1, n + 9 - abs(14 - age) // 2 - age % 3), "listed": age * 7 % 5, "delisted": age * 3 % 4}
+    days = {str(today - age): {origin: figures(n, age) for n, origin in enumerate(sorted(origins))} for age in range(1, 30)}
+    write("data.statistics.json", json.dumps({"version": 1, "days": days}))
 
 
 def names():
