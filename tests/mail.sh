@@ -45,6 +45,25 @@ text = "Input \$"
 [[reason]]
 name = "spam"
 text = "Spam domain \$"
+[[reason]]
+name = "sender"
+text = "Spam sender"
+CONF
+cat > zones/hbl.toml <<CONF
+origin = "hbl.orbs.example"
+kind = "hash"
+digest = "sha1-hex"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "sender", code = "127.0.2.2" }]
+CONF
+cat > zones/mask.toml <<CONF
+origin = "mask.orbs.example"
+kind = "address"
+bitmask = true
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.4" }]
 CONF
 cat > zones/dbl.toml <<CONF
 origin = "dbl.orbs.example"
@@ -65,6 +84,8 @@ i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1))
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
 $ORBSD list $listed_here $allowed $late 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
 $ORBSD list bad.example example.com --reason spam > /dev/null || echo "FAILED: list of domains"
+digest() { printf '%s' "$1" | sha1sum | cut -d ' ' -f 1; }
+$ORBSD list $(digest a@bad.example) $(digest a@example.com) --reason sender > /dev/null || echo "FAILED: list of digests"
 
 cat > un/unbound.conf <<CONF
 server:
@@ -88,10 +109,7 @@ stub-zone:
     name: "bl.orbs.example"
     stub-addr: 127.0.0.1@5300
     stub-prime: no
-stub-zone:
-    name: "dbl.orbs.example"
-    stub-addr: 127.0.0.1@5300
-    stub-prime: no
+$(for z in dbl hbl mask; do printf 'stub-zone:\n    name: "%s.orbs.example"\n    stub-addr: 127.0.0.1@5300\n    stub-prime: no\n' $z; done)
 remote-control:
     control-enable: no
 CONF
@@ -158,6 +176,7 @@ local_recipient_maps =
 $(recipe postfix use main.cf)
 $(recipe postscreen use main.cf)
 $(recipe postfix-domain use main.cf | sed 's/^smtpd_recipient_restrictions/domain_restrictions/')
+$(recipe postfix-mask use main.cf | sed 's/^smtpd_recipient_restrictions/mask_restrictions/')
 postscreen_greet_action = ignore
 postscreen_greet_wait = 1s
 maillog_file = $PWD/pf/log
@@ -171,6 +190,7 @@ cat > pf/conf/master.cf <<CONF
 127.0.0.1:25 inet n - n - - smtpd
 127.0.0.1:26 inet n - n - 1 postscreen
 127.0.0.1:28 inet n - n - - smtpd -o smtpd_recipient_restrictions=\$domain_restrictions
+127.0.0.1:33 inet n - n - - smtpd -o smtpd_recipient_restrictions=\$mask_restrictions
 smtpd pass - - n - - smtpd
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
@@ -184,6 +204,7 @@ CONF
 MAIL_CONFIG=$PWD/pf/conf "$root/usr/lib/postfix/sbin/master" -c "$PWD/pf/conf" -d 2> pf/err & pids="$pids $!"
 await 25
 each postfix 25
+each postfix-mask 33
 echo "postscreen listed: $(talk $listed 26)"
 echo "postscreen clean: $(talk $clean 26)"
 echo "postscreen allowed: $(talk $allowed 26)"
@@ -214,20 +235,24 @@ $(recipe $1 use exim4.conf)
   accept
 CONF
 }
-exim_conf exim; exim_conf exim-domain
-chown -R 6503:6503 ex; chown 0:0 ex/exim ex/exim-domain; chmod 644 ex/exim ex/exim-domain
+exim_conf exim; exim_conf exim-domain; exim_conf exim-mask
+chown -R 6503:6503 ex; chown 0:0 ex/exim*; chmod 644 ex/exim ex/exim-domain ex/exim-mask
 # Configuration, client; optional: recipient, sender domain.
 exim() { printf "EHLO client.test\r\nMAIL FROM:<a@${4:-client.test}>\r\nRCPT TO:<${3:-root@mx.test}>\r\nQUIT\r\n" | "$root/usr/sbin/exim4" -C "$PWD/ex/$1" -bh "$2" 2>> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
 echo "exim listed: $(exim exim $listed)"
 echo "exim clean: $(exim exim $clean)"
 echo "exim allowed: $(exim exim $allowed)"
 echo "exim exempt: $(exim exim $listed postmaster@mx.test)"
+echo "exim-mask listed: $(exim exim-mask $listed)"
+echo "exim-mask clean: $(exim exim-mask $clean)"
+echo "exim-mask allowed: $(exim exim-mask $allowed)"
+echo "exim-mask exempt: $(exim exim-mask $listed postmaster@mx.test)"
 exim_domain() { exim exim-domain $clean "$@"; }
 domains exim-domain exim_domain
 
-# Prints a message from an address, as the two filters get it.
+# Prints a message from an address, as the two filters get it. Optional: the recipient, the domain of the sender and of a link.
 message() {
-    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@client.test>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n' "$1" "${2:-root@mx.test}" "${2:-root@mx.test}"
+    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@%s>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello http://www.%s/ there.\r\n' "$1" "${2:-root@mx.test}" "${3:-client.test}" "${2:-root@mx.test}" "${3:-client.test}"
 }
 # Prints what a filter finds for each kind of client.
 filtered() {
@@ -237,67 +262,102 @@ filtered() {
     echo "$1 exempt: $($1 $listed postmaster@mx.test)"
 }
 
-mkdir -p sa/home
-printf 'loadplugin Mail::SpamAssassin::Plugin::Check\nloadplugin Mail::SpamAssassin::Plugin::DNSEval\n' > sa/init.pre
-cat > sa/local.cf <<CONF
+# Prepares SpamAssassin in a folder with the recipe of an ending.
+spamassassin_conf() {
+    mkdir -p sa$1/home
+    for p in Check DNSEval URIDNSBL; do echo "loadplugin Mail::SpamAssassin::Plugin::$p"; done > sa$1/init.pre
+    [ "$1" != -hash ] || recipe spamassassin$1 use local.pre > sa$1/local.pre
+    cat > sa$1/local.cf <<CONF
 dns_available yes
 dns_server 127.0.0.1
 use_bayes 0
+util_rb_tld example com test
 add_header all Status _YESNO_, score=_SCORE_ tests=_TESTSSCORES_
 clear_internal_networks
 clear_trusted_networks
-$(recipe spamassassin use local.cf)
-$(recipe spamassassin allow local.cf)
-$(recipe spamassassin exempt local.cf)
+$(recipe spamassassin$1 use local.cf)
+$(recipe spamassassin$1 allow local.cf)
+$(recipe spamassassin$1 exempt local.cf)
 CONF
-spamassassin() {
-    message "$@" | tr -d '\r' | HOME=$PWD/sa/home \
-        perl -T -I"$root/usr/share/perl5" -I"$(echo "$root"/usr/lib/*/perl5/5.*)" "$root/usr/bin/spamassassin" -t -x -C "$PWD/sa" --siteconfigpath="$PWD/sa" -p /dev/null 2>> sa/err \
+}
+# Ending, then as for `message`.
+spamassassin_with() {
+    sa=$PWD/sa$1; shift
+    message "$@" | tr -d '\r' | HOME=$sa/home \
+        perl -T -I"$root/usr/share/perl5" -I"$(echo "$root"/usr/lib/*/perl5/5.*)" "$root/usr/bin/spamassassin" -t -x -C "$sa" --siteconfigpath="$sa" -p /dev/null 2>> "$PWD/sa/err" \
         | sed -n 's/^X-Spam-Status: .* tests=//p'
 }
+for list in "" -mask -domain -hash; do spamassassin_conf "$list"; done
+spamassassin() { spamassassin_with "" "$@"; }
 filtered spamassassin
+echo "spamassassin-mask listed: $(spamassassin_with -mask $listed)"
+echo "spamassassin-mask clean: $(spamassassin_with -mask $clean)"
+echo "spamassassin-mask allowed: $(spamassassin_with -mask $allowed)"
+spamassassin_domain() { spamassassin_with -domain $clean "$@"; }
+domains spamassassin-domain spamassassin_domain
+spamassassin_hash() { spamassassin_with -hash $clean "$@"; }
+domains spamassassin-hash spamassassin_hash
 
-mkdir -p rs/local.d rs/override.d rs/db rs/run rs/log
-recipe rspamd use rbl.conf > rs/local.d/rbl.conf
-recipe rspamd use groups.conf > rs/local.d/groups.conf
-(recipe rspamd allow settings.conf; recipe rspamd exempt settings.conf) > rs/local.d/settings.conf
-chown -R 65534:65534 rs
 share=$root/usr/share/rspamd
-# Of the public suffixes only what the messages use: rspamd compiles all of them before it listens,
-# which takes up to a minute on a busy machine.
-printf 'com\nexample\norg\ntest\n' > rs/suffixes
-cat > rs/rspamd.conf <<CONF
+# Starts rspamd in a folder with the recipe of an ending: ending, port.
+rspamd_start() {
+    rs=$PWD/rs$1
+    mkdir -p $rs/local.d $rs/override.d $rs/db $rs/run $rs/log
+    recipe rspamd$1 use rbl.conf > $rs/local.d/rbl.conf
+    recipe rspamd$1 use groups.conf > $rs/local.d/groups.conf
+    (recipe rspamd$1 allow settings.conf; recipe rspamd$1 exempt settings.conf) > $rs/local.d/settings.conf
+    # Of the public suffixes only what the messages use: rspamd compiles all of them before it listens,
+    # which takes up to a minute on a busy machine.
+    printf 'com\nexample\norg\ntest\n' > $rs/suffixes
+    cat > $rs/rspamd.conf <<CONF
 options {
-    url_tld = "$PWD/rs/suffixes";
+    url_tld = "$rs/suffixes";
     dns { nameserver = ["127.0.0.1"]; timeout = 2s; retransmits = 3; }
     filters = "";
     local_addrs = ["192.0.2.1/32"];
-    pidfile = "$PWD/rs/run/pid";
-    rundir = "$PWD/rs/run"; dbdir = "$PWD/rs/db"; temp_dir = "$PWD/rs/run";
+    pidfile = "$rs/run/pid";
+    rundir = "$rs/run"; dbdir = "$rs/db"; temp_dir = "$rs/run";
     map_watch_interval = 1h;
 }
-logging { type = "file"; filename = "$PWD/rs/log/log"; level = "info"; }
-worker "normal" { bind_socket = "127.0.0.1:11333"; count = 1; }
+logging { type = "file"; filename = "$rs/log/log"; level = "info"; }
+worker "normal" { bind_socket = "127.0.0.1:$2"; count = 1; }
 modules { path = "$share/plugins/rbl.lua"; path = "$share/plugins/settings.lua"; }
 actions { reject = 5; add_header = 1; }
 # These lines are as in rspamd's package.
-rbl { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/rbl.conf" }
-settings { .include(priority=1,duplicate=merge) "$PWD/rs/local.d/settings.conf" }
-.include(priority=1,duplicate=merge) "$PWD/rs/local.d/groups.conf"
+rbl { .include(priority=1,duplicate=merge) "$rs/local.d/rbl.conf" }
+settings { .include(priority=1,duplicate=merge) "$rs/local.d/settings.conf" }
+.include(priority=1,duplicate=merge) "$rs/local.d/groups.conf"
 CONF
-"$root/usr/bin/rspamd" -f -u nobody -g nogroup -i -c "$PWD/rs/rspamd.conf" --var=CONFDIR="$PWD/rs" --var=LOCAL_CONFDIR="$PWD/rs" \
-    --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
-    --var=DBDIR="$PWD/rs/db" --var=RUNDIR="$PWD/rs/run" --var=LOGDIR="$PWD/rs/log" 2> rs/err & rspamd=$! pids="$pids $!"
-rspamd() {
-    message "$@" | perl -MIO::Socket::INET -e '
-        my ($ip, $to) = @ARGV; $to ||= "root\@mx.test"; my $m = join "", <STDIN>;
-        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => 11333, Timeout => 10) or die "connect: $!";
-        printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@client.test\r\nRcpt: %s\r\nContent-Length: %d\r\n\r\n%s", $ip, $to, length $m, $m;
-        my $r = join "", <$s>; print $r =~ /"RBL_BL":\{[^}]*"score":([0-9.]+)/ ? "RBL_BL $1" : $r =~ /"symbols"/ ? "none" : "no answer"' "$@" 2>&1 | tail -n 1
+    chown -R 65534:65534 $rs
+    "$root/usr/bin/rspamd" -f -u nobody -g nogroup -i -c "$rs/rspamd.conf" --var=CONFDIR="$rs" --var=LOCAL_CONFDIR="$rs" \
+        --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
+        --var=DBDIR="$rs/db" --var=RUNDIR="$rs/run" --var=LOGDIR="$rs/log" 2> $rs/err & pids="$pids $!"
 }
-i=0; while ! rspamd $listed | grep -q RBL_BL && [ $i -lt 600 ] && kill -0 $rspamd; do sleep 0.2; i=$((i + 1)); done
+# Port, then as for `message`. Prints the symbol of the list and its score.
+rspamd_with() {
+    port=$1; shift
+    message "$@" | perl -MIO::Socket::INET -e '
+        my ($port, $ip, $to, $domain) = @ARGV; $to ||= "root\@mx.test"; $domain ||= "client.test"; my $m = join "", <STDIN>;
+        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
+        printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@%s\r\nRcpt: %s\r\nContent-Length: %d\r\n\r\n%s", $ip, $domain, $to, length $m, $m;
+        my $r = join "", <$s>; print $r =~ /"(RBL_[A-Z]+)":\{[^}]*"score":([0-9.]+)/ ? "$1 $2" : $r =~ /"symbols"/ ? "none" : "no answer"' $port "$@" 2>&1 | tail -n 1
+}
+rspamd_start "" 11333; rspamd_start -mask 11334; rspamd_start -domain 11335; rspamd_start -hash 11336
+# Waits until rspamd finds what is listed: port, arguments of `message`.
+rspamd_await() { i=0; while ! rspamd_with "$@" | grep -q RBL_ && [ $i -lt 300 ]; do sleep 0.2; i=$((i + 1)); done; }
+rspamd() { rspamd_with 11333 "$@"; }
+rspamd_await 11333 $listed
 filtered rspamd
-echo "rspamd refuses: $(grep -c -E 'invalid config|DISABLED' rs/log/log)"
+rspamd_mask() { rspamd_with 11334 "$@"; }
+rspamd_await 11334 $listed
+filtered rspamd_mask | sed 's/_/-/'
+rspamd_domain() { rspamd_with 11335 $clean "$@"; }
+rspamd_await 11335 $clean root@mx.test bad.example
+domains rspamd-domain rspamd_domain
+rspamd_hash() { rspamd_with 11336 $clean "$@"; }
+rspamd_await 11336 $clean root@mx.test bad.example
+domains rspamd-hash rspamd_hash
+echo "rspamd refuses: $(cat rs*/log/log | grep -c -E 'invalid config|DISABLED')"
 
 # A root directory for a server whose paths are fixed at build time.
 private_root() {

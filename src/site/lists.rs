@@ -281,41 +281,55 @@ pub(super) async fn get_open_relay(page: PageContext) -> Response {
 mod tests {
     use super::*;
     use crate::{
-        model::{Zone, zone::Publish},
+        model::{Digest, Zone, zone::Publish},
         recipes,
         texts::{Language, text},
     };
 
-    /// A zone of each kind that has recipes, as in docs/mail-servers.md.
-    fn zones() -> [Zone; 2] {
-        let zone = |short_name: &str, kind, code: &str| Zone {
+    /// A zone of each kind that has recipes, as in docs/mail-servers.md, with the title there.
+    fn zones() -> [(&'static str, Zone); 4] {
+        let zone = |short_name: &str, kind, codes: &[&str]| Zone {
             short_name: short_name.into(),
             origin: format!("{short_name}.example.org"),
             kind,
-            publish: vec![Publish {
-                reason: "relay".into(),
-                code: code.parse().unwrap(),
-                text: None,
-            }],
+            publish: codes
+                .iter()
+                .map(|code| Publish {
+                    reason: "relay".into(),
+                    code: code.parse().unwrap(),
+                    text: None,
+                })
+                .collect(),
+            digest: (kind == ZoneKind::Hash).then_some(Digest::Sha1Hex),
             ..Zone::default()
         };
+        let mut masks = zone("combined", ZoneKind::Address, &["127.0.0.2", "127.0.0.4"]);
+        masks.bitmask = true;
         [
-            zone("relays", ZoneKind::Address, "127.0.0.2"),
-            zone("domains", ZoneKind::Domain, "127.0.1.2"),
+            (
+                "A list of addresses",
+                zone("relays", ZoneKind::Address, &["127.0.0.2"]),
+            ),
+            ("A list of addresses with bit masks", masks),
+            (
+                "A list of domains",
+                zone("domains", ZoneKind::Domain, &["127.0.1.2"]),
+            ),
+            (
+                "A list of digests of mail addresses",
+                zone("addresses", ZoneKind::Hash, &["127.0.2.2"]),
+            ),
         ]
     }
 
-    fn all_recipes() -> Vec<RecipeResponse> {
-        zones()
-            .iter()
-            .flat_map(recipes::of)
-            .map(public_lists::recipe)
-            .collect()
+    fn recipes_of(zone: &Zone) -> Vec<RecipeResponse> {
+        let recipes = recipes::of(zone).into_iter();
+        recipes.map(public_lists::recipe).collect()
     }
 
     #[test]
     fn every_step_of_every_recipe_has_a_text() {
-        for recipe in all_recipes() {
+        for recipe in zones().iter().flat_map(|(_, zone)| recipes_of(zone)) {
             for step in steps(&recipe) {
                 for key in [step.title, &step.text] {
                     assert_ne!(text(Language::En, key, &[]), key, "pages.ftl lacks a text");
@@ -324,27 +338,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_shipped_test_is_described_as_in_the_catalogue() {
+        for test in crate::http::relay_tests_of(&crate::relay::Catalogue::standard(), &[]) {
+            let key = format!("form-{}", test.name);
+            assert_eq!(text(Language::En, &key, &[]), test.description, "forms.ftl");
+        }
+    }
+
     /// The page docs/mail-servers.md after its introduction.
     fn document() -> String {
         let mut out = String::new();
         let t = |key: &str| text(Language::En, key, &[]);
-        let mut kind = "";
-        for recipe in all_recipes() {
-            let is_domain = recipe.id.ends_with("-domain") || recipe.id == "unbound";
-            let section = if is_domain {
-                "A list of domains"
-            } else {
-                "A list of addresses"
-            };
-            if section != kind {
-                out += &format!("\n## {section}\n");
-                kind = section;
+        for (title, zone) in zones() {
+            out += &format!("\n## {title}\n");
+            if zone.bitmask {
+                out += "\nOnly the test of the codes differs; the rest is as above. sendmail cannot test bits.\n";
             }
-            out += &format!("\n### {}\n", recipe.program);
-            for step in steps(&recipe) {
-                out += &format!("\n**{}.** {}\n", t(step.title), t(&step.text));
-                for part in step.parts {
-                    out += &format!("\n`{}`:\n\n```text\n{}```\n", part.file, part.text);
+            for recipe in recipes_of(&zone) {
+                let shown: Vec<_> = steps(&recipe)
+                    .into_iter()
+                    .filter(|s| !zone.bitmask || s.title == "recipe-use" && !s.parts.is_empty())
+                    .collect();
+                // The settings of OpenSMTPD and Haraka do not name codes.
+                if zone.bitmask && ["opensmtpd", "haraka"].contains(&recipe.id.as_str()) {
+                    continue;
+                }
+                out += &format!("\n### {}\n", recipe.program);
+                for step in shown {
+                    if !zone.bitmask {
+                        out += &format!("\n**{}.** {}\n", t(step.title), t(&step.text));
+                    }
+                    for part in step.parts {
+                        out += &format!("\n`{}`:\n\n```text\n{}```\n", part.file, part.text);
+                    }
                 }
             }
         }

@@ -107,15 +107,22 @@ def configure():
     c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
     write("config.toml", toml(c))
     write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
+    origins = ["partners.demo.example"]
     for path in glob.glob(f"{here}/zones/*.toml"):
         name = os.path.basename(path)
         zone = tomllib.load(open(path, "rb"))
         zone["origin"] = zone["origin"].replace("orbs.example", "demo.example")
+        origins.append(zone["origin"])
         zone["ns"] = ["ns1.demo.example", "ns2.demo.example"]
         zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
         write(f"zones/{name}", toml(zone))
     write("zones/partners.toml", toml({"origin": "partners.demo.example", "kind": "address", "ns": ["ns1.demo.example", "ns2.demo.example"],
         "contact": "hostmaster@demo.example", "publish": [{"reason": "partner", "code": "127.0.0.2"}]}))
+    # Made-up figures of the last days, for the page about the state of the lists.
+    today = int(time.time()) // 86400
+    figures = lambda n, age: {"entries": max(1, n + 9 - abs(14 - age) // 2 - age % 3), "listed": age * 7 % 5, "delisted": age * 3 % 4}
+    days = {str(today - age): {origin: figures(n, age) for n, origin in enumerate(sorted(origins))} for age in range(1, 30)}
+    write("data.statistics.json", json.dumps({"version": 1, "days": days}))
 
 
 def names():
@@ -204,7 +211,7 @@ and press "Look up". It is the bounce of a relay that is still open.
                                   curl --interface {still_open} -X POST {BASE}/prove/CODE
  5. {BASE}/198.51.100.23   is listed because another list that is carried here lists it.
  6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
- 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.200]".
+ 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
 
 TXT records for proofs by DNS are lines of {tmp}/txt: NAME TEXT. Mail that orbsd sends is stored in {tmp}/mail.""")
     for what, path in tickets.items(): show(f"A ticket that is {what}: {BASE}{path}")

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orbsd::model::{Zone, ZoneKind, zone::Publish};
+use orbsd::model::{Digest, Zone, ZoneKind, zone::Publish};
 
 use crate::lab::{Daemon, Folder, query, udp};
 
@@ -72,18 +72,30 @@ fn write_recipes(folder: &std::path::Path) {
             .collect(),
         ..Zone::default()
     };
+    let mut masks = zone("mask", ZoneKind::Address, &["127.0.0.2", "127.0.0.4"]);
+    masks.bitmask = true;
+    let mut digests = zone("hbl", ZoneKind::Hash, &["127.0.2.2"]);
+    digests.digest = Some(Digest::Sha1Hex);
     let zones = [
-        zone("bl", ZoneKind::Address, &["127.0.0.2", "127.0.0.3"]),
-        zone("dbl", ZoneKind::Domain, &["127.0.1.2"]),
+        (
+            zone("bl", ZoneKind::Address, &["127.0.0.2", "127.0.0.3"]),
+            "",
+        ),
+        (zone("dbl", ZoneKind::Domain, &["127.0.1.2"]), ""),
+        (digests, ""),
+        (masks, "-mask"),
     ];
-    for recipe in zones.iter().flat_map(orbsd::recipes::of) {
-        fs::create_dir_all(folder.join(recipe.id)).unwrap();
-        for part in recipe.parts {
-            let purpose: &str = part.purpose.into();
-            let name = part.file.rsplit('/').next().unwrap();
-            let path = folder.join(recipe.id).join(format!("{purpose}.{name}"));
-            let earlier = fs::read_to_string(&path).unwrap_or_default();
-            fs::write(&path, earlier + &part.text).unwrap();
+    for (zone, ending) in zones {
+        for recipe in orbsd::recipes::of(&zone) {
+            let folder = folder.join(format!("{}{ending}", recipe.id));
+            fs::create_dir_all(&folder).unwrap();
+            for part in recipe.parts {
+                let purpose: &str = part.purpose.into();
+                let name = part.file.rsplit('/').next().unwrap();
+                let path = folder.join(format!("{purpose}.{name}"));
+                let earlier = fs::read_to_string(&path).unwrap_or_default();
+                fs::write(&path, earlier + &part.text).unwrap();
+            }
         }
     }
 }
@@ -161,6 +173,21 @@ fn every_recipe_recognises_what_is_listed() {
         "spamassassin exempt: RBL_BL=6,RBL_BL_EXEMPT=-6",
         "spamassassin down: none",
         "rspamd listed: RBL_BL 6.0",
+        "rspamd-mask listed: RBL_MASK 6.0",
+        "rspamd-domain listed: RBL_DBL 6.0",
+        "rspamd-hash listed: RBL_HBL 6.0",
+        "spamassassin-mask listed: RBL_MASK=6",
+        "spamassassin-mask clean: none",
+        "spamassassin-mask allowed: RBL_MASK=6,RBL_MASK_ALLOW=-6",
+        "spamassassin-domain listed: RBL_DBL=6",
+        "spamassassin-domain clean: none",
+        "spamassassin-domain allowed: RBL_DBL=6,RBL_DBL_ALLOW=-6",
+        "spamassassin-domain exempt: RBL_DBL=6,RBL_DBL_EXEMPT=-6",
+        "spamassassin-hash listed: RBL_HBL=6",
+        "spamassassin-hash clean: none",
+        "spamassassin-hash allowed: RBL_HBL=6,RBL_HBL_ALLOW=-6",
+        "spamassassin-hash exempt: RBL_HBL=6,RBL_HBL_EXEMPT=-6",
+        "exim-mask listed: 550",
         "rspamd refuses: 0",
         "unbound listed: NXDOMAIN",
         "unbound clean: NOERROR",
@@ -172,6 +199,7 @@ fn every_recipe_recognises_what_is_listed() {
         "postfix",
         "postscreen",
         "postfix-domain",
+        "postfix-mask",
         "sendmail",
         "sendmail dnsbl",
     ] {
@@ -179,7 +207,7 @@ fn every_recipe_recognises_what_is_listed() {
             .lines()
             .find(|l| l.starts_with(&format!("{server} listed: 5")));
         assert!(
-            line.is_some_and(|l| l.contains("bl.orbs.example")),
+            line.is_some_and(|l| l.contains(".orbs.example")),
             "missing: {server} listed\n{}",
             logs()
         );
@@ -190,8 +218,10 @@ fn every_recipe_recognises_what_is_listed() {
     for server in [
         "postfix",
         "postfix-domain",
+        "postfix-mask",
         "exim",
         "exim-domain",
+        "exim-mask",
         "sendmail",
     ] {
         for client in ["clean", "allowed", "exempt"] {
@@ -207,7 +237,9 @@ fn every_recipe_recognises_what_is_listed() {
     }
     for client in ["clean", "allowed", "exempt"] {
         expect(&format!("opensmtpd {client}: 250"));
-        expect(&format!("rspamd {client}: none"));
+        for list in ["", "-mask", "-domain", "-hash"] {
+            expect(&format!("rspamd{list} {client}: none"));
+        }
     }
     for want in ["haraka clean: 250", "haraka allowed: 250"] {
         expect(want);
