@@ -156,7 +156,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
-    let counted = app.clone();
     let mut web = start_web(
         &background,
         HttpSockets {
@@ -165,7 +164,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
             public,
             proofs,
         },
-        app,
+        app.clone(),
         site,
         &listener_configs,
         &limiters.socket,
@@ -178,7 +177,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         outbound,
         web_stopped.clone(),
     )));
-    web.push(background.spawn(http::count_figures(counted, web_stopped.clone())));
+    web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;

@@ -13,7 +13,10 @@ use super::{
     context::PageContext,
     markup::{Markup, escape},
 };
-use crate::{model::Time, texts::Language};
+use crate::{
+    model::Time,
+    texts::{Language, text},
+};
 
 /// The shipped reasons, whose criteria have a text in `pages.ftl`.
 const REASONS: [(&str, &str); 12] = [
@@ -61,6 +64,16 @@ impl PageContext {
         match REASONS.iter().find(|(name, _)| *name == reason) {
             Some((_, key)) => self.t(key),
             None => Markup::trusted(escape(record)),
+        }
+    }
+
+    /// What a relay test does: translated, if the catalogue describes it as the shipped one does.
+    pub fn test_text(&self, test: &str, description: &str) -> Markup {
+        // A variant of a test is named after it: `null-sender+plain-sender`.
+        let key = format!("form-{}", test.split('+').next().unwrap_or(test));
+        match text(Language::En, &key, &[]) == description {
+            true => self.t(&key),
+            false => Markup::trusted(format!("<span lang=\"en\">{}</span>", escape(description))),
         }
     }
 

@@ -112,12 +112,15 @@ fn public_proof(id: u64, test: &str, description: &str) -> PublicProofResponse {
 
 fn listed() -> LookupResponse {
     let exotic = [
+        ("percent-at-name", "The percent hack at the relay's name."),
         (
-            "percent-at-name",
-            "The recipient's domain is hidden behind a percent sign.",
+            "quoted-address",
+            "The whole address in quotes; abused on a large scale in the summer of 1999.",
         ),
-        ("quoted-address", "The recipient is written in quotes."),
-        ("source-routed-sender", "The sender has a source route."),
+        (
+            "source-routed-sender",
+            "A sender with a source route through the relay.",
+        ),
     ];
     let mut proofs = vec![public_proof(
         71,

@@ -134,21 +134,21 @@ fn test(first: OutcomeKind, code: u16) -> TicketTestResponse {
             ),
             outcome(
                 "percent-at-name",
-                "The recipient's domain is hidden behind a percent sign.",
+                "The percent hack at the relay's name.",
                 true,
                 refused,
                 Some(554),
             ),
             outcome(
                 "null-sender",
-                "The sender is empty.",
+                "The null sender, as in bounces. No bounce can be returned.",
                 false,
                 refused,
                 Some(554),
             ),
             outcome(
                 "quoted-address",
-                "The recipient is written in quotes.",
+                "The whole address in quotes; abused on a large scale in the summer of 1999.",
                 false,
                 refused,
                 Some(501),
@@ -165,9 +165,8 @@ fn test(first: OutcomeKind, code: u16) -> TicketTestResponse {
 
 fn needs_proof() -> TicketResponse {
     TicketResponse {
-        subject: "45.51.100.0/24".into(),
         policy: RemovalPolicy::OwnerOfRange,
-        reasons: vec!["netblock".into()],
+        reasons: vec!["dynamic".into()],
         proof_required: true,
         control_options: options(),
         code_expires: Some(after(DAY)),

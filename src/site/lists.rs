@@ -338,6 +338,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_shipped_test_is_described_as_in_the_catalogue() {
+        for test in crate::http::relay_tests_of(&crate::relay::Catalogue::standard(), &[]) {
+            let key = format!("form-{}", test.name);
+            assert_eq!(text(Language::En, &key, &[]), test.description, "forms.ftl");
+        }
+    }
+
     /// The page docs/mail-servers.md after its introduction.
     fn document() -> String {
         let mut out = String::new();

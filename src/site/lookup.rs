@@ -231,6 +231,12 @@ impl<'a> LookupPage<'a> {
         }
     }
 
+    /// Whether a removal makes no sense before the cause is gone.
+    fn asks_for_repair(&self, option: &RemovalOptionResponse) -> bool {
+        let policy = option.policy;
+        policy == RemovalPolicy::AfterRetest || policy == RemovalPolicy::OnRequest
+    }
+
     /// The key of what somebody does who has taken the address over.
     fn previous_owner(&self) -> &'static str {
         let tested = |o: &RemovalOptionResponse| o.policy == RemovalPolicy::AfterRetest;

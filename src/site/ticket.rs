@@ -30,6 +30,9 @@ const QUICK_MILLISECONDS: u32 = 2000;
 /// How often it asks while a person or a period has to be waited for.
 const SLOW_MILLISECONDS: u32 = 15_000;
 
+/// The most outcomes of a test that are shown at once.
+const MAX_MAIN_OUTCOMES: usize = 4;
+
 /// What the body of a mail program's request contains, in either encoding of forms.
 const ONE_CLICK: &[u8] = b"One-Click";
 
@@ -41,6 +44,16 @@ pub(super) struct TicketPage<'a> {
     pub t: &'a TicketResponse,
     /// Why a form was refused.
     pub problem: Option<FormProblem>,
+}
+
+/// How much an outcome matters to the owner: a delivered message most, then what may still be
+/// delivered, then the forms that had passed.
+fn weight(outcome: &TestOutcomeResponse) -> u8 {
+    match outcome.outcome {
+        OutcomeKind::Delivered => 3,
+        OutcomeKind::Accepted => 2,
+        _ => u8::from(outcome.had_passed),
+    }
 }
 
 /// Why a form of the page was refused, to be shown beside its field.
@@ -236,22 +249,31 @@ impl<'a> TicketPage<'a> {
         self.test().map_or(&[], |t| t.blocked.as_slice())
     }
 
-    /// The outcomes that are shown at once: of the forms that had passed, and those that matter.
+    /// The outcomes that are shown at once: the first of those that matter most.
     fn main_outcomes(&self) -> Vec<&'a TestOutcomeResponse> {
-        self.outcomes(true)
+        let mut main = self.outcomes();
+        main.truncate(self.main_count());
+        main
     }
 
     /// All other outcomes.
     fn other_outcomes(&self) -> Vec<&'a TestOutcomeResponse> {
-        self.outcomes(false)
+        self.outcomes().split_off(self.main_count())
     }
 
-    fn outcomes(&self, main: bool) -> Vec<&'a TestOutcomeResponse> {
-        let is_main = |o: &TestOutcomeResponse| {
-            o.had_passed || matches!(o.outcome, OutcomeKind::Delivered | OutcomeKind::Accepted)
-        };
+    fn main_count(&self) -> usize {
         let all = self.test().map_or(&[][..], |t| &t.outcomes).iter();
-        all.filter(|o| is_main(o) == main).collect()
+        all.filter(|o| weight(o) > 0)
+            .take(MAX_MAIN_OUTCOMES)
+            .count()
+    }
+
+    /// All outcomes, those that matter most first, else in their order.
+    fn outcomes(&self) -> Vec<&'a TestOutcomeResponse> {
+        let all = self.test().map_or(&[][..], |t| &t.outcomes).iter();
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|o| std::cmp::Reverse(weight(o)));
+        all
     }
 
     /// The sign and its class, and the key of an outcome.

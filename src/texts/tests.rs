@@ -9,11 +9,11 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 5] = ["common", "home", "lookup", "ticket", "mail"];
+const COMPLETE: [&str; 6] = ["common", "home", "lookup", "forms", "ticket", "mail"];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 1] = ["mail-change-subject"];
 /// The starts of keys that are put together at run time.
-const COMPOSED: [&str; 2] = ["mail-", "recipe-"];
+const COMPOSED: [&str; 3] = ["mail-", "recipe-", "form-"];
 
 fn files(language: Language) -> Vec<(String, String)> {
     let folder = Path::new("src/texts").join(language.tag());

@@ -211,7 +211,7 @@ and press "Look up". It is the bounce of a relay that is still open.
                                   curl --interface {still_open} -X POST {BASE}/prove/CODE
  5. {BASE}/198.51.100.23   is listed because another list that is carried here lists it.
  6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
- 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.200]".
+ 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
 
 TXT records for proofs by DNS are lines of {tmp}/txt: NAME TEXT. Mail that orbsd sends is stored in {tmp}/mail.""")
     for what, path in tickets.items(): show(f"A ticket that is {what}: {BASE}{path}")

@@ -39,7 +39,10 @@
   // if it changed, for an hour at most.
   const follow = (live, until, wait) => {
     setTimeout(async () => {
-      if (Date.now() > until) return;
+      if (Date.now() > until) {
+        live.classList.remove("follows");
+        return;
+      }
       let next = wait;
       if (!document.hidden) {
         try {
@@ -54,7 +57,8 @@
             // The parts stay, for a screen reader announces changes within them.
             for (const part of all("[data-live]", live)) {
               const fresh = page.getElementById(part.id);
-              if (fresh) part.replaceChildren(...fresh.childNodes);
+              // A part that is the same stays, with what is being written in it.
+              if (fresh && fresh.innerHTML !== part.innerHTML) part.replaceChildren(...fresh.childNodes);
             }
             live.dataset.version = now.dataset.version;
             for (const id of open) {
@@ -74,6 +78,7 @@
   };
   const live = document.getElementById("live");
   if (live && !live.dataset.closed) {
+    live.classList.add("follows");
     follow(live, Date.now() + 3600000, Number(live.dataset.wait) || 2000);
   }
 })();

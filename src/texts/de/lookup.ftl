@@ -25,7 +25,7 @@ cause-proxy = der Server Verbindungen für Dritte weiterleitet
 cause-form = Dritte über ein Webformular darauf E-Mail an beliebige Empfänger senden können
 cause-unconfirmed = jemand gemeldet hat, dass der Server E-Mail für Dritte zustellt
 cause-spamsource = von dort E-Mail an eine Adresse kam, die nie um E-Mail gebeten hat
-cause-dynamic = die Adresse zu einem Bereich mit wechselnden Kunden gehört, die ihre E-Mail über den Server ihres Providers senden
+cause-dynamic = die Adresse in einem dynamisch vergebenen Bereich liegt, in dem es üblicherweise keine Mailserver gibt
 cause-netblock = das gesamte Netz gelistet ist
 cause-manual = der Betreiber dieser Liste den Eintrag vorgenommen hat
 cause-notest = der Inhaber keine Tests wünscht
@@ -33,7 +33,7 @@ cause-spam = in unerwünschter E-Mail dafür geworben wird
 cause-other = der Grund „{ $reason }“ vorliegt
 
 removal-first-repair = Beheben Sie zuerst die Ursache, dann klicken Sie auf die Schaltfläche.
-removal-how = So beheben Sie sie
+removal-how = Anleitung
 removal-button-after-retest = Das Relay ist geschlossen. Erneut testen.
 removal-button-on-request = Von der Liste entfernen
 removal-button-owner-of-range = Entfernung beantragen
@@ -48,7 +48,7 @@ removal-reviewed = Über diesen Eintrag entscheidet ein Mensch: Sie erhalten inn
 removal-with-last-input = Der Eintrag wird entfernt, sobald der letzte der Server entfernt ist, deren E-Mail hier zugestellt wird. Wenn das falsch ist, bitten Sie um eine Prüfung.
 removal-by-owner = Der Inhaber hat um diesen Eintrag gebeten und kann ihn beenden: Weisen Sie nach, dass der Server Ihnen gehört, und der Eintrag endet.
 removal-none = Niemand kann diesen Eintrag vorzeitig beenden. Er endet von selbst zu dem Zeitpunkt, der unten in den Einzelheiten steht.
-removal-later = Die nächste Entfernung kann ab { $time } beantragt werden.
+removal-later = Nächste Entfernung möglich: { $time }
 removal-open = Zu dieser Adresse gibt es bereits einen offenen Antrag. Sie können einen eigenen stellen; nichts wird doppelt getestet oder entfernt.
 removal-reasons = Es geht um: { $reasons }
 
@@ -138,7 +138,7 @@ details-confirmed = Der Name löst auf diese Adresse auf.
 details-unconfirmed = Der Name löst nicht auf diese Adresse auf.
 details-no-host-name = keiner
 details-network = Netz
-details-caches = Caches
+details-caches = DNS-Cache
 details-dig = Was Mailserver sehen
 details-timeline = Was bisher geschah
 

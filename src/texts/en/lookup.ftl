@@ -25,7 +25,7 @@ cause-proxy = it forwards connections for strangers
 cause-form = a web form on it lets strangers send mail to anybody
 cause-unconfirmed = somebody reported that it delivers mail for strangers
 cause-spamsource = it sent mail to an address that never asked for mail
-cause-dynamic = it belongs to a range of changing customers, who send their mail through the server of their provider
+cause-dynamic = it is in a range of dynamic addresses, which usually has no mail servers
 cause-netblock = its whole network is listed
 cause-manual = an operator of this list has listed it
 cause-notest = its owner does not want it to be tested
@@ -48,7 +48,7 @@ removal-reviewed = A person decides about this listing: you get an answer within
 removal-with-last-input = It is removed as soon as the last of the servers whose mail it delivers is removed. If that is wrong, ask a person to look at it.
 removal-by-owner = The owner has asked for this listing, and can end it: show that the server is yours, and the listing ends.
 removal-none = This listing cannot be ended early. It ends automatically at the time that is shown in the details below.
-removal-later = You can ask for the next removal from { $time } on.
+removal-later = Next removal possible: { $time }
 removal-open = There is an open request about this address already. You may make one of your own; nothing is tested or removed twice.
 removal-reasons = This is about: { $reasons }
 
