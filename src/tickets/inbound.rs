@@ -201,7 +201,11 @@ impl RemovalMail {
                 count_daily(batch, limit, MAX_ANSWERS, why)?;
                 tickets.queue_mail(batch, &mail)
             });
-            queued.map_err(refused)?;
+            if let Err(e) = queued {
+                // Nobody would have the link of its page.
+                let _ = tickets.withdraw(ticket.number, now);
+                return Err(refused(e));
+            }
             Ok(ticket.number)
         });
         let number = opened.await.map_err(|_| RejectedMail::NotStored)??;

@@ -652,7 +652,7 @@ fn mail_to_the_removal_address_opens_a_ticket_if_its_author_is_authenticated() {
         "{answer}"
     );
     assert!(
-        answer.contains("Ihre Anfrage"),
+        answer.contains("Subject: Ihr Antrag"),
         "in the language of the message: {answer}"
     );
     let ticket = lab

@@ -611,7 +611,7 @@ fn no_host_is_tested_while_the_mail_route_is_wrong() {
     );
     f.names.remove_host(f.collector.ip());
     f.names.host(v4(9, 9), "probe.example");
-    f.mta(v4(3, 1), "waits too", open());
+    f.mta(v4(3, 1), "waits-too", open());
     again(&mut f);
     says(&f, "");
     f.api.f.write("config.toml", &config);
