@@ -139,14 +139,14 @@ fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
 }
 
 /// The writer's tables of interned values, passed together.
-pub struct Pool<'a> {
+pub struct InternContext<'a> {
     /// The snapshot's side.
     pub interned: &'a mut Interned,
     /// The writer's side.
     pub interner: &'a mut Interner,
 }
 
-impl Pool<'_> {
+impl InternContext<'_> {
     /// What a state answers.
     pub fn resolve(&mut self, state: &State) -> ValueId {
         state.resolve(self.interned, self.interner)

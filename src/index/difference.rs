@@ -9,11 +9,12 @@
 use std::collections::HashSet;
 
 use super::{
-    build::{Tables, name_key},
+    build::Tables,
+    names::name_key,
     parts::Parts,
     render::{Emit, Rendered, below, closed, digest, name, opened},
     rows::{Bits4, Bits6, digest_row, name_row},
-    space::{Hextets, Items, Mapped, Octets, Space},
+    space::{Ip6Nibbles, Items, Mapped, Octets, Space},
     zones::{MAX_NAME, ZoneView},
 };
 use crate::{
@@ -69,8 +70,8 @@ pub fn difference(
                     interned: &t.interned,
                 }
             }
-            fn hextets(t: &Tables) -> Hextets<'_> {
-                Hextets::walked(&t.ip6, &t.interned)
+            fn hextets(t: &Tables) -> Ip6Nibbles<'_> {
+                Ip6Nibbles::new(&t.ip6, &t.interned)
             }
             if view == View::Rows {
                 family(
@@ -284,8 +285,8 @@ fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subje
         }
         for t in sides {
             let mut keys: Vec<Vec<u8>> = Vec::new();
-            t.names.render_below(&key, zone.mask, &mut |k, _| {
-                if k.last() == Some(&0) && !done.contains(k) {
+            t.names.existing(&key, zone.mask, &mut |k, _| {
+                if !done.contains(k) {
                     keys.push(k.to_vec());
                 }
                 true
@@ -346,7 +347,10 @@ fn both_names(
         let emit: Emit = &mut |owner, r| found(new, owner, r);
         *go = *go
             && match view {
-                View::Names => name(&t.interned, zone, key, t.names.at(key), emit),
+                View::Names => {
+                    t.names.touched(key) & zone.mask == 0
+                        || name(t, zone, key, t.names.value(key), emit)
+                }
                 View::Rows => name_row(&t.names, &t.interned, zone, key, emit),
             };
     }

@@ -2,7 +2,7 @@
 
 use super::{
     build::Tables,
-    space::{Hextets, Items, Mapped, Octets, Space},
+    space::{Ip6Nibbles, Items, Mapped, Octets, Space},
     values::{FactsId, Item, ValueId},
     zones::{Fixed, ZoneView},
 };
@@ -216,6 +216,25 @@ pub fn find<'a>(
             return Found::Missing;
         }
     }
+    // A whole IPv6 address.
+    let whole6 = asked.count == 32 && asked.nibbles_len == 32;
+    if whole6
+        && zone.spec.kind == ZoneKind::Address
+        && let Some(last) = asked.labels.last_chunk::<2>()
+        && !zone.may_fix(last)
+        && !(zone.spec.ipv4_mapped && asked.nibbles[..24] == MAPPED)
+    {
+        let addr = address6(&asked.nibbles);
+        let value = tables.interned.value(tables.ip6.get(addr));
+        if value.mask & zone.mask == 0 {
+            return Found::Missing; // a wildcard above it would have listed it
+        }
+        return Found::Listed(Listing {
+            own: &value.items,
+            cover: &[],
+            at: Where::V6(addr),
+        });
+    }
     let fixed = deepest_fixed(zone, asked);
     if let Some((n, f)) = fixed
         && n == asked.count
@@ -248,6 +267,15 @@ fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fi
     found
 }
 
+/// The first address that begins with some nibbles.
+fn address6(nibbles: &[u8]) -> u128 {
+    let bits = nibbles.iter().fold(0, |a, n| a << 4 | u128::from(*n));
+    match nibbles.len() {
+        0 => 0,
+        n => bits << (128 - 4 * n),
+    }
+}
+
 /// The nibbles above `::ffff:0:0/96`.
 const MAPPED: [u8; 24] = [
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15,
@@ -264,7 +292,7 @@ fn find_address<'a>(
         ip4: &tables.ip4,
         interned: &tables.interned,
     };
-    let hextets = Hextets::new(&tables.ip6, &tables.interned);
+    let hextets = Ip6Nibbles::new(&tables.ip6, &tables.interned);
     let (key4, key6) = (
         &asked.octets[..asked.octets_len],
         &asked.nibbles[..asked.nibbles_len],
@@ -272,11 +300,7 @@ fn find_address<'a>(
     let mut buf4 = [0u8; 4];
     buf4[..key4.len()].copy_from_slice(key4);
     let at4 = Where::V4(u32::from_be_bytes(buf4));
-    let at6 = Where::V6(
-        key6.iter()
-            .enumerate()
-            .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
-    );
+    let at6 = Where::V6(address6(key6));
     let mapped = zone.spec.ipv4_mapped && key6.len() >= 24 && key6[..24] == MAPPED;
     if asked.count == 4 && key4.len() == 4 {
         let items = octets.value(key4, zone.mask);
@@ -430,7 +454,7 @@ pub(super) fn digest_value(tables: &Tables, zone: &ZoneView, label: &[u8]) -> Op
     }
     let mut key = [0; MAX_LABEL + 1];
     key.get_mut(..label.len())?.copy_from_slice(label);
-    let own = tables.names.at(&key[..=label.len()]).value.own;
+    let own = tables.names.value(&key[..=label.len()]).own;
     (tables.interned.value(own).mask & zone.mask != 0).then_some(own)
 }
 
@@ -454,19 +478,11 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
         len += label.len() + 1;
     }
     let key = &key[..len];
-    let (mut depth, mut deep) = (0, (0, super::trie::At::default()));
-    tables.names.walk(key, |n, at| {
-        if n > 0 && key[n - 1] == 0 {
-            depth += 1;
-            if at.touch & zone.mask != 0 {
-                deep = (depth, at);
-            }
-        }
-    });
-    let (deep, at) = deep;
-    let below = tables.interned.value(at.value.below);
+    let deepest = tables.names.deepest(key, zone.mask);
+    let deep = key[..deepest.len].iter().filter(|b| **b == 0).count();
+    let below = tables.interned.value(deepest.value.below);
     if deep == asked.count && deep > 0 {
-        let own = tables.interned.value(at.value.own);
+        let own = tables.interned.value(deepest.value.own);
         if own.mask & zone.mask != 0 {
             return Found::Listed(Listing {
                 own: &own.items,
@@ -474,7 +490,7 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
                 at: Where::Name(asked.labels),
             });
         }
-        return if (below.mask | at.below) & zone.mask != 0 {
+        return if below.mask & zone.mask != 0 || deepest.branches {
             Found::Empty
         } else {
             Found::Blank

@@ -9,7 +9,7 @@ use super::{
     build::Tables,
     ip4::Block,
     render::{Rendered, render},
-    space::{Hextets, Items, Octets, Space},
+    space::{Items, Octets, Space},
     values::FactsId,
     zones::ZoneView,
 };
@@ -137,7 +137,6 @@ pub fn pieces_reshaped(
             ip4(tables, zone, &mut run);
             run.flush();
             let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
-            let six = Hextets::walked(&tables.ip6, &tables.interned);
             let mut open: Option<(u128, u128, Items)> = None;
             let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
                 if let Some((first, last, items)) = open.take() {
@@ -145,24 +144,32 @@ pub fn pieces_reshaped(
                     reshaped.end();
                 }
             };
-            ip6(&six, &mut Vec::new(), zone, &mut |p, items| {
+            let all = Prefix6::new(0, 0);
+            tables.ip6.each_run(all, &mut |first, last, value| {
+                let mut items = Items::default();
+                items.extend(&tables.interned.value(value).items, zone.mask);
+                let items = items.shown();
+                if items.is_empty() {
+                    return true;
+                }
                 match &mut open {
                     Some((start, end, old))
-                        if end.checked_add(1) == Some(p.first())
-                            && cut.joins(old, items, || {
-                                answers_alike(tables, zone, items, |len| {
-                                    Prefix6::new(*start, len) == Prefix6::new(p.first(), len)
+                        if end.checked_add(1) == Some(first)
+                            && cut.joins(old, &items, || {
+                                answers_alike(tables, zone, &items, |len| {
+                                    Prefix6::new(*start, len) == Prefix6::new(first, len)
                                 })
                             }) =>
                     {
-                        *end = p.last();
+                        *end = last;
                     }
                     open => {
                         flush(open, &mut reshaped);
-                        *open = Some((p.first(), p.last(), items.clone()));
+                        *open = Some((first, last, items.clone()));
                     }
                 }
-                reshaped.add(p.first(), p.last(), items);
+                reshaped.add(first, last, &items);
+                true
             });
             flush(&mut open, &mut reshaped);
         }
@@ -221,25 +228,6 @@ fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &
         let (own, cover) = octets.ip4.get(first);
         let alone = own != FactsId::NONE && octets.interned.value(cover).mask & zone.mask == 0;
         run.add(first, last, &items, alone);
-    }
-}
-
-fn ip6(six: &Hextets, key: &mut Vec<u8>, zone: &ZoneView, tell: &mut dyn FnMut(Prefix6, &Items)) {
-    if key.len() < 32 && six.touched(key) & zone.mask != 0 {
-        for n in 0..16 {
-            key.push(n);
-            ip6(six, key, zone, tell);
-            key.pop();
-        }
-        return;
-    }
-    let items = six.value(key, zone.mask);
-    if !items.is_empty() {
-        let addr = key
-            .iter()
-            .enumerate()
-            .fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        tell(Prefix6::new(addr, key.len() as u8 * 4), &items);
     }
 }
 

@@ -3,9 +3,9 @@
 use super::{
     build::Tables,
     find::{Listing, Where, digest_value},
+    names::NodeValue,
     records::BLANK_HINFO,
-    space::{Hextets, Items, Mapped, Octets, Space},
-    trie::{At, Seen, ValueId2},
+    space::{Ip6Nibbles, Items, Mapped, Octets, Space},
     values::{Interned, Item},
     zones::{Fixed, MAX_NAME, Text, ZoneView, rtype},
 };
@@ -61,26 +61,20 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
             family(&octets(), zone.mask, emit)
                 && (!zone.spec.ipv4_mapped || family(&Mapped(octets()), zone.mask, emit))
                 && family(
-                    &Hextets::walked(&tables.ip6, &tables.interned),
+                    &Ip6Nibbles::new(&tables.ip6, &tables.interned),
                     zone.mask,
                     emit,
                 )
         }
-        ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
-            let at = match seen {
-                Seen::Node(at) => at,
-                Seen::Edge(v) => At {
-                    value: ValueId2 { own: v, below: v },
-                    below: zone.mask,
-                    touch: zone.mask,
-                },
-            };
-            key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
+        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, value| {
+            name(tables, zone, key, value, emit)
         }),
-        ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
-            [label @ .., 0] => digest(tables, zone, label, emit),
-            _ => true,
-        }),
+        ZoneKind::Hash => tables
+            .names
+            .existing(&[], zone.mask, &mut |key, _| match key {
+                [label @ .., 0] => digest(tables, zone, label, emit),
+                _ => true,
+            }),
         ZoneKind::Catalog => true,
     }
 }
@@ -175,14 +169,17 @@ pub(super) fn closed<S: Space>(
     value.is_empty() || value.same(wildcard) || tell(key, key.len() < S::LEVELS, &value)
 }
 
-/// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is
-/// its value.
-pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
-    if at.touch & zone.mask == 0 {
-        return true;
-    }
+/// Renders one existing name of a domain zone, and the wildcard below it.
+pub(super) fn name(
+    tables: &Tables,
+    zone: &ZoneView,
+    key: &[u8],
+    value: NodeValue,
+    emit: Emit,
+) -> bool {
+    let interned = &tables.interned;
     let listed = |v| interned.value(v).mask & zone.mask != 0;
-    let ValueId2 { own, below } = at.value;
+    let NodeValue { own, below } = value;
     let name = owner(key);
     // A name that is too long under this origin is never asked for.
     let room = MAX_NAME.saturating_sub(zone.origin.len());
@@ -200,7 +197,8 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     } else if listed(own) {
         emit(place, Rendered::Listed(listing(own)))
     } else {
-        listed(below) || at.below & zone.mask != 0 || emit(place, Rendered::Blank)
+        let branches = || tables.names.touched_below(key) & zone.mask != 0;
+        listed(below) || branches() || emit(place, Rendered::Blank)
     };
     go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
 }
@@ -227,23 +225,18 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong))
     if zone.spec.kind != ZoneKind::Domain {
         return;
     }
-    tables.names.render(zone.mask, &mut |key, seen| {
-        let Seen::Node(at) = seen else { return true };
+    tables.names.existing(&[], zone.mask, &mut |key, value| {
         // The key has as many bytes as the labels in wire form.
-        if key.len() + 2 > room && key.last() == Some(&0) && at.touch & zone.mask != 0 {
+        if key.len() + 2 > room {
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
-            let (own, below, fits) = (
-                listed(at.value.own),
-                listed(at.value.below),
-                key.len() <= room,
-            );
+            let (own, below, fits) = (listed(value.own), listed(value.below), key.len() <= room);
             if !fits || (below && !own) {
                 let parent = key[..key.len() - 1]
                     .iter()
                     .rposition(|b| *b == 0)
                     .map_or(&[][..], |i| &key[..=i]);
                 let excluded =
-                    !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
+                    !fits && (!own || !below) && listed(tables.names.value(parent).below);
                 emit(TooLong {
                     labels: &owner(key)[2..],
                     fits,

@@ -7,17 +7,15 @@
 //! without one. This is the rendering of a zone; the answers in [`super::find`] follow the same
 //! rules without making it, and mirrors answer from it by RFC 4592.
 
-use std::cell::RefCell;
-
 use super::{
     find::Where,
     ip4::Ip4,
+    ip6::{Cursor, Ip6, Summary},
     parts::{Parts, parts4},
     render::Tell,
-    trie::{At, Finger, Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
-use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId, SourceId};
+use crate::model::{MAX_REASONS, Mask, Prefix4, Prefix6, ReasonId, SourceId};
 
 /// How many items fit without an allocation: a subject with more reasons is as rare as a zone with
 /// as many codes.
@@ -401,52 +399,58 @@ impl Space for Mapped<'_> {
 }
 
 /// IPv6 by nibbles.
-pub struct Hextets<'a> {
+pub struct Ip6Nibbles<'a> {
     /// The table.
-    pub ip6: &'a Trie,
+    pub ip6: &'a Ip6,
     /// Its interned things.
     pub interned: &'a Interned,
-    /// Where the last look-up ended; `None` for a query, which makes few look-ups and allocates
-    /// nothing.
-    pub finger: Option<RefCell<Finger<'a>>>,
+    /// Where the last look-up ended.
+    cursor: Cursor<'a>,
 }
 
-impl<'a> Hextets<'a> {
-    /// For one look-up or a few.
-    pub fn new(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets {
+/// The prefix of a key of nibbles.
+fn prefix6(key: &[u8]) -> Prefix6 {
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+    Prefix6::new(addr, key.len() as u8 * 4)
+}
+
+impl<'a> Ip6Nibbles<'a> {
+    /// The addresses of a table.
+    pub fn new(ip6: &'a Ip6, interned: &'a Interned) -> Ip6Nibbles<'a> {
+        Ip6Nibbles {
             ip6,
             interned,
-            finger: None,
+            cursor: Cursor::default(),
         }
     }
-    /// For a walk through all of it.
-    pub fn walked(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets {
-            ip6,
-            interned,
-            finger: Some(RefCell::default()),
-        }
-    }
-    /// The result at the end of a key.
-    pub fn known(&self, key: &[u8]) -> At {
-        match &self.finger {
-            Some(finger) => self.ip6.at_from(key, &mut finger.borrow_mut()),
-            None => self.ip6.at(key),
-        }
+
+    /// What the addresses of a prefix answer.
+    pub(super) fn summary(&self, p: Prefix6) -> Summary {
+        self.ip6.summary(p, &self.cursor, self.interned)
     }
 }
 
-impl Space for Hextets<'_> {
+impl Space for Ip6Nibbles<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 32;
     fn touched(&self, key: &[u8]) -> Mask {
-        self.known(key).below
+        let p = prefix6(key);
+        self.summary(p).varies_at(p.len(), self.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        let ValueId2 { below, .. } = self.known(key).value;
+        let p = prefix6(key);
+        let summary = self.summary(p);
+        let varied = summary.varies_at(p.len(), self.interned) & zone;
         let mut out = Items::default();
-        out.extend(&self.interned.value(below).items, zone);
+        // By a reason that does not vary, all addresses answer what the first one does.
+        out.extend(&self.interned.value(summary.first).items, zone & !varied);
+        if varied != 0 {
+            let given = self.ip6.given(p, &self.cursor);
+            out.extend(&self.interned.value(given).items, varied);
+        }
         out.shown()
     }
     fn ambiguous(key: &[u8]) -> bool {
@@ -456,38 +460,30 @@ impl Space for Hextets<'_> {
         false
     }
     fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        let mut child = [0u8; 32];
-        child[..key.len()].copy_from_slice(key);
-        (0..16).any(|n| {
-            child[key.len()] = n;
-            let at = self.known(&child[..=key.len()]);
-            (self.interned.value(at.value.below).mask | at.below) & zone == 0
+        let p = prefix6(key);
+        (0..16u128).any(|n| {
+            let child = Prefix6::new(p.first() | n << (124 - p.len()), p.len() + 4);
+            let summary = self.summary(child);
+            (self.interned.value(summary.first).mask | summary.varied) & zone == 0
         })
     }
-    fn parts(&self, key: &[u8], zone: Mask, _: &Items) -> Parts {
-        // Without facts, everything below has what the node gives.
-        match &self.finger {
-            Some(finger) => self.ip6.next(key, zone, &mut finger.borrow_mut()),
-            None => self.ip6.next(key, zone, &mut Finger::default()),
-        }
-        .into()
+    fn parts(&self, key: &[u8], _: Mask, _: &Items) -> Parts {
+        // Without entries, everything below has what the node gives.
+        self.ip6.branches(prefix6(key), &self.cursor).into()
     }
     fn along(&self, key: &mut Vec<u8>, zone: Mask) {
-        if let Some(finger) = &self.finger {
-            let (above, edge) = self.ip6.edge_from(key, &mut finger.borrow_mut());
-            if self.interned.value(above).mask & zone == 0 {
-                key.extend(edge);
-            }
+        let p = prefix6(key);
+        let given = self.ip6.given(p, &self.cursor);
+        if self.interned.value(given).mask & zone == 0 {
+            let chain = self.ip6.chain(p, &self.cursor);
+            let whole = super::ip6::nibbles(chain.first());
+            key.extend(&whole[key.len()..usize::from(chain.len() / 4)]);
         }
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         hex(label, out);
     }
     fn at(key: &[u8]) -> Where<'static> {
-        Where::V6(
-            key.iter()
-                .enumerate()
-                .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
-        )
+        Where::V6(prefix6(key).first())
     }
 }

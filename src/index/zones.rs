@@ -465,7 +465,7 @@ impl ZoneView {
             return vec![("test".into(), all, "test".into())];
         }
         let nibbles = |a: Ipv6Addr| {
-            let n: Vec<String> = super::trie::nibbles(a.to_bits())
+            let n: Vec<String> = super::ip6::nibbles(a.to_bits())
                 .iter()
                 .rev()
                 .map(|n| format!("{n:x}"))

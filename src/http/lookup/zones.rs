@@ -7,8 +7,8 @@ use crate::{
     index::{
         Asked, Found, Snapshot, ZoneView, find,
         find::labels_in,
+        ip6,
         render::{self, Rendered},
-        trie,
         zones::rtype,
     },
     lists::write::limits,
@@ -113,7 +113,7 @@ pub(super) fn query_name(zone: &ZoneView, subject: &Subject) -> Option<String> {
             format!("{d}.{c}.{b}.{a}.{}", zone.name)
         }
         (ZoneKind::Address, Subject::V6(p)) => {
-            let nibbles = trie::nibbles(p.first()).into_iter().rev();
+            let nibbles = ip6::nibbles(p.first()).into_iter().rev();
             let labels: String = nibbles.map(|n| format!("{n:x}.")).collect();
             format!("{labels}{}", zone.name)
         }
