@@ -120,7 +120,7 @@ pub struct Changes {
     names: Vec<(Domain, FactsId)>,
     /// Hosts of this batch that override a wider listing, so that a later change in the same batch
     /// can remove them again.
-    carved: BTreeSet<Prefix4>,
+    overriding: BTreeSet<Prefix4>,
 }
 
 impl Changes {
@@ -152,10 +152,10 @@ impl Builder {
                 let said = self.tables.interned.facts(facts);
                 let own = if said.mask == 0 { FactsId::NONE } else { facts };
                 changes.hosts.push((p.first(), own));
-                if said.carves() {
+                if said.overrides_parent() {
                     changes.nets.push((*p, facts));
-                    changes.carved.insert(*p);
-                } else if self.has_net(*p) || changes.carved.contains(p) {
+                    changes.overriding.insert(*p);
+                } else if self.has_net(*p) || changes.overriding.contains(p) {
                     changes.nets.push((*p, FactsId::NONE));
                 }
             }

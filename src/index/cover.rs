@@ -55,7 +55,7 @@ impl State {
 
     /// Enters only the exclusions and the exemption of a host: its listings are entries of its own
     /// and cover nothing.
-    pub fn enter_holes(&mut self, facts: &Facts) {
+    pub fn enter_exclusions(&mut self, facts: &Facts) {
         self.exempt |= facts.exempt;
         self.hold(facts);
         for f in facts.facts.iter().filter(|f| f.exclusion) {

@@ -2,9 +2,9 @@
 
 use super::{
     build::Tables,
-    space::{Ip6Nibbles, Items, Mapped, Octets, Space},
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     values::{FactsId, Item, ValueId},
-    zones::{Fixed, ZoneView},
+    zones::{StaticRecords, ZoneView},
 };
 use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
 
@@ -179,11 +179,11 @@ pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Debug)]
 pub enum Found<'a> {
     /// Static records: the apex, a configured record, a test point.
-    Fixed(&'a Fixed),
+    Static(&'a StaticRecords),
     /// It is listed.
     Listed(Listing<'a>),
     /// An exclusion below a listed tree: it has one HINFO record, so that no wildcard matches it.
-    Blank,
+    Excluded,
     /// It exists because other names are below it.
     Empty,
     /// There is no such name.
@@ -212,7 +212,7 @@ pub fn find<'a>(
                 });
             }
         }
-        if asked.nibbles_len < 4 && !zone.may_fix(asked.suffix(1)) {
+        if asked.nibbles_len < 4 && !zone.may_have_static(asked.suffix(1)) {
             return Found::Missing;
         }
     }
@@ -221,7 +221,7 @@ pub fn find<'a>(
     if whole6
         && zone.spec.kind == ZoneKind::Address
         && let Some(last) = asked.labels.last_chunk::<2>()
-        && !zone.may_fix(last)
+        && !zone.may_have_static(last)
         && !(zone.spec.ipv4_mapped && asked.nibbles[..24] == MAPPED)
     {
         let addr = address6(&asked.nibbles);
@@ -240,7 +240,7 @@ pub fn find<'a>(
         && n == asked.count
         && (!f.rrs.is_empty() || n == 0)
     {
-        return Found::Fixed(f);
+        return Found::Static(f);
     }
     let fixed = fixed.map_or(0, |(n, _)| n);
     match zone.spec.kind {
@@ -253,8 +253,8 @@ pub fn find<'a>(
 }
 
 /// The longest end of the name that is a static name or is above one.
-fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fixed)> {
-    if asked.count > 0 && !zone.may_fix(asked.suffix(1)) {
+fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a StaticRecords)> {
+    if asked.count > 0 && !zone.may_have_static(asked.suffix(1)) {
         return zone.fixed.get(&[][..]).map(|f| (0, f));
     }
     let mut found = None;
@@ -288,7 +288,7 @@ fn find_address<'a>(
     fixed: usize,
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
-    let octets = Octets {
+    let octets = Ip4Octets {
         ip4: &tables.ip4,
         interned: &tables.interned,
     };
@@ -319,7 +319,15 @@ fn find_address<'a>(
                 .enumerate()
                 .fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)),
         );
-        return mapped_tree(&Mapped(octets), key, asked, fixed, zone.mask, at, scratch);
+        return mapped_tree(
+            &MappedIp4Nibbles(octets),
+            key,
+            asked,
+            fixed,
+            zone.mask,
+            at,
+            scratch,
+        );
     }
     if asked.count == 32 && key6.len() == 32 {
         let items = hextets.value(key6, zone.mask);
@@ -379,7 +387,7 @@ fn find_address<'a>(
 
 /// The same under `::ffff:0:0/96`, where only IPv4 is: `key` spells the labels below it.
 fn mapped_tree<'a>(
-    space: &Mapped,
+    space: &MappedIp4Nibbles,
     key: &[u8],
     asked: &Asked,
     fixed: usize,
@@ -391,7 +399,7 @@ fn mapped_tree<'a>(
         asked.count - MAPPED.len(),
         fixed.saturating_sub(MAPPED.len()),
     );
-    if count == key.len() && count == Mapped::LEVELS {
+    if count == key.len() && count == MappedIp4Nibbles::LEVELS {
         let items = space.value(key, zone);
         if !items.is_empty() {
             return Found::Listed(Listing {
@@ -493,7 +501,7 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
         return if below.mask & zone.mask != 0 || deepest.branches {
             Found::Empty
         } else {
-            Found::Blank
+            Found::Excluded
         };
     }
     if fixed == asked.count {

@@ -81,14 +81,14 @@ impl Names {
 
     /// The reasons by which a name, or some name below it, differs from what is above it: they make
     /// it exist.
-    pub fn touched(&self, key: &[u8]) -> Mask {
+    pub fn varies(&self, key: &[u8]) -> Mask {
         let span = self.tree.leaf(key);
         let spot = span.leaf.search(key);
-        span.leaf.touched(&spot) | self.touched_below(key)
+        span.leaf.touched(&spot) | self.varies_below(key)
     }
 
     /// The reasons by which some name strictly below a name differs from what is above that one.
-    pub fn touched_below(&self, key: &[u8]) -> Mask {
+    pub fn varies_below(&self, key: &[u8]) -> Mask {
         let mut below = Below { key, mask: 0 };
         self.tree.walk(Some(key), &mut below);
         below.mask

@@ -9,7 +9,7 @@ use super::{
     build::Tables,
     ip4::Block,
     render::{Rendered, render},
-    space::{Items, Octets, Space},
+    space::{Ip4Octets, Items, LabelTree},
     values::FactsId,
     zones::ZoneView,
 };
@@ -179,7 +179,7 @@ pub fn pieces_reshaped(
 }
 
 fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
-    let octets = Octets {
+    let octets = Ip4Octets {
         ip4: &tables.ip4,
         interned: &tables.interned,
     };
@@ -206,7 +206,7 @@ fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
 }
 
 /// A block: its runs and its hosts bound stretches of one value.
-fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
+fn block_runs(octets: &Ip4Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
     let hosts = block.hosts.to_vec();
     let mut cuts: Vec<u32> = vec![0, 0x1_0000];
     cuts.extend(
@@ -243,13 +243,13 @@ fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)
         let subject = |scope| Subject::Domain(Domain::from_canonical(name, scope));
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => {}
+            Rendered::Static(_) | Rendered::Row(_) | Rendered::Identity(_) => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, zone.mask);
                 items.extend(l.cover, zone.mask);
                 tell(subject(scope), &items);
             }
-            Rendered::Blank => tell(subject(Scope::Tree), &items),
+            Rendered::Excluded => tell(subject(Scope::Tree), &items),
         }
     });
 }

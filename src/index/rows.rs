@@ -25,9 +25,9 @@ use super::{
     build::Tables,
     find::{Listing, Where, digest_value},
     names::Names,
-    parts::Parts,
+    parts::ChildSet,
     render::{Emit, Rendered, Tell, below},
-    space::{Ip6Nibbles, Items, Octets, Space},
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree},
     values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
@@ -42,7 +42,7 @@ pub const IDENTITY: &[u8] = b"\x03_id";
 pub const FORM: u8 = 2;
 
 /// IPv4 by bits.
-pub struct Bits4<'a>(pub Octets<'a>);
+pub struct Bits4<'a>(pub Ip4Octets<'a>);
 /// IPv6 by bits.
 pub struct Bits6<'a>(pub Ip6Nibbles<'a>);
 
@@ -93,30 +93,30 @@ impl Uniform {
     }
 }
 
-impl Space for Bits4<'_> {
+impl LabelTree for Bits4<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 32;
-    fn touched(&self, key: &[u8]) -> Mask {
+    fn varies_below(&self, key: &[u8]) -> Mask {
         // More than what is sent: `open` looks closer.
-        self.0.ip4.touched(prefix4(key), self.0.interned)
+        self.0.ip4.varies_below(prefix4(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         // Only nodes that are not open have a row, and all their addresses send the same.
         let (own, cover) = self.0.ip4.get(prefix4(key).first());
         super::space::address(self.0.interned, own, cover, zone).sent()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         true // rows have no wildcards
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+    fn has_unlisted_child(&self, _: &[u8], _: Mask) -> bool {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         if key.len() < 8 {
-            return self.touched(key) & zone != 0; // nothing is listed that wide
+            return self.varies_below(key) & zone != 0; // nothing is listed that wide
         }
         let mut uniform = Uniform {
             len: key.len() as u8,
@@ -132,8 +132,8 @@ impl Space for Bits4<'_> {
                 }
             })
     }
-    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
-        Parts::all(2)
+    fn child_candidates(&self, _: &[u8], _: Mask, _: &Items) -> ChildSet {
+        ChildSet::all(2)
     }
     fn label(_: u8, _: &mut Vec<u8>) {}
     fn at(key: &[u8]) -> Where<'static> {
@@ -152,10 +152,10 @@ impl Space for Bits4<'_> {
     }
 }
 
-impl Space for Bits6<'_> {
+impl LabelTree for Bits6<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 128;
-    fn touched(&self, key: &[u8]) -> Mask {
+    fn varies_below(&self, key: &[u8]) -> Mask {
         // More than what is sent: `open` looks closer.
         let p = prefix6(key);
         self.0.summary(p).varies_at(p.len(), self.0.interned)
@@ -167,13 +167,13 @@ impl Space for Bits6<'_> {
         out.extend(&self.0.interned.value(first).items, zone);
         out.sent()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         true
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+    fn has_unlisted_child(&self, _: &[u8], _: Mask) -> bool {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
@@ -192,8 +192,8 @@ impl Space for Bits6<'_> {
                 }
             })
     }
-    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
-        Parts::all(2)
+    fn child_candidates(&self, _: &[u8], _: Mask, _: &Items) -> ChildSet {
+        ChildSet::all(2)
     }
     fn label(_: u8, _: &mut Vec<u8>) {}
     fn at(key: &[u8]) -> Where<'static> {
@@ -216,7 +216,7 @@ pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
 }
 
 fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
-    fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
+    fn family<S: LabelTree>(s: &S, zone: Mask, emit: Emit) -> bool {
         let mut owner = Vec::with_capacity(80);
         let tell: Tell = &mut |key, wild, items| {
             S::owner(key, wild, &mut owner);
@@ -234,7 +234,7 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     match zone.spec.kind {
         ZoneKind::Address => {
             family(
-                &Bits4(Octets {
+                &Bits4(Ip4Octets {
                     ip4: &tables.ip4,
                     interned: &tables.interned,
                 }),

@@ -11,7 +11,7 @@ use super::{
     find::Where,
     ip4::Ip4,
     ip6::{Cursor, Ip6, Summary},
-    parts::{Parts, parts4},
+    parts::{ChildSet, child_candidates4},
     render::Tell,
     values::{FactsId, Interned, Item, ValueId},
 };
@@ -128,30 +128,30 @@ impl Items {
 }
 
 /// One family's addresses as a tree of labels. Keys are labels from the top.
-pub trait Space {
+pub trait LabelTree {
     /// How many children a node has.
     const ARITY: u16;
     /// How many labels an address has.
     const LEVELS: usize;
     /// The reasons that vary within a node.
-    fn touched(&self, key: &[u8]) -> Mask;
+    fn varies_below(&self, key: &[u8]) -> Mask;
     /// What a node gives to everything below it that has nothing longer; for a whole address, its
     /// answer.
     fn value(&self, key: &[u8], zone: Mask) -> Items;
     /// Whether a wildcard at this node could match a name of the other family.
-    fn ambiguous(key: &[u8]) -> bool;
+    fn is_ambiguous(key: &[u8]) -> bool;
     /// True only if no child of an open node is without a value while the node has one.
-    fn plain(&self, key: &[u8]) -> bool;
+    fn is_uniform(&self, key: &[u8]) -> bool;
     /// Whether a child of a node has nothing that a zone lists: no value, and nothing below it.
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool;
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool;
     /// The children of a node that can answer otherwise than `value`, the node's own, or contain
     /// something that does.
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet;
     /// Extends the key of an open node by its only child, as long as nothing else is below it.
-    fn along(&self, _key: &mut Vec<u8>, _zone: Mask) {}
+    fn skip_chain(&self, _key: &mut Vec<u8>, _zone: Mask) {}
     /// Renders a node that has hosts and that nothing covers, by a fast path, since most nodes are
     /// like this. `None` if there is more to it.
-    fn bare(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
+    fn fast_path(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
         None
     }
     /// Appends a label in wire form.
@@ -176,8 +176,8 @@ pub trait Space {
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         key.is_empty()
             || (key.len() < Self::LEVELS
-                && (self.touched(key) & zone != 0
-                    || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
+                && (self.varies_below(key) & zone != 0
+                    || (Self::is_ambiguous(key) && !self.value(key, zone).is_empty())))
     }
 
     /// The value of the wildcard at an open node; empty if there is none.
@@ -187,11 +187,11 @@ pub trait Space {
 
     /// The same, with the node's value given.
     fn wildcard_of(&self, key: &[u8], zone: Mask, value: impl FnOnce() -> Items) -> Items {
-        if key.is_empty() || key.len() >= Self::LEVELS || Self::ambiguous(key) {
+        if key.is_empty() || key.len() >= Self::LEVELS || Self::is_ambiguous(key) {
             return Items::default();
         }
         let value = value();
-        if value.is_empty() || self.plain(key) || !self.hollow(key, zone) {
+        if value.is_empty() || self.is_uniform(key) || !self.has_unlisted_child(key, zone) {
             value
         } else {
             Items::default()
@@ -211,7 +211,7 @@ pub trait Space {
 }
 
 /// IPv4 by octets.
-pub struct Octets<'a> {
+pub struct Ip4Octets<'a> {
     /// The table.
     pub ip4: &'a Ip4,
     /// Its interned things.
@@ -270,35 +270,35 @@ impl Items {
     }
 }
 
-impl Space for Octets<'_> {
+impl LabelTree for Ip4Octets<'_> {
     const ARITY: u16 = 256;
     const LEVELS: usize = 4;
-    fn touched(&self, key: &[u8]) -> Mask {
-        self.ip4.touched(prefix4(key), self.interned)
+    fn varies_below(&self, key: &[u8]) -> Mask {
+        self.ip4.varies_below(prefix4(key), self.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         value4(self.ip4, self.interned, prefix4(key), zone).shown()
     }
-    fn ambiguous(key: &[u8]) -> bool {
+    fn is_ambiguous(key: &[u8]) -> bool {
         // A label of one digit is a nibble too: `*.2` would match every IPv6 name that ends in 2.
         key.iter().all(|o| *o < 10)
     }
-    fn plain(&self, key: &[u8]) -> bool {
+    fn is_uniform(&self, key: &[u8]) -> bool {
         key.len() >= 2 && self.ip4.is_plain(prefix4(key))
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
         self.ip4
-            .hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
+            .has_unlisted_child(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
     }
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
-        parts4(self.ip4, self.interned, prefix4(key), 8, zone, value)
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet {
+        child_candidates4(self.ip4, self.interned, prefix4(key), 8, zone, value)
     }
-    fn bare(&self, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> Option<bool> {
+    fn fast_path(&self, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> Option<bool> {
         let [a, b, c] = **key else { return None };
         let block = self.ip4.rows[usize::from(a)].as_deref()?.blocks[usize::from(b)].as_deref()?;
         let (first, last) = (u16::from_be_bytes([c, 0]), u16::from_be_bytes([c, 255]));
-        if block.outer == ValueId::EXEMPT
-            || self.interned.value(block.outer).mask & zone != 0
+        if block.default_value == ValueId::EXEMPT
+            || self.interned.value(block.default_value).mask & zone != 0
             || block.has_run(first, last)
         {
             return None;
@@ -346,7 +346,7 @@ const MAPPED_ABOVE: [u8; 48] = {
 };
 
 /// IPv4 by nibbles, as it appears under `::ffff:0:0/96` in a zone with `ipv4_mapped = true`.
-pub struct Mapped<'a>(pub Octets<'a>);
+pub struct MappedIp4Nibbles<'a>(pub Ip4Octets<'a>);
 
 fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
     let addr = key
@@ -356,31 +356,33 @@ fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
     Prefix4::new(addr, key.len() as u8 * 4)
 }
 
-impl Space for Mapped<'_> {
+impl LabelTree for MappedIp4Nibbles<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 8;
-    fn touched(&self, key: &[u8]) -> Mask {
-        self.0.ip4.touched(prefix4_nibbles(key), self.0.interned)
+    fn varies_below(&self, key: &[u8]) -> Mask {
+        self.0
+            .ip4
+            .varies_below(prefix4_nibbles(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         value4(self.0.ip4, self.0.interned, prefix4_nibbles(key), zone).shown()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         false // 24 labels stand above it
     }
-    fn plain(&self, key: &[u8]) -> bool {
+    fn is_uniform(&self, key: &[u8]) -> bool {
         key.len() >= 4 && self.0.ip4.is_plain(prefix4_nibbles(key))
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        self.0.ip4.hollow(
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
+        self.0.ip4.has_unlisted_child(
             prefix4_nibbles(key),
             key.len() as u8 * 4 + 4,
             zone,
             self.0.interned,
         )
     }
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
-        parts4(
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet {
+        child_candidates4(
             self.0.ip4,
             self.0.interned,
             prefix4_nibbles(key),
@@ -433,10 +435,10 @@ impl<'a> Ip6Nibbles<'a> {
     }
 }
 
-impl Space for Ip6Nibbles<'_> {
+impl LabelTree for Ip6Nibbles<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 32;
-    fn touched(&self, key: &[u8]) -> Mask {
+    fn varies_below(&self, key: &[u8]) -> Mask {
         let p = prefix6(key);
         self.summary(p).varies_at(p.len(), self.interned)
     }
@@ -453,13 +455,13 @@ impl Space for Ip6Nibbles<'_> {
         }
         out.shown()
     }
-    fn ambiguous(key: &[u8]) -> bool {
+    fn is_ambiguous(key: &[u8]) -> bool {
         key.len() < 4
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
         let p = prefix6(key);
         (0..16u128).any(|n| {
             let child = Prefix6::new(p.first() | n << (124 - p.len()), p.len() + 4);
@@ -467,11 +469,11 @@ impl Space for Ip6Nibbles<'_> {
             (self.interned.value(summary.first).mask | summary.varied) & zone == 0
         })
     }
-    fn parts(&self, key: &[u8], _: Mask, _: &Items) -> Parts {
+    fn child_candidates(&self, key: &[u8], _: Mask, _: &Items) -> ChildSet {
         // Without entries, everything below has what the node gives.
         self.ip6.branches(prefix6(key), &self.cursor).into()
     }
-    fn along(&self, key: &mut Vec<u8>, zone: Mask) {
+    fn skip_chain(&self, key: &mut Vec<u8>, zone: Mask) {
         let p = prefix6(key);
         let given = self.ip6.given(p, &self.cursor);
         if self.interned.value(given).mask & zone == 0 {

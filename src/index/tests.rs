@@ -213,9 +213,9 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     let asked = Asked::new(&labels, &starts);
     let mut scratch = None;
     match find(builder.tables(), zone, &asked, &mut scratch) {
-        Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
+        Found::Static(f) => records(builder, zone, Rendered::Static(f)),
         Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),
-        Found::Blank => records(builder, zone, Rendered::Blank),
+        Found::Excluded => records(builder, zone, Rendered::Excluded),
         Found::Empty => "nodata".into(),
         Found::Missing => "nxdomain".into(),
     }
@@ -224,8 +224,8 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
         Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
-        Rendered::Blank => "HINFO".into(),
-        Rendered::Fixed(f) => format!(
+        Rendered::Excluded => "HINFO".into(),
+        Rendered::Static(f) => format!(
             "{:?}",
             f.rrs
                 .iter()

@@ -66,8 +66,8 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
     let mut out: Vec<Record> = Vec::new();
     match at {
         Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
-        Rendered::Blank => out.push((rtype::HINFO, 420, "exempt ".into())),
-        Rendered::Fixed(f) => out.extend(f.rrs.iter().map(|r| {
+        Rendered::Excluded => out.push((rtype::HINFO, 420, "exempt ".into())),
+        Rendered::Static(f) => out.extend(f.rrs.iter().map(|r| {
             let data = match (r.rtype, &*r.data) {
                 (rtype::A, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
                 (rtype::TXT, [_, text @ ..]) => String::from_utf8(text.to_vec()).unwrap(),

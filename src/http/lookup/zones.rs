@@ -81,7 +81,7 @@ fn records(
     let (mut scratch, mut codes, mut texts) = (None, Vec::new(), Vec::new());
     let found = match find(&snapshot.tables, zone, &asked, &mut scratch) {
         Found::Listed(listing) => Rendered::Listed(listing),
-        Found::Fixed(fixed) => Rendered::Fixed(fixed),
+        Found::Static(fixed) => Rendered::Static(fixed),
         _ => return Some((codes, texts)),
     };
     let interned = &snapshot.tables.interned;
