@@ -7,7 +7,8 @@ use super::{
     wire::rtype,
 };
 use crate::index::{
-    Asked, Found, Items, Listing, Snapshot, ZoneView, find, render::texts, rows::ROWS, zones::Fixed,
+    Asked, Found, Items, Listing, Snapshot, ZoneView, find, render::texts, rows::ROWS,
+    zones::StaticRecords,
 };
 use crate::model::ZoneKind;
 
@@ -16,8 +17,8 @@ use crate::model::ZoneKind;
 pub enum AnswerSection<'a> {
     /// No record.
     None,
-    /// Fixed records of one type, or of the first type for ANY.
-    Fixed(&'a Fixed, u16),
+    /// StaticRecords records of one type, or of the first type for ANY.
+    Static(&'a StaticRecords, u16),
     /// The SOA.
     Soa,
     /// The SOA alone, as the answer to a transfer request that is granted.
@@ -25,12 +26,12 @@ pub enum AnswerSection<'a> {
     /// A listing's A records.
     Codes(Listing<'a>),
     /// The HINFO record of an exception below a listed tree.
-    Blank,
+    Excluded,
     /// A listing's TXT records.
     Texts(Listing<'a>),
     /// A delegation: its NS records go to the authority section. Their owner is the part of the
     /// question's name that starts at this offset.
-    Referral(&'a Fixed, usize),
+    Referral(&'a StaticRecords, usize),
     /// The A record for a refused client, if the zone configures one.
     RefusedCode([u8; 4]),
 }
@@ -202,20 +203,20 @@ pub fn answer<'a>(
     match (found, query.qtype) {
         (Found::Missing, _) => (out.rcode, out.negative) = (Rcode::NxDomain, Some(negative_ttl)),
         (Found::Empty, _) => out.negative = Some(nodata_ttl),
-        (Found::Blank, rtype::HINFO | rtype::ANY) => out.body = AnswerSection::Blank,
-        (Found::Blank, _) => out.negative = Some(negative_ttl),
+        (Found::Excluded, rtype::HINFO | rtype::ANY) => out.body = AnswerSection::Excluded,
+        (Found::Excluded, _) => out.negative = Some(negative_ttl),
         (Found::Listed(l), rtype::A | rtype::ANY) => out.body = AnswerSection::Codes(l),
         (Found::Listed(l), rtype::TXT) if has_text(snapshot, zone, &l) => {
             out.body = AnswerSection::Texts(l);
         }
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
-        (Found::Fixed(_), rtype::SOA) if below == 0 => out.body = AnswerSection::Soa,
-        (Found::Fixed(f), qtype) => match f
+        (Found::Static(_), rtype::SOA) if below == 0 => out.body = AnswerSection::Soa,
+        (Found::Static(f), qtype) => match f
             .rrs
             .iter()
             .find(|r| qtype == rtype::ANY || r.rtype == qtype)
         {
-            Some(rr) => out.body = AnswerSection::Fixed(f, rr.rtype),
+            Some(rr) => out.body = AnswerSection::Static(f, rr.rtype),
             None => out.negative = Some(negative_ttl),
         },
     }

@@ -9,9 +9,9 @@ use super::{
 use crate::index::{
     Snapshot, ZoneView,
     delegation::is_address,
-    records::{BLANK_HINFO, Text},
+    records::{EXCLUDED_HINFO, Text},
     render::texts,
-    zones::{Fixed, Rr},
+    zones::{Rr, StaticRecords},
 };
 
 /// The length of our OPT record without options, in bytes.
@@ -128,7 +128,7 @@ pub fn encode(
             ns = 1;
         }
         match answer.body {
-            AnswerSection::Fixed(fixed, rtype::NS) => {
+            AnswerSection::Static(fixed, rtype::NS) => {
                 glue = additional(&mut o, zone, fixed, origin, false);
             }
             AnswerSection::Referral(fixed, at) => {
@@ -194,8 +194,8 @@ fn body(
                 }
             }
         }
-        AnswerSection::Blank => {
-            o.rr(owner, rtype::HINFO, ttl, BLANK_HINFO);
+        AnswerSection::Excluded => {
+            o.rr(owner, rtype::HINFO, ttl, EXCLUDED_HINFO);
             n = 1;
         }
         AnswerSection::Texts(listing) => {
@@ -211,7 +211,7 @@ fn body(
                 }
             }
         }
-        AnswerSection::Fixed(fixed, wanted) => {
+        AnswerSection::Static(fixed, wanted) => {
             for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == *wanted) {
                 o.rr(owner, *rtype, *ttl, data);
                 n += 1;
@@ -232,7 +232,13 @@ fn body(
 
 /// Writes the addresses of the name servers in the zone. Returns the number of records. RRsets that
 /// do not fit are left out, or, if they are `required`, make the answer truncated.
-fn additional(o: &mut Out, zone: &ZoneView, fixed: &Fixed, origin: u16, required: bool) -> u16 {
+fn additional(
+    o: &mut Out,
+    zone: &ZoneView,
+    fixed: &StaticRecords,
+    origin: u16,
+    required: bool,
+) -> u16 {
     let mut n = 0;
     for server in fixed.rrs.iter().filter(|r| r.rtype == rtype::NS) {
         let Some((labels, addresses)) = zone.name_server(&server.data) else {

@@ -141,7 +141,7 @@ fn a13_c8_ipv6_is_32_nibbles() {
     let s = snapshot(&[("2606:4700::7", 0, None)]);
     let name = |a: &str| {
         let a: std::net::Ipv6Addr = a.parse().unwrap();
-        let n: Vec<String> = crate::index::trie::nibbles(a.to_bits())
+        let n: Vec<String> = crate::index::ip6::nibbles(a.to_bits())
             .iter()
             .rev()
             .map(|n| format!("{n:x}"))

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    cover::Pool,
+    cover::InternContext,
     ip4::{Block, HostFacts, Ip4},
-    trie::{Labels, Nibbles, Trie, nibbles},
+    ip6::Ip6,
+    names::Names,
     values::{FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Domain, EntryText, Mask, Prefix4, Prefix6, Scope, Subject};
+use crate::model::{Domain, EntryText, Mask, Prefix4, Prefix6, Subject};
 
 /// The tables from which queries are answered. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -16,16 +17,16 @@ pub struct Tables {
     /// IPv4.
     pub ip4: Ip4,
     /// IPv6.
-    pub ip6: Trie,
+    pub ip6: Ip6,
     /// Domains.
-    pub names: Trie,
+    pub names: Names,
     /// Texts, facts and values.
     pub interned: Interned,
 }
 
 impl Tables {
     /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts with exclusions), IPv6
-    /// keys, domains.
+    /// prefixes, domains.
     pub fn counts(&self) -> [usize; 4] {
         let nets = self
             .ip4
@@ -37,8 +38,7 @@ impl Tables {
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 
-    /// Counts the listed entries by the set of their reasons, without exempt ones. An IPv6 prefix
-    /// whose length is not a multiple of 4 counts as up to eight.
+    /// Counts the listed entries by the set of their reasons, without exempt ones.
     pub fn count_by_reasons(&self) -> BTreeMap<Mask, u64> {
         let mut by_facts: BTreeMap<FactsId, u64> = BTreeMap::new();
         for row in self.ip4.rows.iter().flatten() {
@@ -55,13 +55,9 @@ impl Tables {
                 }
             }
         }
-        for trie in [&self.ip6, &self.names] {
-            let mut count = |_: &[u8], facts: &[(u8, FactsId)]| {
-                let ids = facts.iter().map(|(_, f)| *f);
-                ids.for_each(|f| *by_facts.entry(f).or_default() += 1);
-            };
-            trie.visit(&mut count, &mut |_| ());
-        }
+        let mut count = |f: FactsId| *by_facts.entry(f).or_default() += 1;
+        self.ip6.visit(&mut |_, f| count(f));
+        self.names.visit(&mut |_, _, f| count(f));
         let mut by_reasons = BTreeMap::new();
         for (id, n) in by_facts {
             let facts = self.interned.facts(id);
@@ -84,18 +80,11 @@ impl Tables {
     }
 
     fn names_with_facts(&self, each: &mut dyn FnMut(Domain, FactsId)) {
-        self.names.visit(
-            &mut |key, facts| {
-                let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
-                let name: Vec<&str> = text.rsplit('\0').collect();
-                for (scope, f) in facts {
-                    let scope =
-                        [Scope::Tree, Scope::Below, Scope::Name][usize::from(*scope).min(2)];
-                    each(Domain::from_canonical(&name.join("."), scope), *f);
-                }
-            },
-            &mut |_| (),
-        );
+        self.names.visit(&mut |key, scope, facts| {
+            let text = String::from_utf8_lossy(&key[..key.len().saturating_sub(1)]);
+            let name: Vec<&str> = text.rsplit('\0').collect();
+            each(Domain::from_canonical(&name.join("."), scope), facts);
+        });
     }
 }
 
@@ -131,7 +120,7 @@ pub struct Changes {
     names: Vec<(Domain, FactsId)>,
     /// Hosts of this batch that override a wider listing, so that a later change in the same batch
     /// can remove them again.
-    carved: BTreeSet<Prefix4>,
+    overriding: BTreeSet<Prefix4>,
 }
 
 impl Changes {
@@ -163,10 +152,10 @@ impl Builder {
                 let said = self.tables.interned.facts(facts);
                 let own = if said.mask == 0 { FactsId::NONE } else { facts };
                 changes.hosts.push((p.first(), own));
-                if said.carves() {
+                if said.overrides_parent() {
                     changes.nets.push((*p, facts));
-                    changes.carved.insert(*p);
-                } else if self.has_net(*p) || changes.carved.contains(p) {
+                    changes.overriding.insert(*p);
+                } else if self.has_net(*p) || changes.overriding.contains(p) {
                     changes.nets.push((*p, FactsId::NONE));
                 }
             }
@@ -215,28 +204,15 @@ impl Builder {
             changes.hosts.dedup_by_key(|(a, _)| *a);
             changes.hosts.reverse();
         }
-        let mut pool = Pool {
+        let mut context = InternContext {
             interned: &mut self.tables.interned,
             interner: &mut self.interner,
         };
         self.tables
             .ip4
-            .apply(&changes.hosts, &changes.nets, &mut pool);
-        for (p, facts) in &changes.ip6 {
-            for key in keys6(*p) {
-                self.tables
-                    .ip6
-                    .set::<Nibbles>(&key, p.len(), *facts, &mut pool);
-            }
-        }
-        for (d, facts) in &changes.names {
-            self.tables.names.set::<Labels>(
-                &name_key(d.name()),
-                scope_place(d.scope()),
-                *facts,
-                &mut pool,
-            );
-        }
+            .apply(&changes.hosts, &changes.nets, &mut context);
+        self.tables.ip6.apply(&changes.ip6, &mut context);
+        self.tables.names.apply(&changes.names, &mut context);
     }
 
     /// Frees interned values that are no longer used, if there are enough of them to be worth the
@@ -259,9 +235,8 @@ impl Builder {
                 block.facts.kinds(&mut fact);
             }
         }
-        for trie in [&self.tables.ip6, &self.tables.names] {
-            trie.visit(&mut |_, f| f.iter().for_each(|(_, f)| fact(*f)), &mut value);
-        }
+        self.tables.ip6.used(&mut fact, &mut value);
+        self.tables.names.used(&mut fact, &mut value);
         self.interner
             .sweep(&mut self.tables.interned, facts, values);
     }
@@ -283,11 +258,11 @@ impl Builder {
 
     /// Puts a block of an image into place.
     pub(super) fn put_block(&mut self, ab: u16, block: Block) {
-        let mut pool = Pool {
+        let mut context = InternContext {
             interned: &mut self.tables.interned,
             interner: &mut self.interner,
         };
-        self.tables.ip4.put_block(ab, block, &mut pool);
+        self.tables.ip4.put_block(ab, block, &mut context);
     }
 
     /// Puts the facts of everything but plain hosts into place, from an image.
@@ -304,58 +279,13 @@ impl Builder {
     }
 }
 
-/// The keys of an IPv6 prefix: one, or up to eight if its length is not a whole number of nibbles.
-fn keys6(p: Prefix6) -> impl Iterator<Item = Vec<u8>> {
-    let depth = usize::from(p.len().div_ceil(4));
-    let keys = 1u128 << (depth * 4 - usize::from(p.len()));
-    (0..keys).map(move |i| {
-        let addr = if depth == 0 {
-            0
-        } else {
-            p.first() | i << (128 - depth * 4)
-        };
-        nibbles(addr)[..depth].to_vec()
-    })
-}
-
-/// The key of a domain: its labels from the right, a zero after each.
-pub fn name_key(name: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(name.len() + 1);
-    for label in name.rsplit('.') {
-        key.extend(label.as_bytes());
-        key.push(0);
-    }
-    key
-}
-
-fn scope_place(scope: Scope) -> u8 {
-    match scope {
-        Scope::Tree => Labels::TREE,
-        Scope::Below => Labels::BELOW,
-        Scope::Name => Labels::NAME,
-    }
-}
-
 /// Every subject that is not a plain IPv4 host, with its facts; for an image.
 pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
     let mut out: Vec<(Subject, FactsId)> = Vec::new();
     for row in tables.ip4.rows.iter().flatten() {
         out.extend(row.nets().map(|(p, f)| (Subject::V4(p), f)));
     }
-    let mut ip6 = |key: &[u8], facts: &[(u8, FactsId)]| {
-        let addr = key
-            .iter()
-            .enumerate()
-            .fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        for (len, f) in facts {
-            // A length between nibbles has several keys; the first one speaks for them.
-            let p = Prefix6::new(addr, *len);
-            if p.first() == addr {
-                out.push((Subject::V6(p), *f));
-            }
-        }
-    };
-    tables.ip6.visit(&mut ip6, &mut |_| ());
+    tables.ip6.visit(&mut |p, f| out.push((Subject::V6(p), f)));
     tables.names_with_facts(&mut |domain, f| out.push((Subject::Domain(domain), f)));
     out
 }

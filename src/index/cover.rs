@@ -55,7 +55,7 @@ impl State {
 
     /// Enters only the exclusions and the exemption of a host: its listings are entries of its own
     /// and cover nothing.
-    pub fn enter_holes(&mut self, facts: &Facts) {
+    pub fn enter_exclusions(&mut self, facts: &Facts) {
         self.exempt |= facts.exempt;
         self.hold(facts);
         for f in facts.facts.iter().filter(|f| f.exclusion) {
@@ -139,14 +139,14 @@ fn joined(interned: &Interned, a: Candidate, b: Candidate) -> Candidate {
 }
 
 /// The writer's tables of interned values, passed together.
-pub struct Pool<'a> {
+pub struct InternContext<'a> {
     /// The snapshot's side.
     pub interned: &'a mut Interned,
     /// The writer's side.
     pub interner: &'a mut Interner,
 }
 
-impl Pool<'_> {
+impl InternContext<'_> {
     /// What a state answers.
     pub fn resolve(&mut self, state: &State) -> ValueId {
         state.resolve(self.interned, self.interner)

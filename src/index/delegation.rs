@@ -4,7 +4,7 @@ use super::{
     find::labels_in,
     records::starts_label,
     zone_set::ZoneSet,
-    zones::{Fixed, Rr, ZoneView, rtype},
+    zones::{Rr, StaticRecords, ZoneView, rtype},
 };
 use crate::model::ZoneKind;
 
@@ -32,7 +32,7 @@ impl ZoneView {
 
     /// A name server's offset in the zone and its records there; `None` for one outside, or without
     /// records.
-    pub fn name_server<'z>(&'z self, data: &'z [u8]) -> Option<(&'z [u8], &'z Fixed)> {
+    pub fn name_server<'z>(&'z self, data: &'z [u8]) -> Option<(&'z [u8], &'z StaticRecords)> {
         let place = self.relative_to_origin(data)?;
         self.fixed.get(place).map(|fixed| (place, fixed))
     }
@@ -40,7 +40,7 @@ impl ZoneView {
     /// The offset in a name below the origin at which the part starts that an NS record of the zone
     /// file delegates, and its records. `starts` are the offsets of its labels.
     #[inline]
-    pub fn delegation(&self, labels: &[u8], starts: &[u8]) -> Option<(usize, &Fixed)> {
+    pub fn delegation(&self, labels: &[u8], starts: &[u8]) -> Option<(usize, &StaticRecords)> {
         if self.cuts.is_empty() {
             return None;
         }

@@ -9,11 +9,12 @@
 use std::collections::HashSet;
 
 use super::{
-    build::{Tables, name_key},
-    parts::Parts,
+    build::Tables,
+    names::name_key,
+    parts::ChildSet,
     render::{Emit, Rendered, below, closed, digest, name, opened},
     rows::{Bits4, Bits6, digest_row, name_row},
-    space::{Hextets, Items, Mapped, Octets, Space},
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     zones::{MAX_NAME, ZoneView},
 };
 use crate::{
@@ -63,14 +64,14 @@ pub fn difference(
                 Subject::V6(p) => Some((p.first(), p.last())),
                 _ => None,
             }));
-            fn octets(t: &Tables) -> Octets<'_> {
-                Octets {
+            fn octets(t: &Tables) -> Ip4Octets<'_> {
+                Ip4Octets {
                     ip4: &t.ip4,
                     interned: &t.interned,
                 }
             }
-            fn hextets(t: &Tables) -> Hextets<'_> {
-                Hextets::walked(&t.ip6, &t.interned)
+            fn hextets(t: &Tables) -> Ip6Nibbles<'_> {
+                Ip6Nibbles::new(&t.ip6, &t.interned)
             }
             if view == View::Rows {
                 family(
@@ -90,7 +91,10 @@ pub fn difference(
             family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
             if zone.spec.ipv4_mapped {
                 family(
-                    [&Mapped(octets(old)), &Mapped(octets(new))],
+                    [
+                        &MappedIp4Nibbles(octets(old)),
+                        &MappedIp4Nibbles(octets(new)),
+                    ],
                     zone.mask,
                     &four,
                     &mut found,
@@ -121,7 +125,7 @@ fn spans(all: impl Iterator<Item = Span>) -> Vec<Span> {
     out
 }
 
-fn family<S: Space>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
+fn family<S: LabelTree>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
     if !spans.is_empty() {
         let mut walk = Walk {
             sides,
@@ -143,7 +147,7 @@ struct Walk<'a, 'f, S> {
     found: Found<'f>,
 }
 
-impl<S: Space> Walk<'_, '_, S> {
+impl<S: LabelTree> Walk<'_, '_, S> {
     /// A node that is open on both sides.
     fn both(&mut self, key: &mut Vec<u8>, spans: &[Span]) {
         let [(old_wild, old_parts), (new_wild, new_parts)] =
@@ -202,7 +206,7 @@ impl<S: Space> Walk<'_, '_, S> {
     }
 }
 
-fn tell<S: Space>(
+fn tell<S: LabelTree>(
     owner: &mut Vec<u8>,
     found: Found,
     side: usize,
@@ -223,12 +227,12 @@ fn tell<S: Space>(
 }
 
 /// How many bits a label stands for.
-fn bits<S: Space>() -> u32 {
+fn bits<S: LabelTree>() -> u32 {
     S::ARITY.trailing_zeros()
 }
 
 /// The addresses of a node, left-aligned.
-fn span<S: Space>(key: &[u8]) -> Span {
+fn span<S: LabelTree>(key: &[u8]) -> Span {
     let (mut first, mut shift) = (0u128, 128);
     for k in key {
         shift -= bits::<S>();
@@ -241,7 +245,7 @@ fn span<S: Space>(key: &[u8]) -> Span {
 }
 
 /// The spans that overlap a node.
-fn within<'s, S: Space>(key: &[u8], spans: &'s [Span]) -> &'s [Span] {
+fn within<'s, S: LabelTree>(key: &[u8], spans: &'s [Span]) -> &'s [Span] {
     let (first, last) = span::<S>(key);
     let from = spans.partition_point(|s| s.1 < first);
     let to = spans.partition_point(|s| s.0 <= last);
@@ -249,11 +253,11 @@ fn within<'s, S: Space>(key: &[u8], spans: &'s [Span]) -> &'s [Span] {
 }
 
 /// The children of a node that overlap one of the spans, which overlap the node.
-fn touched<S: Space>(key: &[u8], spans: &[Span]) -> Parts {
+fn touched<S: LabelTree>(key: &[u8], spans: &[Span]) -> ChildSet {
     let (first, last) = span::<S>(key);
     let shift = 128 - bits::<S>() * (key.len() as u32 + 1);
     let label = |addr: u128| ((addr >> shift) & u128::from(S::ARITY - 1)) as u8;
-    let mut out = Parts::default();
+    let mut out = ChildSet::default();
     spans
         .iter()
         .for_each(|s| out.span(label(s.0.max(first)), label(s.1.min(last))));
@@ -284,8 +288,8 @@ fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subje
         }
         for t in sides {
             let mut keys: Vec<Vec<u8>> = Vec::new();
-            t.names.render_below(&key, zone.mask, &mut |k, _| {
-                if k.last() == Some(&0) && !done.contains(k) {
+            t.names.existing(&key, zone.mask, &mut |k, _| {
+                if !done.contains(k) {
                     keys.push(k.to_vec());
                 }
                 true
@@ -346,7 +350,10 @@ fn both_names(
         let emit: Emit = &mut |owner, r| found(new, owner, r);
         *go = *go
             && match view {
-                View::Names => name(&t.interned, zone, key, t.names.at(key), emit),
+                View::Names => {
+                    t.names.varies(key) & zone.mask == 0
+                        || name(t, zone, key, t.names.value(key), emit)
+                }
                 View::Rows => name_row(&t.names, &t.interned, zone, key, emit),
             };
     }

@@ -2,9 +2,9 @@
 
 use super::{
     build::Tables,
-    space::{Hextets, Items, Mapped, Octets, Space},
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     values::{FactsId, Item, ValueId},
-    zones::{Fixed, ZoneView},
+    zones::{StaticRecords, ZoneView},
 };
 use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
 
@@ -179,11 +179,11 @@ pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Debug)]
 pub enum Found<'a> {
     /// Static records: the apex, a configured record, a test point.
-    Fixed(&'a Fixed),
+    Static(&'a StaticRecords),
     /// It is listed.
     Listed(Listing<'a>),
     /// An exclusion below a listed tree: it has one HINFO record, so that no wildcard matches it.
-    Blank,
+    Excluded,
     /// It exists because other names are below it.
     Empty,
     /// There is no such name.
@@ -212,16 +212,35 @@ pub fn find<'a>(
                 });
             }
         }
-        if asked.nibbles_len < 4 && !zone.may_fix(asked.suffix(1)) {
+        if asked.nibbles_len < 4 && !zone.may_have_static(asked.suffix(1)) {
             return Found::Missing;
         }
+    }
+    // A whole IPv6 address.
+    let whole6 = asked.count == 32 && asked.nibbles_len == 32;
+    if whole6
+        && zone.spec.kind == ZoneKind::Address
+        && let Some(last) = asked.labels.last_chunk::<2>()
+        && !zone.may_have_static(last)
+        && !(zone.spec.ipv4_mapped && asked.nibbles[..24] == MAPPED)
+    {
+        let addr = address6(&asked.nibbles);
+        let value = tables.interned.value(tables.ip6.get(addr));
+        if value.mask & zone.mask == 0 {
+            return Found::Missing; // a wildcard above it would have listed it
+        }
+        return Found::Listed(Listing {
+            own: &value.items,
+            cover: &[],
+            at: Where::V6(addr),
+        });
     }
     let fixed = deepest_fixed(zone, asked);
     if let Some((n, f)) = fixed
         && n == asked.count
         && (!f.rrs.is_empty() || n == 0)
     {
-        return Found::Fixed(f);
+        return Found::Static(f);
     }
     let fixed = fixed.map_or(0, |(n, _)| n);
     match zone.spec.kind {
@@ -234,8 +253,8 @@ pub fn find<'a>(
 }
 
 /// The longest end of the name that is a static name or is above one.
-fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fixed)> {
-    if asked.count > 0 && !zone.may_fix(asked.suffix(1)) {
+fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a StaticRecords)> {
+    if asked.count > 0 && !zone.may_have_static(asked.suffix(1)) {
         return zone.fixed.get(&[][..]).map(|f| (0, f));
     }
     let mut found = None;
@@ -246,6 +265,15 @@ fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a Fi
         }
     }
     found
+}
+
+/// The first address that begins with some nibbles.
+fn address6(nibbles: &[u8]) -> u128 {
+    let bits = nibbles.iter().fold(0, |a, n| a << 4 | u128::from(*n));
+    match nibbles.len() {
+        0 => 0,
+        n => bits << (128 - 4 * n),
+    }
 }
 
 /// The nibbles above `::ffff:0:0/96`.
@@ -260,11 +288,11 @@ fn find_address<'a>(
     fixed: usize,
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
-    let octets = Octets {
+    let octets = Ip4Octets {
         ip4: &tables.ip4,
         interned: &tables.interned,
     };
-    let hextets = Hextets::new(&tables.ip6, &tables.interned);
+    let hextets = Ip6Nibbles::new(&tables.ip6, &tables.interned);
     let (key4, key6) = (
         &asked.octets[..asked.octets_len],
         &asked.nibbles[..asked.nibbles_len],
@@ -272,11 +300,7 @@ fn find_address<'a>(
     let mut buf4 = [0u8; 4];
     buf4[..key4.len()].copy_from_slice(key4);
     let at4 = Where::V4(u32::from_be_bytes(buf4));
-    let at6 = Where::V6(
-        key6.iter()
-            .enumerate()
-            .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
-    );
+    let at6 = Where::V6(address6(key6));
     let mapped = zone.spec.ipv4_mapped && key6.len() >= 24 && key6[..24] == MAPPED;
     if asked.count == 4 && key4.len() == 4 {
         let items = octets.value(key4, zone.mask);
@@ -295,7 +319,15 @@ fn find_address<'a>(
                 .enumerate()
                 .fold(0, |a, (i, n)| a | u32::from(*n) << (28 - 4 * i)),
         );
-        return mapped_tree(&Mapped(octets), key, asked, fixed, zone.mask, at, scratch);
+        return mapped_tree(
+            &MappedIp4Nibbles(octets),
+            key,
+            asked,
+            fixed,
+            zone.mask,
+            at,
+            scratch,
+        );
     }
     if asked.count == 32 && key6.len() == 32 {
         let items = hextets.value(key6, zone.mask);
@@ -355,7 +387,7 @@ fn find_address<'a>(
 
 /// The same under `::ffff:0:0/96`, where only IPv4 is: `key` spells the labels below it.
 fn mapped_tree<'a>(
-    space: &Mapped,
+    space: &MappedIp4Nibbles,
     key: &[u8],
     asked: &Asked,
     fixed: usize,
@@ -367,7 +399,7 @@ fn mapped_tree<'a>(
         asked.count - MAPPED.len(),
         fixed.saturating_sub(MAPPED.len()),
     );
-    if count == key.len() && count == Mapped::LEVELS {
+    if count == key.len() && count == MappedIp4Nibbles::LEVELS {
         let items = space.value(key, zone);
         if !items.is_empty() {
             return Found::Listed(Listing {
@@ -430,7 +462,7 @@ pub(super) fn digest_value(tables: &Tables, zone: &ZoneView, label: &[u8]) -> Op
     }
     let mut key = [0; MAX_LABEL + 1];
     key.get_mut(..label.len())?.copy_from_slice(label);
-    let own = tables.names.at(&key[..=label.len()]).value.own;
+    let own = tables.names.value(&key[..=label.len()]).own;
     (tables.interned.value(own).mask & zone.mask != 0).then_some(own)
 }
 
@@ -454,19 +486,11 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
         len += label.len() + 1;
     }
     let key = &key[..len];
-    let (mut depth, mut deep) = (0, (0, super::trie::At::default()));
-    tables.names.walk(key, |n, at| {
-        if n > 0 && key[n - 1] == 0 {
-            depth += 1;
-            if at.touch & zone.mask != 0 {
-                deep = (depth, at);
-            }
-        }
-    });
-    let (deep, at) = deep;
-    let below = tables.interned.value(at.value.below);
+    let deepest = tables.names.deepest(key, zone.mask);
+    let deep = key[..deepest.len].iter().filter(|b| **b == 0).count();
+    let below = tables.interned.value(deepest.value.below);
     if deep == asked.count && deep > 0 {
-        let own = tables.interned.value(at.value.own);
+        let own = tables.interned.value(deepest.value.own);
         if own.mask & zone.mask != 0 {
             return Found::Listed(Listing {
                 own: &own.items,
@@ -474,10 +498,10 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
                 at: Where::Name(asked.labels),
             });
         }
-        return if (below.mask | at.below) & zone.mask != 0 {
+        return if below.mask & zone.mask != 0 || deepest.branches {
             Found::Empty
         } else {
-            Found::Blank
+            Found::Excluded
         };
     }
     if fixed == asked.count {

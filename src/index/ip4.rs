@@ -251,19 +251,19 @@ pub struct Block {
     /// The facts of the hosts.
     pub facts: HostFacts,
     /// The /16's cover: [`Row::cover`] of it, kept here too.
-    pub outer: ValueId,
+    pub default_value: ValueId,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
 
 impl Block {
     /// A block without hosts and runs, under a cover.
-    pub fn empty(outer: ValueId) -> Block {
+    pub fn empty(default_value: ValueId) -> Block {
         Block {
             hosts: Hosts::Sorted(Box::new([])),
             facts: HostFacts::One(FactsId::NONE),
             ranges: Box::new([]),
-            outer,
+            default_value,
         }
     }
 
@@ -282,11 +282,11 @@ impl Block {
     /// The cover at a suffix.
     fn cover(&self, suffix: u16) -> ValueId {
         let run = match &self.ranges[..] {
-            [] => return self.outer,
+            [] => return self.default_value,
             ranges => ranges.get(ranges.partition_point(|r| r.last < suffix)),
         };
         run.filter(|r| r.first <= suffix)
-            .map_or(self.outer, |r| r.value)
+            .map_or(self.default_value, |r| r.value)
     }
 
     /// Whether the cover of some address from `first` to `last` is not the /16's.
@@ -298,7 +298,10 @@ impl Block {
 
     /// The runs from `first` to `last`, gaps included and filled with the /16's cover.
     fn runs(&self, first: u16, last: u16) -> impl Iterator<Item = ValueId> {
-        let (outer, from) = (self.outer, self.ranges.partition_point(|r| r.last < first));
+        let (default_value, from) = (
+            self.default_value,
+            self.ranges.partition_point(|r| r.last < first),
+        );
         let mut at = u32::from(first);
         let mut inside = self.ranges[from..]
             .iter()
@@ -315,11 +318,11 @@ impl Block {
                 }
                 Some(r) => {
                     at = u32::from(r.first);
-                    Some(outer)
+                    Some(default_value)
                 }
                 None => {
                     at = u32::from(last) + 1;
-                    Some(outer)
+                    Some(default_value)
                 }
             }
         })
@@ -336,8 +339,8 @@ impl Block {
         }
         let runs = &self.ranges[self.ranges.partition_point(|r| r.last < first)..];
         let mut runs = &runs[..runs.partition_point(|r| r.first <= last)];
-        let exempt =
-            self.outer == ValueId::EXEMPT || runs.iter().any(|r| r.value == ValueId::EXEMPT);
+        let exempt = self.default_value == ValueId::EXEMPT
+            || runs.iter().any(|r| r.value == ValueId::EXEMPT);
         let mut mask = 0;
         if !exempt && (to - from == self.hosts.len() || matches!(self.facts, HostFacts::One(_))) {
             self.facts.kinds(&mut |f| mask |= interned.facts(f).mask);
@@ -354,7 +357,7 @@ impl Block {
                 let cover = runs
                     .first()
                     .filter(|r| r.first <= suffix)
-                    .map_or(self.outer, |r| r.value);
+                    .map_or(self.default_value, |r| r.value);
                 if cover != ValueId::EXEMPT {
                     mask |= interned.facts(self.facts.get(place)).mask;
                 }
@@ -365,7 +368,7 @@ impl Block {
 
     /// Whether one of the parts of `size` addresses between `first` and `last` has nothing in it
     /// that a zone lists. For most parts the first run or two decide, however many runs there are.
-    fn hollow(
+    fn has_unlisted_child(
         &self,
         (first, last): (u16, u16),
         size: u32,
@@ -403,7 +406,7 @@ impl Block {
     }
 
     /// The reasons that are not the same all over `first..=last`, a node of length `len`.
-    pub fn touched(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
+    pub fn varies_below(&self, first: u16, last: u16, len: u8, interned: &Interned) -> Mask {
         varied(self.runs(first, last), len, interned) | self.host_reasons(first, last, interned)
     }
 }
@@ -544,7 +547,7 @@ impl Ip4 {
         });
         std::hint::black_box(rows.fold(false, |x, y| x ^ y));
         let blocks = || addrs.iter().filter_map(|a| Some((block(*a)?, *a as u16)));
-        std::hint::black_box(blocks().fold(0, |x, (b, _)| x ^ b.outer.0));
+        std::hint::black_box(blocks().fold(0, |x, (b, _)| x ^ b.default_value.0));
         // Hosts and runs are spread evenly enough that an address is near its share of the list.
         let place = |len: usize, a: u16| (len * usize::from(a)) >> 16;
         let host = |b: &Block, a| match &b.hosts {
@@ -556,7 +559,7 @@ impl Ip4 {
     }
 
     /// The reasons that vary within a prefix of less than 32 bits: they make names exist below it.
-    pub fn touched(&self, p: Prefix4, interned: &Interned) -> Mask {
+    pub fn varies_below(&self, p: Prefix4, interned: &Interned) -> Mask {
         if p.len() < 8 {
             // Nothing as wide as this is listed, so anything below makes names exist.
             let rows = self.rows[(p.first() >> 24) as usize..=(p.last() >> 24) as usize]
@@ -577,7 +580,7 @@ impl Ip4 {
             let (first, last) = (p.first() as u16, p.last() as u16);
             return match &row.blocks[usize::from(b)] {
                 None => 0,
-                Some(block) => block.touched(first, last, p.len(), interned),
+                Some(block) => block.varies_below(first, last, p.len(), interned),
             };
         }
         let (from, to) = (usize::from(b), (p.last() >> 16) as usize & 255);
@@ -630,7 +633,7 @@ impl Ip4 {
 
     /// Whether one of the parts of a prefix of 8 bits or more, each of length `len`, has nothing in
     /// it that a zone lists.
-    pub fn hollow(&self, p: Prefix4, len: u8, zone: Mask, interned: &Interned) -> bool {
+    pub fn has_unlisted_child(&self, p: Prefix4, len: u8, zone: Mask, interned: &Interned) -> bool {
         let Some(row) = self.row(p.first()) else {
             return true;
         };
@@ -638,7 +641,7 @@ impl Ip4 {
         if p.len() >= 16 {
             return match &row.blocks[usize::from(b)] {
                 None => interned.value(row.cover(b)).mask & zone == 0,
-                Some(block) => block.hollow(
+                Some(block) => block.has_unlisted_child(
                     (p.first() as u16, p.last() as u16),
                     1 << (32 - len),
                     zone,

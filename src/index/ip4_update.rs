@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    cover::{Pool, State},
+    cover::{InternContext, State},
     ip4::{Block, HostFacts, Hosts, Ip4, Nets, Range, Row, SORTED_MAX, varied},
     values::{FactsId, ValueId},
 };
@@ -17,7 +17,7 @@ impl Ip4 {
         &mut self,
         hosts: &[(u32, FactsId)],
         nets: &[(Prefix4, FactsId)],
-        pool: &mut Pool,
+        pool: &mut InternContext,
     ) {
         for group in hosts.chunk_by(|a, b| a.0 >> 24 == b.0 >> 24) {
             let row = self.row_mut((group[0].0 >> 24) as u8);
@@ -71,11 +71,11 @@ impl Ip4 {
     }
 
     /// Puts a block of an image into place; covers are compiled later.
-    pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut Pool) {
+    pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut InternContext) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
         row.blocks[usize::from(b)] = Some(Arc::new(Block {
-            outer: row.cover(b),
+            default_value: row.cover(b),
             ..block
         }));
         row.retouch(b, pool);
@@ -117,11 +117,12 @@ impl Row {
     }
 
     /// Sets the facts of some hosts of one block.
-    fn merge_hosts(&mut self, changes: &[(u32, FactsId)], pool: &mut Pool) {
+    fn merge_hosts(&mut self, changes: &[(u32, FactsId)], pool: &mut InternContext) {
         let b = (changes[0].0 >> 16) as u8;
-        let outer = self.cover(b);
+        let default_value = self.cover(b);
         let block = Arc::make_mut(
-            self.blocks[usize::from(b)].get_or_insert_with(|| Arc::new(Block::empty(outer))),
+            self.blocks[usize::from(b)]
+                .get_or_insert_with(|| Arc::new(Block::empty(default_value))),
         );
         match changes {
             [(addr, facts)] if block.set_one(*addr as u16, *facts) => {}
@@ -134,14 +135,15 @@ impl Row {
     }
 
     /// The summary of one block after it changed.
-    fn retouch(&mut self, b: u8, pool: &Pool) {
+    fn retouch(&mut self, b: u8, pool: &InternContext) {
         let block = self.blocks[usize::from(b)].as_deref();
-        self.touched[usize::from(b)] =
-            block.map_or(0, |block| block.touched(0, u16::MAX, 16, pool.interned));
+        self.touched[usize::from(b)] = block.map_or(0, |block| {
+            block.varies_below(0, u16::MAX, 16, pool.interned)
+        });
     }
 
     /// The facts of prefixes of at most 16 bits for a /16.
-    fn state(&self, a: u8, b: u8, pool: &Pool) -> State {
+    fn state(&self, a: u8, b: u8, pool: &InternContext) -> State {
         let mut state = State::default();
         for len in 8..=16 {
             let p = Prefix4::new(u32::from_be_bytes([a, b, 0, 0]), len);
@@ -153,7 +155,7 @@ impl Row {
     }
 
     /// Compiles the covers of the whole /8.
-    fn compile_all(&mut self, a: u8, pool: &mut Pool) {
+    fn compile_all(&mut self, a: u8, pool: &mut InternContext) {
         for b in 0..=255 {
             self.compile_block(a, b, pool);
         }
@@ -162,33 +164,34 @@ impl Row {
 
     /// Compiles the cover of one /16 and the runs inside it. [`Row::summarise`] comes after the
     /// last.
-    fn compile_block(&mut self, a: u8, b: u8, pool: &mut Pool) {
+    fn compile_block(&mut self, a: u8, b: u8, pool: &mut InternContext) {
         let state = self.state(a, b, pool);
-        let (outer, ranges) = self.runs(a, b, &state, pool);
+        let (default_value, ranges) = self.runs(a, b, &state, pool);
         let slot = &mut self.blocks[usize::from(b)];
         if slot
             .as_ref()
-            .is_none_or(|block| *block.ranges != *ranges || block.outer != outer)
+            .is_none_or(|block| *block.ranges != *ranges || block.default_value != default_value)
         {
-            let block = Arc::make_mut(slot.get_or_insert_with(|| Arc::new(Block::empty(outer))));
-            (block.ranges, block.outer) = (ranges.into(), outer);
+            let block =
+                Arc::make_mut(slot.get_or_insert_with(|| Arc::new(Block::empty(default_value))));
+            (block.ranges, block.default_value) = (ranges.into(), default_value);
             if block.is_empty() {
                 *slot = None;
             }
         }
-        if outer != self.cover(b) {
+        if default_value != self.cover(b) {
             let at = self.at;
-            self.covers.get_or_insert_with(|| Box::new([at; 256]))[usize::from(b)] = outer;
+            self.covers.get_or_insert_with(|| Box::new([at; 256]))[usize::from(b)] = default_value;
         }
         self.retouch(b, pool);
     }
 
     /// The runs of a block that differ from its cover, and that cover: a walk over the nested
     /// prefixes in order.
-    fn runs(&self, a: u8, b: u8, state: &State, pool: &mut Pool) -> (ValueId, Vec<Range>) {
-        let mut outer = pool.resolve(state);
+    fn runs(&self, a: u8, b: u8, state: &State, pool: &mut InternContext) -> (ValueId, Vec<Range>) {
+        let mut default_value = pool.resolve(state);
         let base = u32::from_be_bytes([a, b, 0, 0]);
-        let mut stack = vec![(Prefix4::new(base, 16), state.clone(), outer)];
+        let mut stack = vec![(Prefix4::new(base, 16), state.clone(), default_value)];
         let mut out: Vec<Range> = Vec::new();
         let mut at = base;
         // Adds the run up to `last` to the runs so far.
@@ -225,7 +228,7 @@ impl Row {
             }
             let mut state = state.clone();
             if p.is_host() {
-                state.enter_holes(pool.interned.facts(*facts));
+                state.enter_exclusions(pool.interned.facts(*facts));
             } else {
                 pool.enter(&mut state, *facts, p.len());
             }
@@ -238,16 +241,16 @@ impl Row {
                 full = end_of(top);
             }
         }
-        if !out.iter().any(|r| r.value == outer) {
+        if !out.iter().any(|r| r.value == default_value) {
             // The /16 has no entry of its own left: the value of the /8 takes its place.
-            outer = pool.common(out.iter().map(|r| r.value), 16);
+            default_value = pool.common(out.iter().map(|r| r.value), 16);
         }
-        out.retain(|r| r.value != outer);
-        (outer, out)
+        out.retain(|r| r.value != default_value);
+        (default_value, out)
     }
 
     /// The summary of the whole /8, after its covers changed.
-    fn summarise(&mut self, pool: &mut Pool) {
+    fn summarise(&mut self, pool: &mut InternContext) {
         let covers: Vec<ValueId> = (0..=255).map(|b| self.cover(b)).collect();
         self.at = pool.common(covers.iter().copied(), 8);
         self.varied = varied(covers.iter().copied(), 8, pool.interned);

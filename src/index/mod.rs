@@ -8,14 +8,18 @@ use parking_lot::Mutex;
 use crate::model::{Keys, Serial};
 
 pub mod build;
+mod column;
 mod cover;
 pub mod delegation;
 pub mod difference;
+mod entries;
 mod families;
 pub mod find;
 pub mod image;
 pub mod ip4;
 mod ip4_update;
+pub mod ip6;
+pub mod names;
 mod parts;
 pub mod pieces;
 mod pvec;
@@ -25,7 +29,7 @@ pub mod rows;
 mod space;
 #[cfg(test)]
 mod tests;
-pub mod trie;
+mod tree;
 pub mod values;
 mod zone_set;
 pub mod zones;

@@ -10,12 +10,12 @@ use crate::model::{Mask, Prefix4};
 
 /// A set of children, by their labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Parts([u64; 4]);
+pub struct ChildSet([u64; 4]);
 
-impl Parts {
+impl ChildSet {
     /// The first `n` children, at most 256.
-    pub fn all(n: u16) -> Parts {
-        let mut out = Parts::default();
+    pub fn all(n: u16) -> ChildSet {
+        let mut out = ChildSet::default();
         out.span(0, (n.clamp(1, 256) - 1) as u8);
         out
     }
@@ -29,13 +29,13 @@ impl Parts {
     }
     /// The union of two sets.
     #[must_use]
-    pub fn or(self, other: Parts) -> Parts {
-        Parts(std::array::from_fn(|i| self.0[i] | other.0[i]))
+    pub fn or(self, other: ChildSet) -> ChildSet {
+        ChildSet(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
     /// The intersection of two sets.
     #[must_use]
-    pub fn and(self, other: Parts) -> Parts {
-        Parts(std::array::from_fn(|i| self.0[i] & other.0[i]))
+    pub fn and(self, other: ChildSet) -> ChildSet {
+        ChildSet(std::array::from_fn(|i| self.0[i] & other.0[i]))
     }
     /// The labels in order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
@@ -49,9 +49,9 @@ impl Parts {
     }
 }
 
-impl From<u16> for Parts {
-    fn from(bits: u16) -> Parts {
-        Parts([u64::from(bits), 0, 0, 0])
+impl From<u16> for ChildSet {
+    fn from(bits: u16) -> ChildSet {
+        ChildSet([u64::from(bits), 0, 0, 0])
     }
 }
 
@@ -79,17 +79,17 @@ impl Same<'_> {
 }
 
 /// The children of `p`, each `bits` longer, that have hosts, or another cover than `value`.
-pub fn parts4(
+pub fn child_candidates4(
     ip4: &Ip4,
     interned: &Interned,
     p: Prefix4,
     bits: u8,
     zone: Mask,
     value: &Items,
-) -> Parts {
+) -> ChildSet {
     let child = p.len() + bits;
     let index = |addr: u32| ((addr >> (32 - child)) & ((1 << bits) - 1)) as u8;
-    let mut out = Parts::default();
+    let mut out = ChildSet::default();
     let mut same = Same {
         interned,
         zone,
@@ -116,7 +116,7 @@ pub fn parts4(
     }
     match row.blocks[usize::from(b)].as_deref() {
         None if same.is(row.cover(b)) => out,
-        None => Parts::all(1 << bits),
+        None => ChildSet::all(1 << bits),
         Some(block) => {
             in_block(
                 block,
@@ -135,13 +135,13 @@ fn in_block(
     (first, last): (u16, u16),
     index: &dyn Fn(u16) -> u8,
     same: &mut Same,
-    out: &mut Parts,
+    out: &mut ChildSet,
 ) {
     block.hosts.each(first, last, |_, s| out.add(index(s)));
     let mut at = u32::from(first);
     let from = block.ranges.partition_point(|r| r.last < first);
     for r in block.ranges[from..].iter().take_while(|r| r.first <= last) {
-        if at < u32::from(r.first) && !same.is(block.outer) {
+        if at < u32::from(r.first) && !same.is(block.default_value) {
             out.span(index(at as u16), index(r.first - 1));
         }
         if !same.is(r.value) {
@@ -149,7 +149,7 @@ fn in_block(
         }
         at = u32::from(r.last) + 1;
     }
-    if at <= u32::from(last) && !same.is(block.outer) {
+    if at <= u32::from(last) && !same.is(block.default_value) {
         out.span(index(at as u16), index(last));
     }
 }
@@ -160,15 +160,15 @@ mod tests {
 
     #[test]
     fn a_set_of_parts_keeps_what_was_added() {
-        let mut p = Parts::default();
+        let mut p = ChildSet::default();
         [0, 63, 64, 255].into_iter().for_each(|i| p.add(i));
         assert_eq!(p.iter().collect::<Vec<_>>(), [0, 63, 64, 255]);
-        assert_eq!(Parts::all(256).iter().count(), 256);
-        assert_eq!(Parts::all(16).iter().last(), Some(15));
-        let mut span = Parts::default();
+        assert_eq!(ChildSet::all(256).iter().count(), 256);
+        assert_eq!(ChildSet::all(16).iter().last(), Some(15));
+        let mut span = ChildSet::default();
         span.span(60, 70);
         assert_eq!(p.and(span).iter().collect::<Vec<_>>(), [63, 64]);
         assert_eq!(p.or(span).iter().count(), 13);
-        assert_eq!(Parts::from(0x8001).iter().collect::<Vec<_>>(), [0, 15]);
+        assert_eq!(ChildSet::from(0x8001).iter().collect::<Vec<_>>(), [0, 15]);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     build::Tables,
     ip4::Block,
     render::{Rendered, render},
-    space::{Hextets, Items, Octets, Space},
+    space::{Ip4Octets, Items, LabelTree},
     values::FactsId,
     zones::ZoneView,
 };
@@ -137,7 +137,6 @@ pub fn pieces_reshaped(
             ip4(tables, zone, &mut run);
             run.flush();
             let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
-            let six = Hextets::walked(&tables.ip6, &tables.interned);
             let mut open: Option<(u128, u128, Items)> = None;
             let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
                 if let Some((first, last, items)) = open.take() {
@@ -145,24 +144,32 @@ pub fn pieces_reshaped(
                     reshaped.end();
                 }
             };
-            ip6(&six, &mut Vec::new(), zone, &mut |p, items| {
+            let all = Prefix6::new(0, 0);
+            tables.ip6.each_run(all, &mut |first, last, value| {
+                let mut items = Items::default();
+                items.extend(&tables.interned.value(value).items, zone.mask);
+                let items = items.shown();
+                if items.is_empty() {
+                    return true;
+                }
                 match &mut open {
                     Some((start, end, old))
-                        if end.checked_add(1) == Some(p.first())
-                            && cut.joins(old, items, || {
-                                answers_alike(tables, zone, items, |len| {
-                                    Prefix6::new(*start, len) == Prefix6::new(p.first(), len)
+                        if end.checked_add(1) == Some(first)
+                            && cut.joins(old, &items, || {
+                                answers_alike(tables, zone, &items, |len| {
+                                    Prefix6::new(*start, len) == Prefix6::new(first, len)
                                 })
                             }) =>
                     {
-                        *end = p.last();
+                        *end = last;
                     }
                     open => {
                         flush(open, &mut reshaped);
-                        *open = Some((p.first(), p.last(), items.clone()));
+                        *open = Some((first, last, items.clone()));
                     }
                 }
-                reshaped.add(p.first(), p.last(), items);
+                reshaped.add(first, last, &items);
+                true
             });
             flush(&mut open, &mut reshaped);
         }
@@ -172,7 +179,7 @@ pub fn pieces_reshaped(
 }
 
 fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
-    let octets = Octets {
+    let octets = Ip4Octets {
         ip4: &tables.ip4,
         interned: &tables.interned,
     };
@@ -199,7 +206,7 @@ fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
 }
 
 /// A block: its runs and its hosts bound stretches of one value.
-fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
+fn block_runs(octets: &Ip4Octets, zone: &ZoneView, base: u32, block: &Block, run: &mut Run) {
     let hosts = block.hosts.to_vec();
     let mut cuts: Vec<u32> = vec![0, 0x1_0000];
     cuts.extend(
@@ -224,25 +231,6 @@ fn block_runs(octets: &Octets, zone: &ZoneView, base: u32, block: &Block, run: &
     }
 }
 
-fn ip6(six: &Hextets, key: &mut Vec<u8>, zone: &ZoneView, tell: &mut dyn FnMut(Prefix6, &Items)) {
-    if key.len() < 32 && six.touched(key) & zone.mask != 0 {
-        for n in 0..16 {
-            key.push(n);
-            ip6(six, key, zone, tell);
-            key.pop();
-        }
-        return;
-    }
-    let items = six.value(key, zone.mask);
-    if !items.is_empty() {
-        let addr = key
-            .iter()
-            .enumerate()
-            .fold(0u128, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
-        tell(Prefix6::new(addr, key.len() as u8 * 4), &items);
-    }
-}
-
 fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
     render(tables, zone, &mut |owner, at| {
         let labels: Vec<String> = super::find::labels_in(owner)
@@ -255,13 +243,13 @@ fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)
         let subject = |scope| Subject::Domain(Domain::from_canonical(name, scope));
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => {}
+            Rendered::Static(_) | Rendered::Row(_) | Rendered::Identity(_) => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, zone.mask);
                 items.extend(l.cover, zone.mask);
                 tell(subject(scope), &items);
             }
-            Rendered::Blank => tell(subject(Scope::Tree), &items),
+            Rendered::Excluded => tell(subject(Scope::Tree), &items),
         }
     });
 }

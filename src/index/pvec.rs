@@ -9,21 +9,21 @@ type Mid<T> = Vec<Arc<Vec<T>>>;
 
 /// A persistent vector. Cloning it costs a pointer for every 16,384 items.
 #[derive(Debug, Clone)]
-pub struct PVec<T> {
+pub struct PersistentVec<T> {
     top: Vec<Arc<Mid<T>>>,
     len: usize,
 }
 
-impl<T> Default for PVec<T> {
-    fn default() -> PVec<T> {
-        PVec {
+impl<T> Default for PersistentVec<T> {
+    fn default() -> PersistentVec<T> {
+        PersistentVec {
             top: Vec::new(),
             len: 0,
         }
     }
 }
 
-impl<T: Clone> PVec<T> {
+impl<T: Clone> PersistentVec<T> {
     /// The number of items.
     pub fn len(&self) -> usize {
         self.len
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_copy_keeps_its_items_when_the_other_changes() {
-        let mut v = PVec::default();
+        let mut v = PersistentVec::default();
         for i in 0..40_000 {
             assert_eq!(v.push(i), i);
         }

@@ -45,7 +45,7 @@ const MAX_TTL: u64 = i32::MAX as u64;
 /// its length byte).
 const MAX_TAG: usize = 15;
 /// The data of the HINFO record of an excluded name: CPU `exempt`, no OS.
-pub const BLANK_HINFO: &[u8] = b"\x06exempt\0";
+pub const EXCLUDED_HINFO: &[u8] = b"\x06exempt\0";
 
 /// Splits two consecutive names into what has to be written and what the origin already holds.
 pub(super) fn compress(names: &[u8], origin: &[u8]) -> Vec<(std::ops::Range<usize>, Option<u16>)> {

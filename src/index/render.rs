@@ -3,11 +3,11 @@
 use super::{
     build::Tables,
     find::{Listing, Where, digest_value},
-    records::BLANK_HINFO,
-    space::{Hextets, Items, Mapped, Octets, Space},
-    trie::{At, Seen, ValueId2},
+    names::NodeValue,
+    records::EXCLUDED_HINFO,
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     values::{Interned, Item},
-    zones::{Fixed, MAX_NAME, Text, ZoneView, rtype},
+    zones::{MAX_NAME, StaticRecords, Text, ZoneView, rtype},
 };
 use crate::model::{Mask, StoreId, ZoneKind, zone::TxtPolicy};
 
@@ -15,7 +15,7 @@ use crate::model::{Mask, StoreId, ZoneKind, zone::TxtPolicy};
 #[derive(Debug, Clone, Copy)]
 pub enum Rendered<'a> {
     /// Static records.
-    Fixed(&'a Fixed),
+    Static(&'a StaticRecords),
     /// A listing.
     Listed(Listing<'a>),
     /// A name's row; only in [`super::rows`].
@@ -23,7 +23,7 @@ pub enum Rendered<'a> {
     /// The store that sends rows; only in [`super::rows`].
     Identity(StoreId),
     /// One HINFO record, so that the name exists and a wildcard above does not match it.
-    Blank,
+    Excluded,
 }
 
 /// Called with an owner's labels, relative to the origin, in wire form without a root label; false
@@ -48,39 +48,33 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
         .collect();
     fixed.sort_by(|a, b| a.0.len().cmp(&b.0.len()).then(a.0.cmp(b.0)));
     for (place, f) in fixed {
-        if !emit(place, Rendered::Fixed(f)) {
+        if !emit(place, Rendered::Static(f)) {
             return false;
         }
     }
     match zone.spec.kind {
         ZoneKind::Address => {
-            let octets = || Octets {
+            let octets = || Ip4Octets {
                 ip4: &tables.ip4,
                 interned: &tables.interned,
             };
             family(&octets(), zone.mask, emit)
-                && (!zone.spec.ipv4_mapped || family(&Mapped(octets()), zone.mask, emit))
+                && (!zone.spec.ipv4_mapped || family(&MappedIp4Nibbles(octets()), zone.mask, emit))
                 && family(
-                    &Hextets::walked(&tables.ip6, &tables.interned),
+                    &Ip6Nibbles::new(&tables.ip6, &tables.interned),
                     zone.mask,
                     emit,
                 )
         }
-        ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, seen| {
-            let at = match seen {
-                Seen::Node(at) => at,
-                Seen::Edge(v) => At {
-                    value: ValueId2 { own: v, below: v },
-                    below: zone.mask,
-                    touch: zone.mask,
-                },
-            };
-            key.last() != Some(&0) || name(&tables.interned, zone, key, at, emit)
+        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, value| {
+            name(tables, zone, key, value, emit)
         }),
-        ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
-            [label @ .., 0] => digest(tables, zone, label, emit),
-            _ => true,
-        }),
+        ZoneKind::Hash => tables
+            .names
+            .existing(&[], zone.mask, &mut |key, _| match key {
+                [label @ .., 0] => digest(tables, zone, label, emit),
+                _ => true,
+            }),
         ZoneKind::Catalog => true,
     }
 }
@@ -103,7 +97,7 @@ pub(super) fn digest(tables: &Tables, zone: &ZoneView, label: &[u8], emit: Emit)
 }
 
 /// Renders the addresses of one family.
-fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
+fn family<S: LabelTree>(s: &S, zone: Mask, emit: Emit) -> bool {
     let mut owner = Vec::with_capacity(MAX_NAME);
     below(
         s,
@@ -127,7 +121,11 @@ fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
 pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 
 /// The wildcard value of an open node, and its children to visit.
-pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::parts::Parts) {
+pub(super) fn opened<S: LabelTree>(
+    s: &S,
+    key: &[u8],
+    zone: Mask,
+) -> (Items, super::parts::ChildSet) {
     let value = if key.is_empty() {
         Items::default()
     } else {
@@ -136,23 +134,23 @@ pub(super) fn opened<S: Space>(s: &S, key: &[u8], zone: Mask) -> (Items, super::
     let wildcard = s.wildcard_of(key, zone, || value.clone());
     // Children that are like the node need no name if the wildcard matches them.
     let parts = if value.same(&wildcard) {
-        s.parts(key, zone, &value)
+        s.child_candidates(key, zone, &value)
     } else {
-        super::parts::Parts::all(S::ARITY)
+        super::parts::ChildSet::all(S::ARITY)
     };
     (wildcard, parts)
 }
 
 /// Renders everything below an open node.
-pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
+pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
     let depth = key.len();
-    s.along(key, zone);
+    s.skip_chain(key, zone);
     let (wildcard, parts) = opened(s, key, zone);
     let mut go = wildcard.is_empty() || tell(key, true, &wildcard);
     for i in parts.iter() {
         key.push(i);
         go = go
-            && s.bare(key, zone, tell)
+            && s.fast_path(key, zone, tell)
                 .unwrap_or_else(|| match s.open(key, zone) {
                     true => below(s, key, zone, tell),
                     false => closed(s, key, zone, &wildcard, tell),
@@ -164,7 +162,7 @@ pub(super) fn below<S: Space>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) 
 }
 
 /// Renders a node of uniform value, under its parent's wildcard.
-pub(super) fn closed<S: Space>(
+pub(super) fn closed<S: LabelTree>(
     s: &S,
     key: &[u8],
     zone: Mask,
@@ -175,14 +173,17 @@ pub(super) fn closed<S: Space>(
     value.is_empty() || value.same(wildcard) || tell(key, key.len() < S::LEVELS, &value)
 }
 
-/// Renders one name of a domain zone, and the wildcard below it. `key` ends with a label; `at` is
-/// its value.
-pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emit: Emit) -> bool {
-    if at.touch & zone.mask == 0 {
-        return true;
-    }
+/// Renders one existing name of a domain zone, and the wildcard below it.
+pub(super) fn name(
+    tables: &Tables,
+    zone: &ZoneView,
+    key: &[u8],
+    value: NodeValue,
+    emit: Emit,
+) -> bool {
+    let interned = &tables.interned;
     let listed = |v| interned.value(v).mask & zone.mask != 0;
-    let ValueId2 { own, below } = at.value;
+    let NodeValue { own, below } = value;
     let name = owner(key);
     // A name that is too long under this origin is never asked for.
     let room = MAX_NAME.saturating_sub(zone.origin.len());
@@ -200,7 +201,8 @@ pub(super) fn name(interned: &Interned, zone: &ZoneView, key: &[u8], at: At, emi
     } else if listed(own) {
         emit(place, Rendered::Listed(listing(own)))
     } else {
-        listed(below) || at.below & zone.mask != 0 || emit(place, Rendered::Blank)
+        let branches = || tables.names.varies_below(key) & zone.mask != 0;
+        listed(below) || branches() || emit(place, Rendered::Excluded)
     };
     go && (!listed(below) || name.len() > room || emit(&name, Rendered::Listed(listing(below))))
 }
@@ -227,23 +229,18 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong))
     if zone.spec.kind != ZoneKind::Domain {
         return;
     }
-    tables.names.render(zone.mask, &mut |key, seen| {
-        let Seen::Node(at) = seen else { return true };
+    tables.names.existing(&[], zone.mask, &mut |key, value| {
         // The key has as many bytes as the labels in wire form.
-        if key.len() + 2 > room && key.last() == Some(&0) && at.touch & zone.mask != 0 {
+        if key.len() + 2 > room {
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
-            let (own, below, fits) = (
-                listed(at.value.own),
-                listed(at.value.below),
-                key.len() <= room,
-            );
+            let (own, below, fits) = (listed(value.own), listed(value.below), key.len() <= room);
             if !fits || (below && !own) {
                 let parent = key[..key.len() - 1]
                     .iter()
                     .rposition(|b| *b == 0)
                     .map_or(&[][..], |i| &key[..=i]);
                 let excluded =
-                    !fits && (!own || !below) && listed(tables.names.at(parent).value.below);
+                    !fits && (!own || !below) && listed(tables.names.value(parent).below);
                 emit(TooLong {
                     labels: &owner(key)[2..],
                     fits,
@@ -297,8 +294,8 @@ pub fn records(
 ) {
     let ttl = zone.ttls[0];
     match at {
-        Rendered::Fixed(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
-        Rendered::Blank => tell(rtype::HINFO, ttl, BLANK_HINFO),
+        Rendered::Static(f) => f.rrs.iter().for_each(|r| tell(r.rtype, r.ttl, &r.data)),
+        Rendered::Excluded => tell(rtype::HINFO, ttl, EXCLUDED_HINFO),
         Rendered::Row(_) | Rendered::Identity(_) => {}
         Rendered::Listed(l) => {
             let mut shown: u64 = 0;

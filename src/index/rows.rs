@@ -24,10 +24,10 @@
 use super::{
     build::Tables,
     find::{Listing, Where, digest_value},
-    parts::Parts,
+    names::Names,
+    parts::ChildSet,
     render::{Emit, Rendered, Tell, below},
-    space::{Hextets, Items, Octets, Space},
-    trie::{At, Finger, PointFn, Trie},
+    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree},
     values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
@@ -42,9 +42,9 @@ pub const IDENTITY: &[u8] = b"\x03_id";
 pub const FORM: u8 = 2;
 
 /// IPv4 by bits.
-pub struct Bits4<'a>(pub Octets<'a>);
+pub struct Bits4<'a>(pub Ip4Octets<'a>);
 /// IPv6 by bits.
-pub struct Bits6<'a>(pub Hextets<'a>);
+pub struct Bits6<'a>(pub Ip6Nibbles<'a>);
 
 fn prefix4(key: &[u8]) -> Prefix4 {
     let addr = key
@@ -93,30 +93,30 @@ impl Uniform {
     }
 }
 
-impl Space for Bits4<'_> {
+impl LabelTree for Bits4<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 32;
-    fn touched(&self, key: &[u8]) -> Mask {
+    fn varies_below(&self, key: &[u8]) -> Mask {
         // More than what is sent: `open` looks closer.
-        self.0.ip4.touched(prefix4(key), self.0.interned)
+        self.0.ip4.varies_below(prefix4(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         // Only nodes that are not open have a row, and all their addresses send the same.
         let (own, cover) = self.0.ip4.get(prefix4(key).first());
         super::space::address(self.0.interned, own, cover, zone).sent()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         true // rows have no wildcards
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+    fn has_unlisted_child(&self, _: &[u8], _: Mask) -> bool {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         if key.len() < 8 {
-            return self.touched(key) & zone != 0; // nothing is listed that wide
+            return self.varies_below(key) & zone != 0; // nothing is listed that wide
         }
         let mut uniform = Uniform {
             len: key.len() as u8,
@@ -132,8 +132,8 @@ impl Space for Bits4<'_> {
                 }
             })
     }
-    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
-        Parts::all(2)
+    fn child_candidates(&self, _: &[u8], _: Mask, _: &Items) -> ChildSet {
+        ChildSet::all(2)
     }
     fn label(_: u8, _: &mut Vec<u8>) {}
     fn at(key: &[u8]) -> Where<'static> {
@@ -152,65 +152,28 @@ impl Space for Bits4<'_> {
     }
 }
 
-impl<'a> Bits6<'a> {
-    /// The nibbles of which a key's addresses have one at the end of the key, whole nibbles above
-    /// them.
-    fn nibbles(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-        let depth = key.len().div_ceil(4);
-        let free = (depth * 4 - key.len()) as u32;
-        let whole = super::trie::nibbles(prefix6(key).first())[..depth].to_vec();
-        (0..1u8 << free).map(move |i| {
-            let mut out = whole.clone();
-            if let Some(last) = out.last_mut() {
-                *last |= i;
-            }
-            out
-        })
-    }
-
-    /// Reports what the addresses of a key answer, as long as `emit` returns true; whether it
-    /// always did.
-    fn points(&self, key: &[u8], zone: Mask, emit: PointFn) -> bool {
-        let mut all = |finger: &mut Finger<'a>| {
-            Bits6::nibbles(key).all(|n| self.0.ip6.points(&n, zone, finger, emit))
-        };
-        match &self.0.finger {
-            Some(finger) => all(&mut finger.borrow_mut()),
-            None => all(&mut Finger::default()),
-        }
-    }
-}
-
-impl Space for Bits6<'_> {
+impl LabelTree for Bits6<'_> {
     const ARITY: u16 = 2;
     const LEVELS: usize = 128;
-    fn touched(&self, key: &[u8]) -> Mask {
+    fn varies_below(&self, key: &[u8]) -> Mask {
         // More than what is sent: `open` looks closer.
-        let all: Vec<At> = Bits6::nibbles(key).map(|n| self.0.known(&n)).collect();
-        let below = all.iter().fold(0, |m, at| m | at.below);
-        below
-            | super::ip4::varied(
-                all.iter().map(|at| at.value.below),
-                key.len() as u8,
-                self.0.interned,
-            )
+        let p = prefix6(key);
+        self.0.summary(p).varies_at(p.len(), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         // Only nodes that are not open have a row, and all their addresses send the same.
+        let first = self.0.ip6.get(prefix6(key).first());
         let mut out = Items::default();
-        self.points(key, zone, &mut |v| {
-            out.extend(&self.0.interned.value(v).items, zone);
-            false
-        });
+        out.extend(&self.0.interned.value(first).items, zone);
         out.sent()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         true
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, _: &[u8], _: Mask) -> bool {
+    fn has_unlisted_child(&self, _: &[u8], _: Mask) -> bool {
         true
     }
     fn open(&self, key: &[u8], zone: Mask) -> bool {
@@ -220,7 +183,7 @@ impl Space for Bits6<'_> {
         };
         let mut last = None;
         key.len() < Self::LEVELS
-            && !self.points(key, zone, &mut |v| {
+            && !self.0.ip6.runs(prefix6(key), zone, &mut |_, _, v| {
                 last == Some(v) || {
                     last = Some(v);
                     let mut items = Items::default();
@@ -229,8 +192,8 @@ impl Space for Bits6<'_> {
                 }
             })
     }
-    fn parts(&self, _: &[u8], _: Mask, _: &Items) -> Parts {
-        Parts::all(2)
+    fn child_candidates(&self, _: &[u8], _: Mask, _: &Items) -> ChildSet {
+        ChildSet::all(2)
     }
     fn label(_: u8, _: &mut Vec<u8>) {}
     fn at(key: &[u8]) -> Where<'static> {
@@ -239,7 +202,7 @@ impl Space for Bits6<'_> {
     fn owner(key: &[u8], _: bool, out: &mut Vec<u8>) {
         out.clear();
         decimal(key.len() as u32, out);
-        super::trie::nibbles(prefix6(key).first())
+        super::ip6::nibbles(prefix6(key).first())
             .iter()
             .rev()
             .for_each(|n| super::space::hex(*n, out));
@@ -253,7 +216,7 @@ pub fn render_rows(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
 }
 
 fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
-    fn family<S: Space>(s: &S, zone: Mask, emit: Emit) -> bool {
+    fn family<S: LabelTree>(s: &S, zone: Mask, emit: Emit) -> bool {
         let mut owner = Vec::with_capacity(80);
         let tell: Tell = &mut |key, wild, items| {
             S::owner(key, wild, &mut owner);
@@ -271,25 +234,27 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
     match zone.spec.kind {
         ZoneKind::Address => {
             family(
-                &Bits4(Octets {
+                &Bits4(Ip4Octets {
                     ip4: &tables.ip4,
                     interned: &tables.interned,
                 }),
                 zone.mask,
                 emit,
             ) && family(
-                &Bits6(Hextets::walked(&tables.ip6, &tables.interned)),
+                &Bits6(Ip6Nibbles::new(&tables.ip6, &tables.interned)),
                 zone.mask,
                 emit,
             )
         }
-        ZoneKind::Domain => tables.names.render(zone.mask, &mut |key, _| {
-            key.last() != Some(&0) || name_row(&tables.names, &tables.interned, zone, key, emit)
+        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, _| {
+            name_row(&tables.names, &tables.interned, zone, key, emit)
         }),
-        ZoneKind::Hash => tables.names.render(zone.mask, &mut |key, _| match key {
-            [label @ .., 0] => digest_row(tables, zone, label, emit),
-            _ => true,
-        }),
+        ZoneKind::Hash => tables
+            .names
+            .existing(&[], zone.mask, &mut |key, _| match key {
+                [label @ .., 0] => digest_row(tables, zone, label, emit),
+                _ => true,
+            }),
         ZoneKind::Catalog => true,
     }
 }
@@ -322,7 +287,7 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
 /// The row of a name, where what is sent of it differs from what is above it. `key` ends with a
 /// label.
 pub(super) fn name_row(
-    names: &Trie,
+    names: &Names,
     interned: &Interned,
     zone: &ZoneView,
     key: &[u8],
@@ -337,9 +302,9 @@ pub(super) fn name_row(
         out.extend(&interned.value(v).items, zone.mask);
         out.sent()
     };
-    let given = items(names.at(&key[..parent]).value.below);
-    let at = names.at(key);
-    let (own, below) = (items(at.value.own), items(at.value.below));
+    let given = items(names.value(&key[..parent]).below);
+    let value = names.value(key);
+    let (own, below) = (items(value.own), items(value.below));
     if own.same(&given) && below.same(&given) {
         return true;
     }

@@ -7,17 +7,15 @@
 //! without one. This is the rendering of a zone; the answers in [`super::find`] follow the same
 //! rules without making it, and mirrors answer from it by RFC 4592.
 
-use std::cell::RefCell;
-
 use super::{
     find::Where,
     ip4::Ip4,
-    parts::{Parts, parts4},
+    ip6::{Cursor, Ip6, Summary},
+    parts::{ChildSet, child_candidates4},
     render::Tell,
-    trie::{At, Finger, Trie, ValueId2},
     values::{FactsId, Interned, Item, ValueId},
 };
-use crate::model::{MAX_REASONS, Mask, Prefix4, ReasonId, SourceId};
+use crate::model::{MAX_REASONS, Mask, Prefix4, Prefix6, ReasonId, SourceId};
 
 /// How many items fit without an allocation: a subject with more reasons is as rare as a zone with
 /// as many codes.
@@ -130,30 +128,30 @@ impl Items {
 }
 
 /// One family's addresses as a tree of labels. Keys are labels from the top.
-pub trait Space {
+pub trait LabelTree {
     /// How many children a node has.
     const ARITY: u16;
     /// How many labels an address has.
     const LEVELS: usize;
     /// The reasons that vary within a node.
-    fn touched(&self, key: &[u8]) -> Mask;
+    fn varies_below(&self, key: &[u8]) -> Mask;
     /// What a node gives to everything below it that has nothing longer; for a whole address, its
     /// answer.
     fn value(&self, key: &[u8], zone: Mask) -> Items;
     /// Whether a wildcard at this node could match a name of the other family.
-    fn ambiguous(key: &[u8]) -> bool;
+    fn is_ambiguous(key: &[u8]) -> bool;
     /// True only if no child of an open node is without a value while the node has one.
-    fn plain(&self, key: &[u8]) -> bool;
+    fn is_uniform(&self, key: &[u8]) -> bool;
     /// Whether a child of a node has nothing that a zone lists: no value, and nothing below it.
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool;
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool;
     /// The children of a node that can answer otherwise than `value`, the node's own, or contain
     /// something that does.
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts;
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet;
     /// Extends the key of an open node by its only child, as long as nothing else is below it.
-    fn along(&self, _key: &mut Vec<u8>, _zone: Mask) {}
+    fn skip_chain(&self, _key: &mut Vec<u8>, _zone: Mask) {}
     /// Renders a node that has hosts and that nothing covers, by a fast path, since most nodes are
     /// like this. `None` if there is more to it.
-    fn bare(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
+    fn fast_path(&self, _key: &mut Vec<u8>, _zone: Mask, _tell: Tell) -> Option<bool> {
         None
     }
     /// Appends a label in wire form.
@@ -178,8 +176,8 @@ pub trait Space {
     fn open(&self, key: &[u8], zone: Mask) -> bool {
         key.is_empty()
             || (key.len() < Self::LEVELS
-                && (self.touched(key) & zone != 0
-                    || (Self::ambiguous(key) && !self.value(key, zone).is_empty())))
+                && (self.varies_below(key) & zone != 0
+                    || (Self::is_ambiguous(key) && !self.value(key, zone).is_empty())))
     }
 
     /// The value of the wildcard at an open node; empty if there is none.
@@ -189,11 +187,11 @@ pub trait Space {
 
     /// The same, with the node's value given.
     fn wildcard_of(&self, key: &[u8], zone: Mask, value: impl FnOnce() -> Items) -> Items {
-        if key.is_empty() || key.len() >= Self::LEVELS || Self::ambiguous(key) {
+        if key.is_empty() || key.len() >= Self::LEVELS || Self::is_ambiguous(key) {
             return Items::default();
         }
         let value = value();
-        if value.is_empty() || self.plain(key) || !self.hollow(key, zone) {
+        if value.is_empty() || self.is_uniform(key) || !self.has_unlisted_child(key, zone) {
             value
         } else {
             Items::default()
@@ -213,7 +211,7 @@ pub trait Space {
 }
 
 /// IPv4 by octets.
-pub struct Octets<'a> {
+pub struct Ip4Octets<'a> {
     /// The table.
     pub ip4: &'a Ip4,
     /// Its interned things.
@@ -272,35 +270,35 @@ impl Items {
     }
 }
 
-impl Space for Octets<'_> {
+impl LabelTree for Ip4Octets<'_> {
     const ARITY: u16 = 256;
     const LEVELS: usize = 4;
-    fn touched(&self, key: &[u8]) -> Mask {
-        self.ip4.touched(prefix4(key), self.interned)
+    fn varies_below(&self, key: &[u8]) -> Mask {
+        self.ip4.varies_below(prefix4(key), self.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         value4(self.ip4, self.interned, prefix4(key), zone).shown()
     }
-    fn ambiguous(key: &[u8]) -> bool {
+    fn is_ambiguous(key: &[u8]) -> bool {
         // A label of one digit is a nibble too: `*.2` would match every IPv6 name that ends in 2.
         key.iter().all(|o| *o < 10)
     }
-    fn plain(&self, key: &[u8]) -> bool {
+    fn is_uniform(&self, key: &[u8]) -> bool {
         key.len() >= 2 && self.ip4.is_plain(prefix4(key))
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
         self.ip4
-            .hollow(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
+            .has_unlisted_child(prefix4(key), key.len() as u8 * 8 + 8, zone, self.interned)
     }
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
-        parts4(self.ip4, self.interned, prefix4(key), 8, zone, value)
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet {
+        child_candidates4(self.ip4, self.interned, prefix4(key), 8, zone, value)
     }
-    fn bare(&self, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> Option<bool> {
+    fn fast_path(&self, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> Option<bool> {
         let [a, b, c] = **key else { return None };
         let block = self.ip4.rows[usize::from(a)].as_deref()?.blocks[usize::from(b)].as_deref()?;
         let (first, last) = (u16::from_be_bytes([c, 0]), u16::from_be_bytes([c, 255]));
-        if block.outer == ValueId::EXEMPT
-            || self.interned.value(block.outer).mask & zone != 0
+        if block.default_value == ValueId::EXEMPT
+            || self.interned.value(block.default_value).mask & zone != 0
             || block.has_run(first, last)
         {
             return None;
@@ -348,7 +346,7 @@ const MAPPED_ABOVE: [u8; 48] = {
 };
 
 /// IPv4 by nibbles, as it appears under `::ffff:0:0/96` in a zone with `ipv4_mapped = true`.
-pub struct Mapped<'a>(pub Octets<'a>);
+pub struct MappedIp4Nibbles<'a>(pub Ip4Octets<'a>);
 
 fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
     let addr = key
@@ -358,31 +356,33 @@ fn prefix4_nibbles(key: &[u8]) -> Prefix4 {
     Prefix4::new(addr, key.len() as u8 * 4)
 }
 
-impl Space for Mapped<'_> {
+impl LabelTree for MappedIp4Nibbles<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 8;
-    fn touched(&self, key: &[u8]) -> Mask {
-        self.0.ip4.touched(prefix4_nibbles(key), self.0.interned)
+    fn varies_below(&self, key: &[u8]) -> Mask {
+        self.0
+            .ip4
+            .varies_below(prefix4_nibbles(key), self.0.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
         value4(self.0.ip4, self.0.interned, prefix4_nibbles(key), zone).shown()
     }
-    fn ambiguous(_: &[u8]) -> bool {
+    fn is_ambiguous(_: &[u8]) -> bool {
         false // 24 labels stand above it
     }
-    fn plain(&self, key: &[u8]) -> bool {
+    fn is_uniform(&self, key: &[u8]) -> bool {
         key.len() >= 4 && self.0.ip4.is_plain(prefix4_nibbles(key))
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        self.0.ip4.hollow(
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
+        self.0.ip4.has_unlisted_child(
             prefix4_nibbles(key),
             key.len() as u8 * 4 + 4,
             zone,
             self.0.interned,
         )
     }
-    fn parts(&self, key: &[u8], zone: Mask, value: &Items) -> Parts {
-        parts4(
+    fn child_candidates(&self, key: &[u8], zone: Mask, value: &Items) -> ChildSet {
+        child_candidates4(
             self.0.ip4,
             self.0.interned,
             prefix4_nibbles(key),
@@ -401,93 +401,91 @@ impl Space for Mapped<'_> {
 }
 
 /// IPv6 by nibbles.
-pub struct Hextets<'a> {
+pub struct Ip6Nibbles<'a> {
     /// The table.
-    pub ip6: &'a Trie,
+    pub ip6: &'a Ip6,
     /// Its interned things.
     pub interned: &'a Interned,
-    /// Where the last look-up ended; `None` for a query, which makes few look-ups and allocates
-    /// nothing.
-    pub finger: Option<RefCell<Finger<'a>>>,
+    /// Where the last look-up ended.
+    cursor: Cursor<'a>,
 }
 
-impl<'a> Hextets<'a> {
-    /// For one look-up or a few.
-    pub fn new(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets {
+/// The prefix of a key of nibbles.
+fn prefix6(key: &[u8]) -> Prefix6 {
+    let addr = key
+        .iter()
+        .enumerate()
+        .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i));
+    Prefix6::new(addr, key.len() as u8 * 4)
+}
+
+impl<'a> Ip6Nibbles<'a> {
+    /// The addresses of a table.
+    pub fn new(ip6: &'a Ip6, interned: &'a Interned) -> Ip6Nibbles<'a> {
+        Ip6Nibbles {
             ip6,
             interned,
-            finger: None,
+            cursor: Cursor::default(),
         }
     }
-    /// For a walk through all of it.
-    pub fn walked(ip6: &'a Trie, interned: &'a Interned) -> Hextets<'a> {
-        Hextets {
-            ip6,
-            interned,
-            finger: Some(RefCell::default()),
-        }
-    }
-    /// The result at the end of a key.
-    pub fn known(&self, key: &[u8]) -> At {
-        match &self.finger {
-            Some(finger) => self.ip6.at_from(key, &mut finger.borrow_mut()),
-            None => self.ip6.at(key),
-        }
+
+    /// What the addresses of a prefix answer.
+    pub(super) fn summary(&self, p: Prefix6) -> Summary {
+        self.ip6.summary(p, &self.cursor, self.interned)
     }
 }
 
-impl Space for Hextets<'_> {
+impl LabelTree for Ip6Nibbles<'_> {
     const ARITY: u16 = 16;
     const LEVELS: usize = 32;
-    fn touched(&self, key: &[u8]) -> Mask {
-        self.known(key).below
+    fn varies_below(&self, key: &[u8]) -> Mask {
+        let p = prefix6(key);
+        self.summary(p).varies_at(p.len(), self.interned)
     }
     fn value(&self, key: &[u8], zone: Mask) -> Items {
-        let ValueId2 { below, .. } = self.known(key).value;
+        let p = prefix6(key);
+        let summary = self.summary(p);
+        let varied = summary.varies_at(p.len(), self.interned) & zone;
         let mut out = Items::default();
-        out.extend(&self.interned.value(below).items, zone);
+        // By a reason that does not vary, all addresses answer what the first one does.
+        out.extend(&self.interned.value(summary.first).items, zone & !varied);
+        if varied != 0 {
+            let given = self.ip6.given(p, &self.cursor);
+            out.extend(&self.interned.value(given).items, varied);
+        }
         out.shown()
     }
-    fn ambiguous(key: &[u8]) -> bool {
+    fn is_ambiguous(key: &[u8]) -> bool {
         key.len() < 4
     }
-    fn plain(&self, _: &[u8]) -> bool {
+    fn is_uniform(&self, _: &[u8]) -> bool {
         false
     }
-    fn hollow(&self, key: &[u8], zone: Mask) -> bool {
-        let mut child = [0u8; 32];
-        child[..key.len()].copy_from_slice(key);
-        (0..16).any(|n| {
-            child[key.len()] = n;
-            let at = self.known(&child[..=key.len()]);
-            (self.interned.value(at.value.below).mask | at.below) & zone == 0
+    fn has_unlisted_child(&self, key: &[u8], zone: Mask) -> bool {
+        let p = prefix6(key);
+        (0..16u128).any(|n| {
+            let child = Prefix6::new(p.first() | n << (124 - p.len()), p.len() + 4);
+            let summary = self.summary(child);
+            (self.interned.value(summary.first).mask | summary.varied) & zone == 0
         })
     }
-    fn parts(&self, key: &[u8], zone: Mask, _: &Items) -> Parts {
-        // Without facts, everything below has what the node gives.
-        match &self.finger {
-            Some(finger) => self.ip6.next(key, zone, &mut finger.borrow_mut()),
-            None => self.ip6.next(key, zone, &mut Finger::default()),
-        }
-        .into()
+    fn child_candidates(&self, key: &[u8], _: Mask, _: &Items) -> ChildSet {
+        // Without entries, everything below has what the node gives.
+        self.ip6.branches(prefix6(key), &self.cursor).into()
     }
-    fn along(&self, key: &mut Vec<u8>, zone: Mask) {
-        if let Some(finger) = &self.finger {
-            let (above, edge) = self.ip6.edge_from(key, &mut finger.borrow_mut());
-            if self.interned.value(above).mask & zone == 0 {
-                key.extend(edge);
-            }
+    fn skip_chain(&self, key: &mut Vec<u8>, zone: Mask) {
+        let p = prefix6(key);
+        let given = self.ip6.given(p, &self.cursor);
+        if self.interned.value(given).mask & zone == 0 {
+            let chain = self.ip6.chain(p, &self.cursor);
+            let whole = super::ip6::nibbles(chain.first());
+            key.extend(&whole[key.len()..usize::from(chain.len() / 4)]);
         }
     }
     fn label(label: u8, out: &mut Vec<u8>) {
         hex(label, out);
     }
     fn at(key: &[u8]) -> Where<'static> {
-        Where::V6(
-            key.iter()
-                .enumerate()
-                .fold(0, |a, (i, n)| a | u128::from(*n) << (124 - 4 * i)),
-        )
+        Where::V6(prefix6(key).first())
     }
 }

@@ -136,7 +136,11 @@ const DIGESTS: [&str; 4] = [
 pub(crate) const HASH: &str = "digest = 'md5-hex'";
 
 pub(crate) fn any_world() -> impl Strategy<Value = Vec<(Subject, RawFacts)>> {
-    prop::collection::vec((any_subject(), any_facts()), 0..14)
+    // Some have more entries than a leaf.
+    prop_oneof![
+        7 => prop::collection::vec((any_subject(), any_facts()), 0..14),
+        1 => prop::collection::vec((any_subject(), any_facts()), 14..40),
+    ]
 }
 
 pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
@@ -209,9 +213,9 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     let asked = Asked::new(&labels, &starts);
     let mut scratch = None;
     match find(builder.tables(), zone, &asked, &mut scratch) {
-        Found::Fixed(f) => records(builder, zone, Rendered::Fixed(f)),
+        Found::Static(f) => records(builder, zone, Rendered::Static(f)),
         Found::Listed(l) => records(builder, zone, Rendered::Listed(l)),
-        Found::Blank => records(builder, zone, Rendered::Blank),
+        Found::Excluded => records(builder, zone, Rendered::Excluded),
         Found::Empty => "nodata".into(),
         Found::Missing => "nxdomain".into(),
     }
@@ -220,8 +224,8 @@ fn shown(builder: &Builder, zone: &ZoneView, name: &str) -> String {
 fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     match at {
         Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
-        Rendered::Blank => "HINFO".into(),
-        Rendered::Fixed(f) => format!(
+        Rendered::Excluded => "HINFO".into(),
+        Rendered::Static(f) => format!(
             "{:?}",
             f.rrs
                 .iter()
@@ -332,7 +336,7 @@ pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
         ]);
     };
     let v6 = |out: &mut Vec<String>, a: u128| {
-        let n: Vec<String> = super::trie::nibbles(a)
+        let n: Vec<String> = super::ip6::nibbles(a)
             .iter()
             .rev()
             .map(|n| format!("{n:x}"))
@@ -413,7 +417,7 @@ proptest! {
                 Subject::V6(p) => for a in [p.first(), p.last(), p.first() ^ 1, p.last() ^ 1 << 70] {
                     let host = Subject::V6(Prefix6::host(a));
                     let want = naive(&facts, |s| match s { Subject::V6(p) if s.covers(&host) => Some(p.len()), _ => None });
-                    let v = t.interned.value(t.ip6.at(&super::trie::nibbles(a)).value.own);
+                    let v = t.interned.value(t.ip6.get(a));
                     let got: Vec<_> = v.items.iter().map(|i| (i.reason.0, text(i.text), i.len)).collect();
                     prop_assert_eq!(got, want, "{}", host);
                 },
@@ -436,7 +440,7 @@ proptest! {
             if zone.spec.ipv4_mapped {
                 let v4: Vec<u32> = facts.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }).collect();
                 for a in v4 {
-                    let n: Vec<String> = super::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
+                    let n: Vec<String> = super::ip6::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
                     asked.extend((0..32).map(|i| n[i..].join(".")));
                 }
             }

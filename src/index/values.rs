@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use rustc_hash::FxBuildHasher;
 
-use super::pvec::PVec;
+use super::pvec::PersistentVec;
 use crate::model::{EntryText, FeedPath, MAX_HOPS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
@@ -165,7 +165,7 @@ impl Facts {
     }
 
     /// Whether it changes a wider listing: then it belongs to the covering table too.
-    pub fn carves(&self) -> bool {
+    pub fn overrides_parent(&self) -> bool {
         self.exempt || self.facts.iter().any(|f| f.exclusion)
     }
 }
@@ -212,9 +212,9 @@ impl Value {
 /// The interned texts, facts and values of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Interned {
-    texts: PVec<EntryText>,
-    facts: PVec<Facts>,
-    values: PVec<Value>,
+    texts: PersistentVec<EntryText>,
+    facts: PersistentVec<Facts>,
+    values: PersistentVec<Value>,
 }
 
 static NO_FACTS: LazyLock<Facts> = LazyLock::new(Facts::default);
@@ -319,7 +319,7 @@ pub struct Interner {
     free: [Vec<u32>; 3],
 }
 
-fn place<T: Clone>(vec: &mut PVec<T>, free: &mut Vec<u32>, item: T) -> u32 {
+fn place<T: Clone>(vec: &mut PersistentVec<T>, free: &mut Vec<u32>, item: T) -> u32 {
     match free.pop() {
         Some(i) => {
             vec.set(i as usize, item);

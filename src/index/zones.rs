@@ -25,7 +25,7 @@ const CATALOG_VERSION: &[u8] = b"\x012";
 
 /// The records of a static name; empty for a name that only has others below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fixed {
+pub struct StaticRecords {
     /// Sorted by type.
     pub rrs: Vec<Rr>,
 }
@@ -56,9 +56,9 @@ pub struct ZoneView {
     pub publish: Vec<Published>,
     /// Names with records of their own, by their labels relative to the origin in wire form without
     /// a root label; and the names above them.
-    pub fixed: FxHashMap<Box<[u8]>, Fixed>,
+    pub fixed: FxHashMap<Box<[u8]>, StaticRecords>,
     /// The labels next to the origin under which static names are.
-    tops: Vec<Box<[u8]>>,
+    static_top_labels: Vec<Box<[u8]>>,
     /// The names that NS records of the zone file delegate.
     pub(super) cuts: Vec<Box<[u8]>>,
     /// MNAME and RNAME in wire form.
@@ -146,7 +146,7 @@ impl ZoneView {
             mask: publish.iter().fold(0, |m, p| m | p.reason.bit()),
             publish,
             fixed: FxHashMap::default(),
-            tops: Vec::new(),
+            static_top_labels: Vec::new(),
             cuts: Vec::new(),
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
@@ -308,8 +308,8 @@ impl ZoneView {
             let mut rest = &place[..];
             while let Some((len, _)) = rest.split_first() {
                 let next = &rest[usize::from(*len) + 1..];
-                if next.is_empty() && !self.tops.iter().any(|t| **t == *rest) {
-                    self.tops.push(rest.into());
+                if next.is_empty() && !self.static_top_labels.iter().any(|t| **t == *rest) {
+                    self.static_top_labels.push(rest.into());
                 }
                 self.fixed.entry(next.into()).or_default();
                 rest = next;
@@ -465,7 +465,7 @@ impl ZoneView {
             return vec![("test".into(), all, "test".into())];
         }
         let nibbles = |a: Ipv6Addr| {
-            let n: Vec<String> = super::trie::nibbles(a.to_bits())
+            let n: Vec<String> = super::ip6::nibbles(a.to_bits())
                 .iter()
                 .rev()
                 .map(|n| format!("{n:x}"))
@@ -487,8 +487,8 @@ impl ZoneView {
 
     /// Whether a static name can be under the label (with its length byte) next to the origin.
     #[inline]
-    pub fn may_fix(&self, top: &[u8]) -> bool {
-        self.tops.iter().any(|t| **t == *top)
+    pub fn may_have_static(&self, top: &[u8]) -> bool {
+        self.static_top_labels.iter().any(|t| **t == *top)
     }
 
     /// The TTL of the SOA at the apex: a mirror caches NXDOMAIN for the smaller of this and

@@ -66,8 +66,8 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
     let mut out: Vec<Record> = Vec::new();
     match at {
         Rendered::Row(_) | Rendered::Identity(_) => unreachable!("owner names are rendered"),
-        Rendered::Blank => out.push((rtype::HINFO, 420, "exempt ".into())),
-        Rendered::Fixed(f) => out.extend(f.rrs.iter().map(|r| {
+        Rendered::Excluded => out.push((rtype::HINFO, 420, "exempt ".into())),
+        Rendered::Static(f) => out.extend(f.rrs.iter().map(|r| {
             let data = match (r.rtype, &*r.data) {
                 (rtype::A, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
                 (rtype::TXT, [_, text @ ..]) => String::from_utf8(text.to_vec()).unwrap(),
@@ -249,7 +249,7 @@ fn more_names(world: &BTreeMap<Subject, RawFacts>, records: &[String]) -> Vec<St
                 format!("{b}.{a}")
             }
             Subject::V6(p) => {
-                let n: Vec<String> = crate::index::trie::nibbles(p.first())
+                let n: Vec<String> = crate::index::ip6::nibbles(p.first())
                     .iter()
                     .map(|n| format!("{n:x}"))
                     .collect();
@@ -344,7 +344,7 @@ proptest! {
         queried.extend(more_names(&few, &records));
         if mapped {
             for a in few.keys().filter_map(|s| match s { Subject::V4(p) => Some(p.first()), _ => None }) {
-                let n: Vec<String> = crate::index::trie::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
+                let n: Vec<String> = crate::index::ip6::nibbles(0xffff << 32 | u128::from(a)).iter().rev().map(|n| format!("{n:x}")).collect();
                 queried.extend((0..9).map(|i| n[i..].join(".")));
                 queried.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
             }

@@ -7,8 +7,8 @@ use crate::{
     index::{
         Asked, Found, Snapshot, ZoneView, find,
         find::labels_in,
+        ip6,
         render::{self, Rendered},
-        trie,
         zones::rtype,
     },
     lists::write::limits,
@@ -81,7 +81,7 @@ fn records(
     let (mut scratch, mut codes, mut texts) = (None, Vec::new(), Vec::new());
     let found = match find(&snapshot.tables, zone, &asked, &mut scratch) {
         Found::Listed(listing) => Rendered::Listed(listing),
-        Found::Fixed(fixed) => Rendered::Fixed(fixed),
+        Found::Static(fixed) => Rendered::Static(fixed),
         _ => return Some((codes, texts)),
     };
     let interned = &snapshot.tables.interned;
@@ -113,7 +113,7 @@ pub(super) fn query_name(zone: &ZoneView, subject: &Subject) -> Option<String> {
             format!("{d}.{c}.{b}.{a}.{}", zone.name)
         }
         (ZoneKind::Address, Subject::V6(p)) => {
-            let nibbles = trie::nibbles(p.first()).into_iter().rev();
+            let nibbles = ip6::nibbles(p.first()).into_iter().rev();
             let labels: String = nibbles.map(|n| format!("{n:x}.")).collect();
             format!("{labels}{}", zone.name)
         }

@@ -105,8 +105,8 @@ pub(super) fn names(e: &Export, sink: NameSink) -> io::Result<()> {
         };
         let mut items = Items::default();
         match at {
-            Rendered::Fixed(_) | Rendered::Row(_) | Rendered::Identity(_) => return Ok(()),
-            Rendered::Blank => {}
+            Rendered::Static(_) | Rendered::Row(_) | Rendered::Identity(_) => return Ok(()),
+            Rendered::Excluded => {}
             Rendered::Listed(l) => {
                 items.extend(l.own, e.view.mask);
                 items.extend(l.cover, e.view.mask);
