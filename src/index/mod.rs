@@ -19,6 +19,7 @@ pub mod image;
 pub mod ip4;
 mod ip4_update;
 pub mod ip6;
+pub mod name_leaf;
 pub mod names;
 mod parts;
 pub mod pieces;

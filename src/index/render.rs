@@ -3,7 +3,7 @@
 use super::{
     build::Tables,
     find::{Listing, Where, digest_value},
-    names::NodeValue,
+    name_leaf::NodeValue,
     records::EXCLUDED_HINFO,
     space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     values::{Interned, Item},
