@@ -20,6 +20,7 @@ mod guards;
 mod hickory;
 mod hostile;
 mod imports;
+mod index;
 mod keys;
 mod lab;
 mod lists;
