@@ -43,7 +43,9 @@ pub(super) fn merge<K: Key>(old: Vec<Entry<K>>, changes: &[(K, FactsId)]) -> Vec
             out.push(e);
         }
         let there = old.next_if(|e| e.key == *key);
-        if there.is_some() || *facts != FactsId::NONE {
+        if let Some(same) = there.filter(|e| e.facts == *facts) {
+            out.push(same);
+        } else if there.is_some() || *facts != FactsId::NONE {
             out.push(Entry {
                 key: *key,
                 facts: *facts,

@@ -340,19 +340,8 @@ fn find_address<'a>(
         }
         return Found::Missing; // a wildcard above it would have listed it
     }
-    let (mut deep4, mut deep6) = (0, 0);
-    for n in (1..=key4.len()).rev() {
-        if octets.exists(&key4[..n], zone.mask) {
-            deep4 = n;
-            break;
-        }
-    }
-    for n in (1..=key6.len()).rev() {
-        if hextets.exists(&key6[..n], zone.mask) {
-            deep6 = n;
-            break;
-        }
-    }
+    let deep4 = octets.deepest(key4, zone.mask);
+    let deep6 = hextets.deepest(key6, zone.mask);
     let deep = deep4.max(deep6).max(fixed);
     if deep == asked.count {
         return Found::Empty;
@@ -409,10 +398,7 @@ fn mapped_tree<'a>(
             });
         }
     }
-    let deep = (1..=key.len())
-        .rev()
-        .find(|n| space.exists(&key[..*n], zone))
-        .unwrap_or(0);
+    let deep = space.deepest(key, zone);
     if deep.max(fixed) == count {
         return Found::Empty;
     }

@@ -43,29 +43,38 @@ impl Summary {
 
 /// Joins summaries of neighbours.
 #[derive(Default)]
-struct Fold(Option<Summary>);
+struct Fold {
+    joined: Option<Summary>,
+    /// If one of these reasons varies, nothing more is of interest.
+    until: Mask,
+}
 
 impl Fold {
-    fn add(&mut self, next: Summary, interned: &Interned) {
-        self.0 = Some(match self.0 {
-            None => next,
-            Some(all) if all.first == next.first => Summary {
-                first: all.first,
-                varied: all.varied | next.varied,
-            },
-            Some(all) => Summary {
-                first: all.first,
-                varied: all.varied
-                    | next.varied
-                    | interned
-                        .value(next.first)
-                        .differs(interned.value(all.first)),
-            },
-        });
+    /// Adds the next one; false if no more are needed.
+    fn add(&mut self, next: Summary, interned: &Interned) -> bool {
+        let Some(all) = &mut self.joined else {
+            self.joined = Some(next);
+            return next.varied & self.until == 0;
+        };
+        all.varied |= next.varied;
+        if all.first != next.first {
+            all.varied |= interned
+                .value(next.first)
+                .differs(interned.value(all.first));
+        }
+        all.varied & self.until == 0
+    }
+
+    fn add_run(&mut self, value: ValueId, interned: &Interned) -> bool {
+        let run = Summary {
+            first: value,
+            varied: 0,
+        };
+        self.add(run, interned)
     }
 
     fn done(self) -> Summary {
-        self.0.unwrap_or(Summary {
+        self.joined.unwrap_or(Summary {
             first: ValueId::EMPTY,
             varied: 0,
         })
@@ -94,19 +103,26 @@ impl Ip6 {
 
     /// What the addresses of a prefix answer.
     pub fn summary<'a>(&'a self, p: Prefix6, cursor: &Cursor<'a>, interned: &Interned) -> Summary {
+        self.summary_until(p, 0, cursor, interned)
+    }
+
+    /// The same, but it is enough to know that a reason of `until` varies.
+    fn summary_until<'a>(
+        &'a self,
+        p: Prefix6,
+        until: Mask,
+        cursor: &Cursor<'a>,
+        interned: &Interned,
+    ) -> Summary {
         let span = self.span(p.first(), cursor);
-        let mut fold = Fold::default();
+        let mut fold = Fold {
+            until,
+            ..Fold::default()
+        };
         if span.to.is_none_or(|to| *to > p.last()) {
             span.leaf
                 .runs((p.first(), p.last()), *span.from, &mut |_, _, value| {
-                    fold.add(
-                        Summary {
-                            first: value,
-                            varied: 0,
-                        },
-                        interned,
-                    );
-                    true
+                    fold.add_run(value, interned)
                 });
         } else {
             self.tree.walk(
@@ -119,6 +135,21 @@ impl Ip6 {
             );
         }
         fold.done()
+    }
+
+    /// Whether one of the reasons in `mask` varies in a prefix: not all of its addresses answer by
+    /// one listing of at most its length.
+    pub fn varies<'a>(
+        &'a self,
+        p: Prefix6,
+        mask: Mask,
+        cursor: &Cursor<'a>,
+        interned: &Interned,
+    ) -> bool {
+        self.summary_until(p, mask, cursor, interned)
+            .varies_at(p.len(), interned)
+            & mask
+            != 0
     }
 
     /// Reports what the addresses of a prefix answer, in order, as long as `emit` returns true;
@@ -301,21 +332,16 @@ impl<'a> Visitor<'a, Leaf6> for Summing<'_> {
         if !inside(self.p, *from, to) {
             return Step::Enter;
         }
-        self.fold.add(*summary, self.interned);
-        Step::Skip
+        match self.fold.add(*summary, self.interned) {
+            true => Step::Skip,
+            false => Step::Stop,
+        }
     }
     fn leaf(&mut self, span: Span<'a, Leaf6>) -> bool {
         let Summing { p, fold, interned } = self;
         span.leaf
             .runs(clip(*p, span), *span.from, &mut |_, _, value| {
-                fold.add(
-                    Summary {
-                        first: value,
-                        varied: 0,
-                    },
-                    interned,
-                );
-                true
+                fold.add_run(value, interned)
             })
     }
 }
@@ -542,41 +568,25 @@ impl Leaf6 {
     /// Reports what the addresses of a range answer, which is in the range of the leaf, as long as
     /// `emit` returns true; whether it always did.
     fn runs(&self, (first, last): (u128, u128), bound: u128, emit: RunFn) -> bool {
-        // The prefixes around the present address, from the outside in: their ends and values.
-        let mut open: Vec<(u128, ValueId)> = vec![(u128::MAX, ValueId::EMPTY)];
-        for a in &self.ancestors {
-            let key = Leaf6::ancestor_key(a, &bound);
-            if key.has(first) {
-                open.push((key.last(), a.value));
-            }
-        }
-        let mut next = self.upto(first);
-        let place = open.len();
-        let mut around = self.around(first, next, 128);
-        while let Some(i) = around {
-            open.insert(place, (self.key(i).last(), self.value(i)));
-            around = self
-                .parents
-                .as_ref()
-                .map(|p| p[i])
-                .filter(|p| *p != NO_PARENT)
-                .map(usize::from);
-        }
-        let mut at = first;
+        let mut around = Around {
+            leaf: self,
+            bound,
+            own: self.around(first, self.upto(first), 128),
+            ancestors: self.ancestors.partition_point(|a| {
+                let key = Leaf6::ancestor_key(a, &bound);
+                key.has(first)
+            }),
+        };
+        let (mut at, mut next) = (first, self.upto(first));
         loop {
             let start = (next < self.len())
                 .then(|| self.start(next))
                 .filter(|start| *start <= last);
             let stop = start.map_or(last, |start| start - 1);
             while at <= stop {
-                while open.last().is_some_and(|(end, _)| *end < at) {
-                    open.pop();
-                }
-                let Some((end, value)) = open.last() else {
-                    return true;
-                };
-                let to = stop.min(*end);
-                if !emit(at, to, *value) {
+                let (end, value) = around.at(at);
+                let to = stop.min(end);
+                if !emit(at, to, value) {
                     return false;
                 }
                 if to == last {
@@ -587,12 +597,45 @@ impl Leaf6 {
             if start.is_none() {
                 return true;
             }
-            while open.last().is_some_and(|(end, _)| *end < at) {
-                open.pop();
-            }
-            open.push((self.key(next).last(), self.value(next)));
+            around.own = Some(next);
             next += 1;
         }
+    }
+}
+
+/// The prefixes around an address, while it moves through the range of a leaf.
+struct Around<'l> {
+    leaf: &'l Leaf6,
+    bound: u128,
+    /// The nearest one in the leaf.
+    own: Option<usize>,
+    /// How many of the ancestors are around it.
+    ancestors: usize,
+}
+
+impl Around<'_> {
+    /// The last address that answers as the present one, if no other prefix starts before, and what
+    /// they answer.
+    fn at(&mut self, addr: u128) -> (u128, ValueId) {
+        while let Some(i) = self.own {
+            let last = self.leaf.key(i).last();
+            if last >= addr {
+                return (last, self.leaf.value(i));
+            }
+            let parents = self.leaf.parents.as_ref();
+            self.own = parents
+                .map(|p| p[i])
+                .filter(|p| *p != NO_PARENT)
+                .map(usize::from);
+        }
+        while let Some(a) = self.leaf.ancestors[..self.ancestors].last() {
+            let last = Leaf6::ancestor_key(a, &self.bound).last();
+            if last >= addr {
+                return (last, a.value);
+            }
+            self.ancestors -= 1;
+        }
+        (u128::MAX, ValueId::EMPTY)
     }
 }
 
@@ -670,20 +713,15 @@ impl Leaf for Leaf6 {
         let mut fold = Fold::default();
         let last = to.map_or(u128::MAX, |to| to - 1);
         self.runs((*from, last), *from, &mut |_, _, value| {
-            fold.add(
-                Summary {
-                    first: value,
-                    varied: 0,
-                },
-                interned,
-            );
-            true
+            fold.add_run(value, interned)
         });
         fold.done()
     }
     fn combine(all: &[Summary], interned: &Interned) -> Summary {
         let mut fold = Fold::default();
-        all.iter().for_each(|s| fold.add(*s, interned));
+        all.iter().for_each(|s| {
+            fold.add(*s, interned);
+        });
         fold.done()
     }
 }

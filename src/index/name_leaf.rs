@@ -267,8 +267,25 @@ impl NameLeaf {
 
     /// How many bytes an entry shares with a key.
     pub(super) fn common(&self, i: usize, key: &[u8]) -> usize {
-        let mut keys = self.keys_from(i);
-        keys.next().map_or(0, |(_, k)| common(k, key))
+        let prefix = self.prefix();
+        let all = common(prefix, key);
+        if all < prefix.len() {
+            return all;
+        }
+        let (mut at, mut shared) = (self.starts[i / RESTART] as usize, key.len());
+        for j in i - i % RESTART..=i {
+            let stored = self.stored(at);
+            at = stored.next;
+            let restart = j.is_multiple_of(RESTART);
+            // Else it differs from the key where the one before it does.
+            if restart || (!stored.rest.is_empty() && stored.shared <= shared) {
+                shared = match compare(stored.rest, &key[stored.shared..]) {
+                    Compared::Before(more) | Compared::After(more) => stored.shared + more,
+                    Compared::Equal => key.len(),
+                };
+            }
+        }
+        shared
     }
 
     /// The block of [`RESTART`] entries in which a key is or would be.

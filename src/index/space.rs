@@ -198,6 +198,23 @@ pub trait LabelTree {
         }
     }
 
+    /// How many labels the deepest existing name has on the way to a key.
+    fn deepest(&self, key: &[u8], zone: Mask) -> usize {
+        // What is above an open node is open.
+        let (mut open, mut closed) = (0, key.len() + 1);
+        while closed - open > 1 {
+            let middle = usize::midpoint(open, closed);
+            match self.open(&key[..middle], zone) {
+                true => open = middle,
+                false => closed = middle,
+            }
+        }
+        match key.get(..closed) {
+            Some(next) if self.exists(next, zone) => closed,
+            _ => open,
+        }
+    }
+
     /// Whether a name exists: it has records, or a name below it has.
     fn exists(&self, key: &[u8], zone: Mask) -> bool {
         if self.open(key, zone) {
@@ -454,6 +471,13 @@ impl LabelTree for Ip6Nibbles<'_> {
             out.extend(&self.interned.value(given).items, varied);
         }
         out.shown()
+    }
+    fn open(&self, key: &[u8], zone: Mask) -> bool {
+        let p = prefix6(key);
+        key.is_empty()
+            || (key.len() < Self::LEVELS
+                && (self.ip6.varies(p, zone, &self.cursor, self.interned)
+                    || (Self::is_ambiguous(key) && !self.value(key, zone).is_empty())))
     }
     fn is_ambiguous(key: &[u8]) -> bool {
         key.len() < 4

@@ -13,13 +13,17 @@ use super::{
     values::{FactsId, Interned, ValueId},
 };
 
-/// The most entries of a leaf, unless more of them stand at one place. Tests have small leaves, so
-/// that a few entries make a deep tree.
+/// The most entries of a leaf, besides those at the place of its last one. Tests have small leaves,
+/// so that a few entries make a deep tree.
 pub(super) const MOST: usize = if cfg!(test) { 4 } else { 256 };
 /// A leaf with fewer entries is joined with its neighbour.
 const FEWEST: usize = if cfg!(test) { 2 } else { 48 };
 /// The most children of a node.
 const FAN: usize = if cfg!(test) { 4 } else { 128 };
+/// A node with fewer children is joined with its neighbour.
+const FEWEST_CHILDREN: usize = if cfg!(test) { 2 } else { 32 };
+/// So many changes are made at once, so that the room that they take has a bound.
+const AT_ONCE: usize = if cfg!(test) { 16 } else { 1 << 16 };
 
 /// An entry of an earlier leaf around the start of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,9 +266,12 @@ impl<L: Leaf> Tree<L> {
 
     /// Sets the facts of keys, which are in order and different; [`FactsId::NONE`] removes a key.
     pub fn apply(&mut self, changes: &[(L::Key<'_>, FactsId)], context: &mut InternContext) {
-        if changes.is_empty() {
-            return;
+        for some in changes.chunks(AT_ONCE) {
+            self.apply_some(some, context);
         }
+    }
+
+    fn apply_some(&mut self, changes: &[(L::Key<'_>, FactsId)], context: &mut InternContext) {
         let mut update = Update {
             covers: Vec::new(),
             added: 0,
@@ -453,11 +460,23 @@ impl<'c, L: Leaf> Update<'c, '_, '_, L> {
             .map(|(key, f)| (L::shorter(*key), *f))
             .collect();
         let mut entries = merge(leaf.decode(&mut room), &own);
+        let changed: Vec<L::Key<'_>> = match to {
+            // Only what later leaves may be inside of is of interest.
+            Some(to) => {
+                let changed = entries.iter().filter(|e| e.changed && L::holds(e.key, to));
+                changed.map(|e| e.key).collect()
+            }
+            None => Vec::new(),
+        };
         compile(&mut around, &mut entries, self.context);
         around.retain(|a| a.facts != FactsId::NONE);
         entries.retain(|e| e.facts != FactsId::NONE);
         self.added += entries.len() as isize - leaf.len() as isize;
-        self.covers.extend(changes);
+        if let Some(to) = to {
+            let later = changes.iter().filter(|(key, _)| L::holds(*key, to));
+            let later = later.filter(|(key, _)| changed.contains(&L::shorter(*key)));
+            self.covers.extend(later.copied());
+        }
         pack(from, to, &around, &entries, self.context.interned)
     }
 
@@ -472,7 +491,7 @@ impl<'c, L: Leaf> Update<'c, '_, '_, L> {
             };
             let small = match &parts[i].node {
                 Node::Leaf(_) => FEWEST,
-                Node::Inner(_) => FAN.div_ceil(4),
+                Node::Inner(_) => FEWEST_CHILDREN,
             };
             if size(&parts[i].node) >= small {
                 i += 1;
@@ -530,6 +549,7 @@ impl<'c, L: Leaf> Update<'c, '_, '_, L> {
                 let mut parts = children(a, bound);
                 parts.extend(children(b, middle));
                 let bound = bound.clone();
+                self.join_small(&mut parts, to);
                 group(parts, &bound, self.context.interned)
             }
             _ => two,
@@ -641,7 +661,8 @@ fn one_leaf<'k, L: Leaf>(
     )
 }
 
-/// Puts parts under as few nodes as hold them; a single part stays as it is.
+/// Puts parts under as few nodes as hold them. A single part gets a node, too, so that all leaves
+/// are equally deep.
 fn group<L: Leaf>(parts: Vec<Part<L>>, from: &L::Bound, interned: &Interned) -> Vec<Part<L>> {
     let nodes = parts.len().div_ceil(FAN).max(1);
     let size = parts.len().div_ceil(nodes).max(1);

@@ -65,7 +65,7 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
     ("frontend orbs", "tests/it/proxies.rs"),
     ("map $remote_addr", "tests/it/proxies.rs"),
@@ -74,6 +74,7 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("unix socket (HTTP)", "a picture"),
     ("nomination (evidence)", "a picture"),
     ("composition ", "a picture"),
+    ("node      bounds", "a picture"),
     ("cargo test ", "commands that take minutes to build"),
     ("tls: on", "Knot 3.4, which Debian 12 does not have"),
     (
