@@ -18,7 +18,9 @@ use crate::{
 /// The time between two checks whether the job is due, and whether the daemon stops.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs the job once. A failure does not keep the daemon from starting; `orbsd status` reports it.
+/// Runs the job once. If erasures on request cannot be repeated, the daemon does not start: it
+/// would show what was erased. Another failure does not keep it from starting; `orbsd status`
+/// reports it.
 pub(super) async fn run_first(
     tickets: &TicketService,
     reverse_names: &ReverseNames,
@@ -34,7 +36,10 @@ pub(super) async fn run_first(
     let first = job.clone();
     tokio::task::spawn_blocking(move || first.run_at_start())
         .await
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| e.to_string())?
+        .map_err(|why| {
+            format!("{why}; the daemon does not start before this is corrected, because the store may have data that was erased on request")
+        })?;
     Ok(job)
 }
 

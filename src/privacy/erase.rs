@@ -16,13 +16,20 @@ pub type ErasedCounts = BTreeMap<&'static str, u64>;
 
 impl PersonalData {
     /// Erases what may be erased. Returns how much, by kind; a new report shows what stays. The
-    /// erasure is repeated if an older backup is restored. May block.
+    /// erasure is repeated if an older backup is restored. Erasures run one at a time, and one that
+    /// did not complete is repeated before the next. May block.
     ///
     /// # Errors
     ///
     /// The file of erasures cannot be written, the store cannot be read, or the ledger refuses a
     /// commit; the erasure can be repeated.
     pub fn erase(&self, who: &PersonalSubject) -> Result<ErasedCounts, Failure> {
+        let _running = self.erasures.begin();
+        self.repeat_unknown().map_err(|why| {
+            LedgerError::Conflict(format!(
+                "an earlier erasure may be incomplete, and cannot be repeated: {why}; nothing was erased, correct this and repeat it"
+            ))
+        })?;
         let known = self.tickets.last_erasure().map_err(ticket_failure)?;
         let number = self.erasures.add(who.text(), known, self.ledger.now());
         let number = number.map_err(|why| {
@@ -44,7 +51,17 @@ impl PersonalData {
     /// The file of erasures or the store cannot be read, or the ledger refuses a commit; the text
     /// is for operators.
     pub fn repeat_erasures(&self) -> Result<ErasedCounts, String> {
-        let text = |e: Failure| e.text(&self.ledger.store.dictionary());
+        let _running = self.erasures.begin();
+        self.repeat_unknown()
+    }
+
+    /// Repeats the erasures that the store does not know, while no other erasure runs.
+    fn repeat_unknown(&self) -> Result<ErasedCounts, String> {
+        let text = |e: Failure| {
+            let path = self.erasures.path().display();
+            let why = e.text(&self.ledger.store.dictionary());
+            format!("the erasures of {path} cannot be carried out on the store: {why}")
+        };
         let known = self.tickets.last_erasure();
         let known = known.map_err(|e| text(ticket_failure(e)))?;
         let Some((names, last)) = self.erasures.after(known)? else {
@@ -69,11 +86,12 @@ impl PersonalData {
             }
         };
         let now = self.ledger.now();
-        for ticket in self.tickets_of(who)? {
+        self.visit_tickets(who, &mut |ticket| {
             let done = self.tickets.erase(ticket.number, now);
             done.map_err(ticket_failure)?;
             count("tickets", 1);
-        }
+            Ok(())
+        })?;
         let named = |text: &str| who.is_named_by(text);
         let mails = self.tickets.erase_mail(&named).map_err(ticket_failure)?;
         count("ticket-mail", mails);
@@ -86,6 +104,14 @@ impl PersonalData {
                 }
             })?;
         count("listings", self.ledger.erase_event_notes(notes)?);
+        let mut notes = Vec::new();
+        self.ledger.store.audit_from(0, &mut |number, record| {
+            if record.note.is_some_and(|note| named(&note)) {
+                notes.push(number);
+            }
+            true
+        })?;
+        count("audit-records", self.ledger.erase_audit_notes(notes)?);
         let texts = self.relay.erase_texts(&named);
         count("relay-evidence", texts.map_err(relay_failure)?);
         let accounts = self.ledger.accounts();

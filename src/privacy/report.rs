@@ -15,8 +15,10 @@ use crate::{
 
 /// The most findings of a report.
 const MAX_FINDINGS: usize = 10_000;
-/// The most tickets, tests and messages of a host that are read.
+/// The most tests and messages of a host that are read.
 const MAX_ROWS: usize = 100_000;
+/// How many tickets are read at once.
+const TICKET_PAGE: usize = 100;
 
 /// Something that is stored about a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,16 @@ pub(super) fn ticket_failure(e: TicketError) -> Failure {
     }
 }
 
+/// Whether a ticket is about the subject of a person, or has a text that names the person.
+fn is_ticket_of(who: &dyn Person, ticket: &Ticket) -> bool {
+    let contact = ticket.contact.as_ref().map(|c| c.address.as_str());
+    let facts = ticket.control_facts.iter();
+    let names = facts.flat_map(|facts| facts.host_name.iter().chain(&facts.zones));
+    let messages = ticket.messages.iter().map(|m| m.text.as_str());
+    let mut texts = messages.chain(contact).chain(names.map(String::as_str));
+    who.is_subject(&ticket.subject) || texts.any(|text| who.is_named_by(text))
+}
+
 impl PersonalData {
     /// Finds everything that is stored about a person. Reads the whole store; may block.
     ///
@@ -111,20 +123,31 @@ impl PersonalData {
         Ok(out)
     }
 
-    /// The tickets about the subject, and those with a text or a mail address that names it.
-    pub(super) fn tickets_of(&self, who: &dyn Person) -> Result<Vec<Ticket>, Failure> {
-        let all = self.tickets.list(&TicketFilter::default(), None, MAX_ROWS);
-        let mut all = all.map_err(ticket_failure)?;
-        all.retain(|t| {
-            let contact = t.contact.as_ref().map(|c| c.address.as_str());
-            let mut texts = t.messages.iter().map(|m| m.text.as_str()).chain(contact);
-            who.is_subject(&t.subject) || texts.any(|text| who.is_named_by(text))
-        });
-        Ok(all)
+    /// Visits the tickets about the subject, and those with a text, a mail address or a name in DNS
+    /// that names it. `f` may erase the ticket.
+    pub(super) fn visit_tickets(
+        &self,
+        who: &dyn Person,
+        f: &mut dyn FnMut(Ticket) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut before = None;
+        loop {
+            let page = self
+                .tickets
+                .list(&TicketFilter::default(), before, TICKET_PAGE)
+                .map_err(ticket_failure)?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            before = Some(last.number);
+            for ticket in page.into_iter().filter(|t| is_ticket_of(who, t)) {
+                f(ticket)?;
+            }
+        }
     }
 
     fn find_tickets(&self, who: &PersonalSubject, out: &mut PersonalReport) -> Result<(), Failure> {
-        for t in self.tickets_of(who)? {
+        self.visit_tickets(who, &mut |t| {
             let place = format!("ticket {}", t.number);
             let about = format!("{}, opened {}, {}", t.subject, t.opened, t.state.as_str());
             out.add("tickets", place.clone(), about, true);
@@ -137,11 +160,19 @@ impl PersonalData {
                 let text = format!("{} {author}: {}", m.at, m.text);
                 out.add("tickets", place.clone(), text, true);
             }
+            if let Some(facts) = &t.control_facts {
+                let names = facts.host_name.iter().chain(&facts.zones);
+                for name in names.filter(|name| who.is_named_by(name)) {
+                    let text = format!("found in DNS at {}: {name}", facts.at);
+                    out.add("tickets", place.clone(), text, true);
+                }
+            }
             if !t.codes.is_empty() {
                 let text = format!("{} codes, as hashes", t.codes.len());
                 out.add("ticket-codes", place, text, true);
             }
-        }
+            Ok(())
+        })?;
         let rows = self
             .tickets
             .find_rows(who.subject(), &|text| who.is_named_by(text), who.text());
@@ -175,6 +206,10 @@ impl PersonalData {
             }
         }
         self.ledger.store.visit_events(&mut |_, subject, event| {
+            // The history of the subject itself is above.
+            if who.subject() != Some(&subject) && who.is_subject(&subject) {
+                out.add("listings", subject.to_string(), line(&event), false);
+            }
             if let Some(note) = &event.evidence
                 && who.is_named_by(&note.text)
             {
@@ -195,13 +230,16 @@ impl PersonalData {
                 .relay
                 .jobs(None, false, MAX_ROWS)
                 .map_err(relay_failure)?;
+            out.is_truncated |= jobs.len() >= MAX_ROWS;
             for job in jobs.into_iter().filter(|j| j.target == host) {
                 let text = format!("tested for {}, {}", job.by, job.at);
                 out.add("relay-tests", format!("job {}", job.id), text, false);
             }
             for is_input in [true, false] {
                 let proofs = self.relay.proofs(host, is_input, MAX_ROWS);
-                for p in proofs.map_err(relay_failure)? {
+                let proofs = proofs.map_err(relay_failure)?;
+                out.is_truncated |= proofs.len() >= MAX_ROWS;
+                for p in proofs {
                     let text = format!("{} accepted, {} delivered, {}", p.input, p.output, p.at);
                     out.add("relay-evidence", format!("message {}", p.id), text, false);
                 }
@@ -217,7 +255,7 @@ impl PersonalData {
             out.add(t.kind, t.place, t.text, false);
         }
         let opt_outs = self.relay.opt_outs().map_err(relay_failure)?;
-        for o in opt_outs.iter().filter(|o| o.subject == who.text()) {
+        for o in opt_outs.iter().filter(|o| who.is_named_by(&o.subject)) {
             let text = format!("recorded by {} at {}", o.by, o.at);
             out.add("opt-outs", format!("opt-out of {}", o.subject), text, false);
         }
@@ -236,13 +274,15 @@ impl PersonalData {
                 out.add("audit-addresses", place.clone(), text, false);
             }
             let note = record.note.unwrap_or_default();
-            let texts = [&record.target, &record.detail, &note];
-            if texts.into_iter().any(|text| who.is_named_by(text)) {
+            // The note is erased on request, the rest of the record stays.
+            let is_in_note = who.is_named_by(&note);
+            let rest = [&record.target, &record.detail];
+            if is_in_note || rest.into_iter().any(|text| who.is_named_by(text)) {
                 let text = format!(
                     "{} {} {} {} {} {note}",
                     record.at, record.author, record.action, record.target, record.detail
                 );
-                out.add("audit-records", place, text.trim_end().into(), false);
+                out.add("audit-records", place, text.trim_end().into(), is_in_note);
             }
             true
         })?;
@@ -342,6 +382,36 @@ impl PersonalData {
             let name = found.name.unwrap_or_else(|| "no name".into());
             let text = format!("{name}, looked up at {}", found.at);
             out.add("reverse-names", format!("name of {addr}"), text, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ticket_is_found_by_its_subject_and_by_names_in_dns() {
+        let ticket = |subject: &str, host_name: &str, zone: &str| {
+            let text = json!({
+                "number": 1, "secret": "0".repeat(26), "subject": subject, "reasons": ["relay"],
+                "policy": "reviewed", "state": "review", "opened": 1, "changed": 1, "closed": null,
+                "steps": [],
+                "control_facts": {"at": 1, "host_name": host_name, "zones": [zone]},
+            });
+            serde_json::from_value::<Ticket>(text).unwrap()
+        };
+        let who = PersonalSubject::parse("example.org").unwrap();
+        for (subject, host_name, zone, expected) in [
+            ("mx.example.org", "", "", true),
+            ("192.0.2.1", "mx.example.org", "2.0.192.in-addr.arpa", true),
+            ("mx.example.net", "", "example.org", true),
+            ("192.0.2.1", "mx.example.net", "2.0.192.in-addr.arpa", false),
+        ] {
+            let is_found = is_ticket_of(&who, &ticket(subject, host_name, zone));
+            assert_eq!(is_found, expected, "{subject} {host_name} {zone}");
         }
     }
 }

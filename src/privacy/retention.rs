@@ -9,7 +9,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::report::{PersonalData, relay_failure, ticket_failure};
+use super::{
+    erase::ErasedCounts,
+    report::{PersonalData, relay_failure, ticket_failure},
+};
 use crate::{
     ledger::{AccountChange, Ledger, LedgerError},
     model::{Retention, Time, time::Seconds},
@@ -77,8 +80,14 @@ impl RetentionJob {
 
     /// Runs the job before a listener opens. Reading a long audit log for the first time takes a
     /// while, so that this part has a time limit. May block.
-    pub fn run_at_start(&self) -> RetentionRun {
-        self.run(Some(Instant::now() + START_BUDGET))
+    ///
+    /// # Errors
+    ///
+    /// Erasures on request that the store does not have cannot be repeated, so that the store may
+    /// have what was erased; the text is for operators. Other problems are in the report.
+    pub fn run_at_start(&self) -> Result<RetentionRun, String> {
+        let repeated = self.data.repeat_erasures()?;
+        Ok(self.run_after(Ok(repeated), Some(Instant::now() + START_BUDGET)))
     }
 
     /// Whether the job has to run now.
@@ -95,12 +104,22 @@ impl RetentionJob {
 
     /// Runs the job. `until` limits how long it reads the audit log. May block.
     pub fn run(&self, until: Option<Instant>) -> RetentionRun {
+        // What a restored backup has brought back is erased again first.
+        self.run_after(self.data.repeat_erasures(), until)
+    }
+
+    /// Runs the job after the erasures on request were repeated.
+    fn run_after(
+        &self,
+        repeated: Result<ErasedCounts, String>,
+        until: Option<Instant>,
+    ) -> RetentionRun {
         let began = Instant::now();
         let mut run = RetentionRun {
             at: self.ledger().now(),
             ..RetentionRun::default()
         };
-        if let Err(why) = self.erase_all(&mut run, until) {
+        if let Err(why) = self.erase_all(&mut run, repeated, until) {
             tracing::warn!(why, "erasing old data failed; retrying in an hour");
             run.problem = Some(why);
         }
@@ -116,7 +135,12 @@ impl RetentionJob {
     }
 
     /// Erases each kind. A kind that fails does not keep the others from being erased.
-    fn erase_all(&self, run: &mut RetentionRun, until: Option<Instant>) -> Result<(), String> {
+    fn erase_all(
+        &self,
+        run: &mut RetentionRun,
+        repeated: Result<ErasedCounts, String>,
+        until: Option<Instant>,
+    ) -> Result<(), String> {
         let (now, periods) = (run.at, self.ledger().settings().retention);
         let before = |period: Seconds| Time(now.0.saturating_sub(period.0));
         let mut problems = Vec::new();
@@ -125,8 +149,6 @@ impl RetentionJob {
             Err(why) => problems.push(format!("{key}: {why}")),
         };
         let text = |e: LedgerError| e.text(&self.ledger().store.dictionary());
-        // What a restored backup has brought back is erased again first.
-        let repeated = self.data.repeat_erasures();
         note("on_request", repeated.map(|erased| erased.values().sum()));
         self.erase_tickets(now, &mut note);
         let relay = self.data.relay.forget(now);

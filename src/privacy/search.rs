@@ -7,7 +7,7 @@ use crate::model::{Subject, subject::HostBits};
 
 /// Recognises the data of one or more persons.
 pub trait Person {
-    /// Whether a subject is theirs.
+    /// Whether a subject is theirs. A domain also has the names below it.
     fn is_subject(&self, subject: &Subject) -> bool;
     /// Whether a text names them.
     fn is_named_by(&self, text: &str) -> bool;
@@ -16,7 +16,7 @@ pub trait Person {
 /// What a person asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonalSubject {
-    /// The text, in lower case.
+    /// The text, in lower case; that of a domain is its name without the mark of a scope.
     text: String,
     /// The address, prefix or domain; `None` for a mail address.
     subject: Option<Subject>,
@@ -43,8 +43,12 @@ impl PersonalSubject {
             };
         }
         let subject = Subject::parse(text, HostBits::Refuse).map_err(|e| e.to_string())?;
+        let text = match &subject {
+            Subject::Domain(domain) => domain.name().to_lowercase(),
+            address => address.to_string(),
+        };
         Ok(PersonalSubject {
-            text: subject.to_string().to_lowercase(),
+            text,
             subject: Some(subject),
         })
     }
@@ -71,7 +75,8 @@ impl PersonalSubject {
 
 impl Person for PersonalSubject {
     fn is_subject(&self, subject: &Subject) -> bool {
-        self.subject.as_ref() == Some(subject)
+        let own = self.subject.as_ref();
+        own == Some(subject) || !subject.is_address() && self.is_named_by(&subject.to_string())
     }
 
     /// Whether a text names it as a whole: `192.0.2.1` is not named by `192.0.2.10`. A name below a
@@ -84,7 +89,9 @@ impl Person for PersonalSubject {
             let before = text[..at].chars().next_back();
             let before_fits = before.is_none_or(|c| match c {
                 '.' | '@' => is_domain,
-                '+' | ':' => self.subject.is_some() && c != ':',
+                '+' => self.subject.is_some(),
+                // Behind a colon an IPv6 address can be the end of a longer one.
+                ':' => !self.text.contains(':'),
                 c => !is_inner(c),
             });
             let mut after = text[at + found.len()..].chars();
@@ -128,9 +135,33 @@ mod tests {
             ("anna@example.org", "joanna@example.org", false),
             ("anna@example.org", "jo.anna@example.org", false),
             ("anna@example.org", "anna@example.org.uk", false),
+            ("anna@example.org", "mailto:anna@example.org", true),
+            ("anna@example.org", "list+anna@example.org", false),
+            ("192.0.2.1", "v=spf1 ip4:192.0.2.1 -all", true),
+            (".example.org", "mx.example.org", true),
         ] {
             let subject = PersonalSubject::parse(subject).unwrap();
             assert_eq!(subject.is_named_by(text), expected, "{subject:?} in {text}");
+        }
+    }
+
+    #[test]
+    fn domain_has_the_names_below_it_as_subjects() {
+        let domain = PersonalSubject::parse("example.org").unwrap();
+        for (subject, expected) in [
+            ("example.org", true),
+            ("mx.example.org", true),
+            (".example.org", true),
+            ("*.example.org", true),
+            ("notexample.org", false),
+            ("example.org.uk", false),
+            ("192.0.2.1", false),
+        ] {
+            assert_eq!(
+                domain.is_subject(&subject.parse().unwrap()),
+                expected,
+                "{subject}"
+            );
         }
     }
 

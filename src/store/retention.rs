@@ -76,6 +76,11 @@ impl Store {
         self.read(schema::EVENTS, key, "an event")
     }
 
+    /// The audit record with a number.
+    pub fn audit_record(&self, number: u64) -> Result<Option<AuditRecord>> {
+        self.read(schema::AUDIT, &number.to_be_bytes(), "an audit record")
+    }
+
     /// Visits the audit records from a number on, in ascending order, until `f` returns false.
     pub fn audit_from(&self, from: u64, f: &mut dyn FnMut(u64, AuditRecord) -> bool) -> Result<()> {
         self.rows(schema::AUDIT, &from.to_be_bytes(), &mut |k, v| {

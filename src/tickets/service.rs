@@ -287,8 +287,11 @@ impl TicketService {
                 let ticket = batch.ticket(*number)?;
                 let fits = filter.state.is_none_or(|s| s == ticket.state)
                     && filter.subject.as_ref().is_none_or(|s| *s == ticket.subject);
-                if fits && out.len() < most {
+                if fits {
                     out.push(ticket);
+                }
+                if out.len() >= most {
+                    break;
                 }
             }
         }

@@ -21,6 +21,12 @@ impl Ledger {
         self.call(move |writer| writer.erase_event_notes(keys))
     }
 
+    /// Replaces the notes of audit records, by their numbers. Returns how many had a note. May
+    /// block.
+    pub fn erase_audit_notes(&self, numbers: Vec<u64>) -> Result<u64, LedgerError> {
+        self.call(move |writer| writer.erase_audit_notes(numbers))
+    }
+
     /// Erases a part of the audit records that were written before a time, some records at a time.
     /// Returns how many were changed, and whether more have to be read. May block.
     pub fn erase_in_audit(

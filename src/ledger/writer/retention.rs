@@ -94,6 +94,29 @@ impl Writer {
         Ok(erased)
     }
 
+    /// Replaces the notes of audit records, by their numbers. Returns how many had a note.
+    pub(in crate::ledger) fn erase_audit_notes(
+        &mut self,
+        numbers: Vec<u64>,
+    ) -> Result<u64, LedgerError> {
+        let mut batch = Batch::default();
+        let mut erased = 0;
+        for number in numbers {
+            if let Some(mut record) = self.store.audit_record(number)?
+                && let Some(note) = &mut record.note
+            {
+                *note = ERASED.into();
+                let key = number.to_be_bytes().to_vec();
+                batch.put(schema::AUDIT, key, schema::encode(&record));
+                erased += 1;
+            }
+        }
+        if erased > 0 {
+            self.commit_batch(batch)?;
+        }
+        Ok(erased)
+    }
+
     /// Erases a part of the audit records that were written before a time, some records at a time.
     /// Returns how many were changed, and whether more have to be read.
     pub(in crate::ledger) fn erase_in_audit(
