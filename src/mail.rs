@@ -43,6 +43,23 @@ pub struct AutomaticMail {
     pub unsubscribe: Option<String>,
 }
 
+/// Why the smart host has not accepted a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MailError {
+    /// The message or its recipient is refused, so that another attempt fails too.
+    #[error("{0}")]
+    Permanent(String),
+    /// The smart host cannot be reached, or accepts nothing now.
+    #[error("{0}")]
+    Temporary(String),
+}
+
+/// Whether a reply code of the smart host refuses a message for good (RFC 5321 section 4.2). Lower
+/// codes of 5yz are about the session: its commands, and authentication (RFC 4954 section 6).
+fn refuses_message(code: u16) -> bool {
+    (540..=599).contains(&code)
+}
+
 /// The longest mail address, in bytes (RFC 5321 section 4.5.3.1.3).
 const MAX_ADDRESS_BYTES: usize = 254;
 
@@ -214,13 +231,16 @@ impl Mailer {
     /// # Errors
     ///
     /// The message cannot be built, or the smart host does not accept it.
-    pub async fn send_automatic(&self, mail: &AutomaticMail) -> Result<(), String> {
-        let (envelope, bytes) = build(&self.from, mail)?;
-        self.transport
-            .send_raw(&envelope, &bytes)
-            .await
-            .map(drop)
-            .map_err(|e| format!("smart host: {e}"))
+    pub async fn send_automatic(&self, mail: &AutomaticMail) -> Result<(), MailError> {
+        let (envelope, bytes) = build(&self.from, mail).map_err(MailError::Permanent)?;
+        let sent = self.transport.send_raw(&envelope, &bytes).await;
+        sent.map(drop).map_err(|e| {
+            let text = format!("smart host: {e}");
+            match e.status().map(u16::from) {
+                Some(code) if refuses_message(code) => MailError::Permanent(text),
+                _ => MailError::Temporary(text),
+            }
+        })
     }
 
     /// Sends a text to a recipient, and returns once the smart host has accepted it.
@@ -273,6 +293,16 @@ mod tests {
         let (header, _) = text.split_once("\r\n\r\n").unwrap();
         let lines = header.split("\r\n").filter(|l| !l.starts_with([' ', '\t']));
         lines.map(|l| l.split_once(':').unwrap().0).collect()
+    }
+
+    #[test]
+    fn only_a_reply_about_the_message_refuses_it_for_good() {
+        for code in [550, 551, 552, 553, 554, 555, 556] {
+            assert!(refuses_message(code), "{code}");
+        }
+        for code in [421, 450, 451, 452, 455, 500, 503, 521, 530, 534, 535, 538] {
+            assert!(!refuses_message(code), "{code}");
+        }
     }
 
     #[test]

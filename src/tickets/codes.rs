@@ -108,10 +108,15 @@ fn hash(code: &str) -> String {
     data_encoding::HEXLOWER.encode(hash.as_ref())
 }
 
+/// Ends the unused codes of a purpose.
+pub fn revoke(codes: &mut Vec<StoredCode>, purpose: CodePurpose) {
+    codes.retain(|c| c.purpose != purpose || c.used.is_some());
+}
+
 /// Adds a code to those of a ticket. An unused code of the same purpose ends, so that a ticket has
 /// one valid code for each purpose.
 pub fn issue(codes: &mut Vec<StoredCode>, purpose: CodePurpose, code: &str, now: Time) {
-    codes.retain(|c| c.purpose != purpose || c.used.is_some());
+    revoke(codes, purpose);
     codes.push(StoredCode {
         purpose,
         hash: hash(code),

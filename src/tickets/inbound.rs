@@ -31,7 +31,7 @@ use crate::{
     bounce::{self, OwnNames},
     ledger::Ledger,
     mail::read_address,
-    model::Subject,
+    model::{Subject, Time},
     smtp::{mail::parse_mail, session::ReceivedMessage},
     texts::Language,
 };
@@ -99,9 +99,12 @@ pub enum RejectedMail {
     /// The message names no subject that is listed.
     #[error("550 5.6.0 the message names no address or domain that is listed here; use {0}")]
     NoSubject(String),
-    /// The request is refused, or a limit is reached.
+    /// The request is refused, or the author has had the answer of this day.
     #[error("550 5.7.1 {0}")]
     Refused(String),
+    /// A limit is reached, so that the server that sent the message tries again.
+    #[error("451 4.7.1 {0}")]
+    Later(String),
     /// The ledger cannot store the request.
     #[error("451 4.3.0 the request could not be stored; try again later")]
     NotStored,
@@ -160,54 +163,32 @@ impl RemovalMail {
         let Some(author) = author(&parsed, &signed) else {
             return Err(RejectedMail::NoAuthor(site));
         };
-        // The limit comes before everything that takes long.
+        // This limit comes before everything that takes long. Many authors can share a client, so
+        // the limit of their domain, which is lower, counts authenticated messages alone.
         self.tickets
-            .count_request(LimitedRequest::Open, Some(client))
+            .count_request(LimitedRequest::Mail, Some(client))
             .map_err(refused)?;
-        match self.authenticate(message, signed, client, &author).await {
+        let addressed = addressed_fields(&parsed, &signed, &self.address);
+        match self
+            .authenticate(message, signed, &addressed, client, &author)
+            .await
+        {
             Ok(true) => {}
             Ok(false) => return Err(RejectedMail::NotAuthenticated(site)),
             Err(()) => return Err(RejectedMail::NotChecked),
         }
-        let subjects = (self.find_subjects)(&text_of(&parsed));
-        let language = language(message);
-        let answers = parsed.message_id().map(|id| format!("<{id}>"));
+        self.tickets
+            .limits
+            .count_author(&author, now)
+            .map_err(refused)?;
+        let request = MailRequest {
+            subjects: (self.find_subjects)(&text_of(&parsed)),
+            language: language(message),
+            answers: parsed.message_id().map(|id| format!("<{id}>")),
+            author,
+        };
         let tickets = self.tickets.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let subject = listed_subject(&tickets, &subjects).map_err(refused)?;
-            let subject = subject.ok_or(RejectedMail::NoSubject(site))?;
-            let limit = limit_key("answer", &author);
-            let why = "one request a day by mail is accepted from this address; use the link of the first answer";
-            check_daily(&tickets.batch(now), limit, MAX_ANSWERS, why).map_err(refused)?;
-            let policy = first_policy(&tickets, &subject).map_err(refused)?;
-            let request = NewTicket {
-                subject,
-                policy,
-                message: String::new(),
-                language: language.tag().into(),
-                client: None,
-            };
-            let ticket = tickets.open(&request, now).map_err(refused)?;
-            let mail = QueuedMail {
-                ticket: ticket.number,
-                kind: MailKind::Answer,
-                to: author,
-                answers,
-                tries: 0,
-                next_at: now,
-                queued_at: now,
-            };
-            let queued = tickets.decide(now, |batch| {
-                count_daily(batch, limit, MAX_ANSWERS, why)?;
-                tickets.queue_mail(batch, &mail)
-            });
-            if let Err(e) = queued {
-                // Nobody would have the link of its page.
-                let _ = tickets.withdraw(ticket.number, now);
-                return Err(refused(e));
-            }
-            Ok(ticket.number)
-        });
+        let opened = tokio::task::spawn_blocking(move || request.open(&tickets, now));
         let number = opened.await.map_err(|_| RejectedMail::NotStored)??;
         let tickets = self.tickets.clone();
         tokio::spawn(async move { tickets.look_up_facts(number).await });
@@ -220,6 +201,7 @@ impl RemovalMail {
         &self,
         message: &ReceivedMessage,
         signed: AuthenticatedMessage<'_>,
+        addressed: &[&str],
         client: IpAddr,
         author: &str,
     ) -> Result<bool, ()> {
@@ -227,7 +209,7 @@ impl RemovalMail {
             let spf = self.check_spf(message, client, author).await;
             match spf {
                 Ok(true) => spf,
-                _ => either(spf, self.check_dkim(signed, author).await),
+                _ => either(spf, self.check_dkim(signed, addressed, author).await),
             }
         };
         let checked = timeout(AUTHENTICATION_TIMEOUT, checked).await;
@@ -259,10 +241,11 @@ impl RemovalMail {
     async fn check_dkim(
         &self,
         mut signed: AuthenticatedMessage<'_>,
+        addressed: &[&str],
         author: &str,
     ) -> Result<bool, ()> {
         let headers = &mut signed.dkim_headers;
-        headers.retain(|h| is_usable(&h.header) && is_aligned(&h.header.d, author));
+        headers.retain(|h| is_usable(&h.header, addressed) && is_aligned(&h.header.d, author));
         headers.truncate(MAX_SIGNATURES);
         let mut out = Ok(false);
         for output in self.authenticator.verify_dkim(&signed).await {
@@ -277,6 +260,58 @@ impl RemovalMail {
     }
 }
 
+/// A request by mail whose author is authenticated.
+pub(super) struct MailRequest {
+    /// The subjects that the message names, the likeliest first.
+    pub subjects: Vec<Subject>,
+    /// The address of the author.
+    pub author: String,
+    /// The language of the answer.
+    pub language: Language,
+    /// The `Message-ID` of the message.
+    pub answers: Option<String>,
+}
+
+impl MailRequest {
+    /// Opens a ticket for the first listed subject, and queues the answer in the same commit, so
+    /// that somebody has the link of its page. Returns the number of the ticket.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is listed, a limit is reached, or the request cannot be stored.
+    pub fn open(self, tickets: &TicketService, now: Time) -> Result<u64, RejectedMail> {
+        let subject = listed_subject(tickets, &self.subjects).map_err(refused)?;
+        let site = &tickets.settings().control.base_url;
+        let subject = subject.ok_or_else(|| RejectedMail::NoSubject(site.clone()))?;
+        let limit = limit_key("answer", &self.author);
+        let why = "one request a day by mail is accepted from this address; use the link of the first answer";
+        // Such a request is not counted for its subject.
+        let checked = check_daily(&tickets.batch(now), limit, MAX_ANSWERS, why);
+        checked.map_err(|e| refused(final_limit(e)))?;
+        let request = NewTicket {
+            policy: first_policy(tickets, &subject).map_err(refused)?,
+            subject,
+            message: String::new(),
+            language: self.language.tag().into(),
+            client: None,
+        };
+        let opened = tickets.open_with(&request, now, |batch, ticket| {
+            count_daily(batch, limit, MAX_ANSWERS, why).map_err(final_limit)?;
+            let mail = QueuedMail {
+                ticket,
+                kind: MailKind::Answer,
+                to: self.author,
+                answers: self.answers,
+                tries: 0,
+                next_at: now,
+                queued_at: now,
+            };
+            tickets.queue_mail(batch, &mail)
+        });
+        opened.map(|ticket| ticket.number).map_err(refused)
+    }
+}
+
 /// Whether one of two checks has passed; an error if none has and one could not be made.
 fn either(a: Result<bool, ()>, b: Result<bool, ()>) -> Result<bool, ()> {
     match (a, b) {
@@ -286,21 +321,57 @@ fn either(a: Result<bool, ()>, b: Result<bool, ()>) -> Result<bool, ()> {
     }
 }
 
-/// Whether a signature can show who has sent a message: it has to cover the author (RFC 6376 section
-/// 6.1.1) and the whole body, to which anybody could add otherwise, and not to use SHA-1 (RFC 8301).
-fn is_usable(signature: &Signature) -> bool {
+/// Whether a signature can show who has sent a message here: it has to cover the author (RFC 6376
+/// section 6.1.1), the removal address, because anybody could send a message to others here again
+/// (RFC 6376 section 8.6), and the whole body, to which anybody could add, and not to use SHA-1
+/// (RFC 8301). `addressed` has the fields that name the removal address.
+fn is_usable(signature: &Signature, addressed: &[&str]) -> bool {
+    let covers = |name: &str| signature.h.iter().any(|h| h.eq_ignore_ascii_case(name));
     signature.l == 0
         && signature.a != Algorithm::RsaSha1
-        && signature.h.iter().any(|h| h.eq_ignore_ascii_case("from"))
+        && covers("from")
+        && addressed.iter().any(|name| covers(name))
+}
+
+/// Returns which of the fields To and Cc name an address. Of several fields of a name a signature
+/// can cover one alone, so such fields do not count. Both parsers have to find the same number.
+fn addressed_fields(
+    message: &Message<'_>,
+    signed: &AuthenticatedMessage<'_>,
+    address: &str,
+) -> Vec<&'static str> {
+    let names_address = |name: &str, field: HeaderName<'_>| {
+        let mut fields = message.headers().iter().filter(|h| h.name == field);
+        let first = fields.next().and_then(|h| h.value.as_address());
+        let is_name =
+            |(n, _): &&(&[u8], &[u8])| n.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        let is_only = fields.next().is_none() && signed.headers.iter().filter(is_name).count() == 1;
+        let is_it = |to: &str| to.trim_end_matches('.').eq_ignore_ascii_case(address);
+        is_only && first.is_some_and(|list| list.iter().any(|a| a.address().is_some_and(is_it)))
+    };
+    let fields = [("to", HeaderName::To), ("cc", HeaderName::Cc)];
+    let named = fields
+        .into_iter()
+        .filter(|(name, field)| names_address(name, field.clone()));
+    named.map(|(name, _)| name).collect()
 }
 
 fn refused(e: TicketError) -> RejectedMail {
     match e {
         TicketError::Ledger(_) => RejectedMail::NotStored,
-        TicketError::Invalid(why)
-        | TicketError::LimitReached(why, _)
-        | TicketError::Refused(why)
-        | TicketError::NotFound(why) => RejectedMail::Refused(why),
+        TicketError::LimitReached(why, _) => RejectedMail::Later(why),
+        TicketError::Invalid(why) | TicketError::Refused(why) | TicketError::NotFound(why) => {
+            RejectedMail::Refused(why)
+        }
+    }
+}
+
+/// Makes a limit final: the author has the answer to the first request, and the server that sent
+/// the message need not try again.
+fn final_limit(e: TicketError) -> TicketError {
+    match e {
+        TicketError::LimitReached(why, _) => TicketError::Refused(why),
+        other => other,
     }
 }
 
@@ -542,6 +613,76 @@ mod tests {
         ] {
             assert_eq!(of(from), None, "{from}");
         }
+    }
+
+    #[test]
+    fn signature_that_does_not_cover_the_removal_address_shows_nothing() {
+        let is_usable = |covered: &str, fields: &str| {
+            let data = format!(
+                "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org; s=s; h={covered}; \
+                 bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n\
+                 From: anna@example.org\r\n{fields}\r\n\r\nx\r\n"
+            );
+            let parsed = MessageParser::default().parse(data.as_bytes()).unwrap();
+            let signed = AuthenticatedMessage::parse(data.as_bytes()).unwrap();
+            let addressed = addressed_fields(&parsed, &signed, "removal@probe.example");
+            is_usable(&signed.dkim_headers[0].header, &addressed)
+        };
+        for (covered, fields) in [
+            ("from:to", "To: removal@probe.example"),
+            (
+                "From:To",
+                "To: Ben <ben@example.net>, X <Removal@Probe.example.>",
+            ),
+            (
+                "from:cc",
+                "To: ben@example.net\r\nCc: removal@probe.example",
+            ),
+            (
+                "from:to",
+                "To: removal@probe.example\r\nCc: a@example.net\r\nCc: b@example.net",
+            ),
+        ] {
+            assert!(is_usable(covered, fields), "{covered} {fields}");
+        }
+        for (covered, fields) in [
+            ("from:to", "To: ben@example.net"),
+            ("from:to", "Subject: removal@probe.example"),
+            ("from:to", "To: \"removal@probe.example\" <ben@example.net>"),
+            ("from:subject", "To: removal@probe.example"),
+            ("to:subject", "To: removal@probe.example"),
+            (
+                "from:to",
+                "To: ben@example.net\r\nCc: removal@probe.example",
+            ),
+            (
+                "from:to",
+                "To: removal@probe.example\r\nTo: ben@example.net",
+            ),
+            (
+                "from:to",
+                "To: removal@probe.example\r\nto : ben@example.net",
+            ),
+            (
+                "from:to",
+                "To: ben@example.net\r\nTo: removal@probe.example",
+            ),
+        ] {
+            assert!(!is_usable(covered, fields), "{covered} {fields}");
+        }
+    }
+
+    #[test]
+    fn limit_is_a_temporary_failure_unless_it_is_final() {
+        let limit =
+            || TicketError::LimitReached("come again".into(), crate::model::time::Seconds(9));
+        assert_eq!(refused(limit()).to_string(), "451 4.7.1 come again");
+        assert_eq!(
+            refused(final_limit(limit())).to_string(),
+            "550 5.7.1 come again"
+        );
+        let other = TicketError::Refused("no".into());
+        assert_eq!(refused(other).to_string(), "550 5.7.1 no");
     }
 
     #[test]

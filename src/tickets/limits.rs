@@ -42,6 +42,16 @@ const CODES_BY_CLIENT: RateLimit = RateLimit {
     times: 20,
     period: MINUTE,
 };
+/// Messages to the removal address from an address, before their authors are known.
+const MAILS_BY_CLIENT: RateLimit = RateLimit {
+    times: 120,
+    period: HOUR,
+};
+/// Messages to the removal address by authors of a registered domain.
+const MAILS_BY_DOMAIN: RateLimit = RateLimit {
+    times: 20,
+    period: HOUR,
+};
 /// New tickets and new tests for the names of a registered domain.
 const OPENED_FOR_DOMAIN: RateLimit = RateLimit {
     times: 20,
@@ -59,6 +69,8 @@ pub enum LimitedRequest {
     Change,
     /// A code.
     Code,
+    /// A message to the removal address.
+    Mail,
 }
 
 /// Counts the requests of strangers.
@@ -68,8 +80,10 @@ pub struct RequestLimits {
     opened: RateLimiter,
     changed: RateLimiter,
     codes: RateLimiter,
+    mails: RateLimiter,
     subjects: RateLimiter,
     domains: DomainLimiter,
+    authors: DomainLimiter,
 }
 
 impl Default for RequestLimits {
@@ -80,7 +94,9 @@ impl Default for RequestLimits {
             changed: RateLimiter::new(CHANGED_BY_CLIENT),
             codes: RateLimiter::new(CODES_BY_CLIENT),
             subjects: RateLimiter::new(OPENED_FOR_SUBJECT),
-            domains: DomainLimiter::default(),
+            domains: DomainLimiter::new(OPENED_FOR_DOMAIN),
+            mails: RateLimiter::new(MAILS_BY_CLIENT),
+            authors: DomainLimiter::new(MAILS_BY_DOMAIN),
         }
     }
 }
@@ -101,12 +117,30 @@ impl RequestLimits {
             LimitedRequest::Open => (&self.opened, "requests", "hour"),
             LimitedRequest::Change => (&self.changed, "changes", "hour"),
             LimitedRequest::Code => (&self.codes, "codes", "minute"),
+            LimitedRequest::Mail => (&self.mails, "messages", "hour"),
         };
         let counted = limiter.charge(client, self.started.elapsed());
         counted.map_err(|e| {
             let RateLimited { prefix, times, .. } = e;
             let why = format!("at most {times} {what} an {period} are accepted from {prefix}");
             limit_error(&why.replace("an minute", "a minute"), e.wait, now)
+        })
+    }
+
+    /// Counts a message whose author is authenticated.
+    ///
+    /// # Errors
+    ///
+    /// The registered domain of the author is at its limit; the error says when to come again.
+    pub fn count_author(&self, author: &str, now: Time) -> Result<(), TicketError> {
+        let domain = author.rsplit_once('@').map_or(author, |(_, d)| d);
+        let domain = domain.to_ascii_lowercase();
+        let domain = registered_domain(&domain);
+        let counted = self.authors.charge(domain, self.started.elapsed());
+        counted.map_err(|wait| {
+            let times = MAILS_BY_DOMAIN.times;
+            let why = format!("at most {times} messages an hour are accepted from {domain}");
+            limit_error(&why, wait, now)
         })
     }
 
@@ -154,14 +188,24 @@ pub fn limit_error(why: &str, wait: Duration, now: Time) -> TicketError {
 
 /// Limits requests for each registered domain, by the same rule as [`RateLimiter`]: the time at
 /// which all requests of a domain are paid off.
-#[derive(Debug, Default)]
-struct DomainLimiter(Mutex<HashMap<Box<str>, Duration>>);
+#[derive(Debug)]
+struct DomainLimiter {
+    limit: RateLimit,
+    paid_off: Mutex<HashMap<Box<str>, Duration>>,
+}
 
 impl DomainLimiter {
+    fn new(limit: RateLimit) -> DomainLimiter {
+        DomainLimiter {
+            limit,
+            paid_off: Mutex::default(),
+        }
+    }
+
     /// Counts a request; the error is the time to wait.
     fn charge(&self, domain: &str, now: Duration) -> Result<(), Duration> {
-        let RateLimit { times, period } = OPENED_FOR_DOMAIN;
-        let mut all = self.0.lock();
+        let RateLimit { times, period } = self.limit;
+        let mut all = self.paid_off.lock();
         if all.len() >= MAX_DOMAINS {
             all.retain(|_, paid_off| *paid_off > now);
         }
@@ -263,6 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_one_domain_do_not_use_up_the_limit_of_others_on_its_server() {
+        let limits = RequestLimits::default();
+        let server = "192.0.2.1".parse().unwrap();
+        let mails = |author: &str| {
+            (0..25)
+                .filter(|_| {
+                    let of_client = limits.count_client(LimitedRequest::Mail, server, NOW);
+                    of_client.is_ok() && limits.count_author(author, NOW).is_ok()
+                })
+                .count()
+        };
+        assert_eq!(mails("x@mail.evil.example"), 20);
+        assert_eq!(mails("y@Evil.example"), 0);
+        assert_eq!(mails("anna@example.org"), 20);
+    }
+
+    #[test]
     fn guesses_of_codes_are_limited() {
         let limits = RequestLimits::default();
         let client = "192.0.2.1".parse().unwrap();
@@ -278,13 +339,13 @@ mod tests {
 
     #[test]
     fn domains_are_counted_in_bounded_memory() {
-        let limiter = DomainLimiter::default();
+        let limiter = DomainLimiter::new(OPENED_FOR_DOMAIN);
         for n in 0..2 * MAX_DOMAINS {
             let _ = limiter.charge(&format!("d{n}.example"), Duration::ZERO);
         }
-        assert_eq!(limiter.0.lock().len(), MAX_DOMAINS);
+        assert_eq!(limiter.paid_off.lock().len(), MAX_DOMAINS);
         let later = Duration::from_secs(3600);
         assert_eq!(limiter.charge("new.example", later), Ok(()));
-        assert_eq!(limiter.0.lock().len(), 1);
+        assert_eq!(limiter.paid_off.lock().len(), 1);
     }
 }

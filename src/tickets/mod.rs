@@ -32,6 +32,8 @@ pub mod mail_text;
 #[cfg(feature = "daemon")]
 mod notice;
 #[cfg(feature = "daemon")]
+mod open_limits;
+#[cfg(feature = "daemon")]
 pub mod outbox;
 mod policies;
 #[cfg(feature = "daemon")]

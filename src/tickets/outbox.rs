@@ -20,7 +20,7 @@ use super::{
     ticket::Ticket,
 };
 use crate::{
-    mail::AutomaticMail,
+    mail::{AutomaticMail, MailError},
     model::{Time, time::Seconds},
 };
 
@@ -42,9 +42,11 @@ const RETRY_DELAYS: [Seconds; 6] = [
 /// The period of daily limits.
 const DAY: Seconds = Seconds(86_400);
 
-/// Sends a mail; the error is for the log.
+/// Sends a mail.
 pub type MailSender = Arc<
-    dyn Fn(AutomaticMail) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync,
+    dyn Fn(AutomaticMail) -> Pin<Box<dyn Future<Output = Result<(), MailError>> + Send>>
+        + Send
+        + Sync,
 >;
 
 /// Counts a mail against a daily limit.
@@ -262,7 +264,15 @@ async fn blocking<T: Send + 'static>(
     called.unwrap_or_else(|e| Err(TicketError::Refused(e.to_string())))
 }
 
-async fn round(service: &TicketService, sender: Option<&MailSender>) -> Result<(), TicketError> {
+/// Queues what is due, and sends the queued mail that is due.
+///
+/// # Errors
+///
+/// The store cannot be read, or the ledger refuses the commit.
+pub(super) async fn round(
+    service: &TicketService,
+    sender: Option<&MailSender>,
+) -> Result<(), TicketError> {
     let now = service.now();
     blocking(service, move |s| s.queue_notifications(now)).await?;
     for id in blocking(service, move |s| s.due_mails(now)).await? {
@@ -281,9 +291,16 @@ async fn round(service: &TicketService, sender: Option<&MailSender>) -> Result<(
         };
         match sender(mail).await {
             Ok(()) => drop(blocking(service, remove).await?),
-            // The text of a smart host can quote the recipient, which no log may name. The rest
-            // waits for the next round, because the smart host may be down.
-            Err(_) => {
+            // The text of a smart host can quote the recipient, which no log may name.
+            Err(MailError::Permanent(_)) => {
+                tracing::warn!(
+                    ticket,
+                    "mail about a ticket dropped, because the smart host refuses it for good"
+                );
+                blocking(service, remove).await?;
+            }
+            // The rest waits for the next round, because the smart host may be down.
+            Err(MailError::Temporary(_)) => {
                 tracing::warn!(
                     ticket,
                     "mail about a ticket was not accepted; it is tried again"

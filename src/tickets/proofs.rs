@@ -495,6 +495,8 @@ impl TicketService {
                 MAX_CONFIRMATIONS,
                 &format!("{MAX_CONFIRMATIONS} links a day are sent for a request"),
             )?;
+            // A link that was sent to another address must not confirm this one.
+            codes::revoke(&mut ticket.codes, CodePurpose::Contact);
             ticket.contact = Some(TicketContact {
                 address: address.clone(),
                 confirmed: None,
@@ -515,6 +517,7 @@ impl TicketService {
         let changed = self.decide(now, |batch| {
             let mut ticket = batch.ticket(number)?;
             ticket.contact = None;
+            codes::revoke(&mut ticket.codes, CodePurpose::Contact);
             batch.delete(NOTIFIED, &number);
             batch.save(&ticket);
             Ok(ticket)

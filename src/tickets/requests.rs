@@ -9,9 +9,9 @@ use super::{
     listings::TicketListing,
     removals::FROM,
     secret::TicketSecret,
-    service::{MAX_OPEN_TICKETS, TicketService},
+    service::TicketService,
     state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
-    tables::{LAST_NUMBER, OPEN},
+    tables::LAST_NUMBER,
     ticket::{ControlProof, MAX_MESSAGE_CHARS, Ticket, TicketMessage, TicketTest},
 };
 use crate::{
@@ -21,10 +21,6 @@ use crate::{
 
 /// How long a proof of control is valid.
 pub const PROOF_PERIOD: Seconds = Seconds(30 * 86_400);
-/// The most open tickets of one subject.
-const MAX_OPEN_OF_SUBJECT: usize = 20;
-/// When to try again if too many tickets are open.
-const FULL_RETRY_AFTER: Seconds = Seconds(3600);
 
 /// A request to open a ticket.
 #[derive(Debug, Clone)]
@@ -50,14 +46,38 @@ impl TicketService {
     /// The subject is not listed, several policies apply and none is chosen, a rule refuses the
     /// request, or a limit is reached.
     pub fn open(&self, request: &NewTicket, now: Time) -> Result<Ticket, TicketError> {
+        self.open_with(request, now, |_, _| Ok(()))
+    }
+
+    /// Opens a ticket as [`TicketService::open`] does, and commits what `add` does with its number
+    /// together with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`TicketService::open`], or `add` fails; nothing is written then.
+    pub fn open_with(
+        &self,
+        request: &NewTicket,
+        now: Time,
+        add: impl FnOnce(&mut TicketBatch<'_>, u64) -> Result<(), TicketError>,
+    ) -> Result<Ticket, TicketError> {
         let text = checked_message(&request.message)?;
         let listings = self.listings(&request.subject)?;
         let policy = choose_policy(&request.subject, &listings, request.policy)?;
         self.limits.count_subject(&request.subject, now)?;
         let mine: Vec<&TicketListing> = listings.iter().filter(|l| l.policy == policy).collect();
-        let (number, receipt) = self.decide(now, |batch| {
-            self.check_limits(batch, &request.subject)?;
+        let is_proved = is_own_address(request, &reason_names(&mine));
+        let stays_open = !self.is_granted_at_once(policy, &mine, is_proved, now)?;
+        if stays_open {
+            self.make_room(now)?;
+        }
+        let (ticket, receipt) = self.decide(now, |batch| {
+            if stays_open {
+                self.check_open(batch, &request.subject, policy)?;
+            }
             let mut ticket = self.new_ticket(batch, request, policy, &mine)?;
+            // Before a relay test is started, which is not part of this commit.
+            add(batch, ticket.number)?;
             if !text.is_empty() {
                 ticket.messages.push(TicketMessage {
                     at: now,
@@ -65,30 +85,21 @@ impl TicketService {
                     text,
                 });
             }
-            if is_own_address(request, &ticket.reasons) {
+            if is_proved {
                 ticket.proof = Some(proof(ControlMethod::Server, now));
             }
             self.begin(batch, &mut ticket, &mine)?;
             self.issue_control_code(&mut ticket, now);
             batch.audit(&ticket.author(), FROM, "ticket-open", &ticket);
             batch.save(&ticket);
-            Ok(ticket.number)
+            Ok(ticket)
         })?;
-        self.finish(number, receipt.as_ref(), now)
-    }
-
-    fn check_limits(&self, batch: &TicketBatch<'_>, subject: &Subject) -> Result<(), TicketError> {
-        if batch.keys(OPEN, None, MAX_OPEN_TICKETS)?.len() >= MAX_OPEN_TICKETS {
-            let why = format!("{MAX_OPEN_TICKETS} requests are open; try again later");
-            return Err(TicketError::LimitReached(why, FULL_RETRY_AFTER));
-        }
-        if self.open_of(subject)?.len() >= MAX_OPEN_OF_SUBJECT {
-            let why = format!(
-                "{MAX_OPEN_OF_SUBJECT} requests for {subject} are open; use the page of one of them"
-            );
-            return Err(TicketError::LimitReached(why, Seconds(86_400)));
-        }
-        Ok(())
+        // The ticket is stored, and the periodic work completes it if that fails here.
+        let finished = self.finish(ticket.number, receipt.as_ref(), now);
+        Ok(finished.unwrap_or_else(|e| {
+            self.log_failure(ticket.number, Err(e));
+            ticket
+        }))
     }
 
     fn new_ticket(
@@ -98,14 +109,11 @@ impl TicketService {
         policy: RemovalPolicy,
         listings: &[&TicketListing],
     ) -> Result<Ticket, TicketError> {
-        let mut reasons: Vec<String> = listings.iter().map(|l| l.name.clone()).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
         Ok(Ticket {
             number: batch.next_number(LAST_NUMBER)?,
             secret: TicketSecret::new(&self.random)?,
             subject: request.subject.clone(),
-            reasons,
+            reasons: reason_names(listings),
             policy,
             state: TicketState::NeedsProof,
             opened: batch.now,
@@ -296,7 +304,7 @@ impl TicketService {
     ///
     /// # Errors
     ///
-    /// The state of the ticket does not allow it.
+    /// The state of the ticket does not allow it, or too many requests wait for a person.
     pub fn ask_review(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
         let changed = self.decide(now, |batch| {
             let mut ticket = batch.ticket(number)?;
@@ -305,6 +313,9 @@ impl TicketService {
                     "the ticket is in the state `{}`, in which a review is not possible",
                     ticket.state.as_str()
                 )));
+            }
+            if !ticket.is_proved(now) {
+                self.check_unproved_review(batch)?;
             }
             ticket.apply(TicketEvent::Review, now)?;
             batch.audit(&ticket.author(), FROM, "ticket-review", &ticket);
@@ -406,6 +417,14 @@ fn proof(method: ControlMethod, now: Time) -> ControlProof {
         at: now,
         until: now.plus(PROOF_PERIOD),
     }
+}
+
+/// The names of the reasons of listings, each once.
+fn reason_names(listings: &[&TicketListing]) -> Vec<String> {
+    let mut names: Vec<String> = listings.iter().map(|l| l.name.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Whether a request comes from its own subject. That proves control of the host, unless strangers

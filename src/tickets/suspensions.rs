@@ -3,6 +3,7 @@
 
 use super::{
     batch::TicketBatch,
+    control::registered_domain,
     error::TicketError,
     removals::{FROM, reasons_of},
     service::TicketService,
@@ -144,15 +145,13 @@ impl TicketService {
     }
 
     /// Returns the network of a subject, of which one request at a time is suspended: the
-    /// autonomous system if a table knows it, else the /24 (IPv6: /48); the name of a domain.
-    fn network(&self, subject: &Subject) -> String {
+    /// autonomous system if a table knows it, else the /24 (IPv6: /48); the registered domain of a
+    /// domain.
+    pub(super) fn network(&self, subject: &Subject) -> String {
         let address = match subject {
             Subject::V4(p) => std::net::IpAddr::V4(p.first().into()),
             Subject::V6(p) => std::net::IpAddr::V6(p.first().into()),
-            Subject::Domain(d) => {
-                let labels: Vec<&str> = d.name().rsplit('.').take(2).collect();
-                return labels.join(".");
-            }
+            Subject::Domain(d) => return registered_domain(d.name()).to_string(),
         };
         match self.relay.settings().asn_table.of(address) {
             Network::As(number) => format!("AS{number}"),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod events;
+mod mail;
+mod open_limits;
 mod retests;
 mod suspensions;
 

@@ -154,3 +154,12 @@ fn end_of_an_exception_keeps_other_holds_on_its_reasons() {
     let ends: Vec<_> = verdict(&b).holds.iter().map(|h| Some(h.until)).collect();
     assert_eq!(ends, [until]);
 }
+
+#[test]
+fn network_of_a_domain_is_its_registered_domain() {
+    let b = Bench::new();
+    let network = |name: &str| b.tickets.network(&name.parse().unwrap());
+    assert_eq!(network("mail.a.co.uk"), network("a.co.uk"));
+    assert_ne!(network("a.co.uk"), network("b.co.uk"));
+    assert_eq!(network("mx.example.org"), "example.org");
+}
