@@ -44,6 +44,36 @@ struct Counted {
 #[derive(Debug, Clone, Default)]
 pub struct Figures(Arc<Mutex<Counted>>);
 
+impl Figures {
+    /// Begins a count if the figures are old and no other count runs.
+    fn begin_count(&self, now: Time) -> Option<CountPermit> {
+        let mut counted = self.0.lock();
+        let is_old = counted
+            .at
+            .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
+        if !is_old || counted.under_way {
+            return None;
+        }
+        counted.under_way = true;
+        let figures = self.clone();
+        Some(CountPermit { figures, now })
+    }
+}
+
+/// A count that runs. Another one can begin after it is dropped, however the count ended.
+#[derive(Debug)]
+struct CountPermit {
+    figures: Figures,
+    /// When the count began.
+    now: Time,
+}
+
+impl Drop for CountPermit {
+    fn drop(&mut self) {
+        self.figures.0.lock().under_way = false;
+    }
+}
+
 /// The lists that the public may know: all zones except catalogs.
 fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
     let zones = snapshot.zones.all().iter().enumerate();
@@ -179,8 +209,8 @@ pub fn policy(app: &App) -> PolicyResponse {
 pub async fn status(app: &App) -> PublicStatusResponse {
     let (now, app_copy) = (app.ledger.now(), app.clone());
     let missing = app.figures.0.lock().at.is_none();
-    if begin_count(app, now) {
-        let counting = tokio::task::spawn_blocking(move || count(&app_copy, now));
+    if let Some(permit) = app.figures.begin_count(now) {
+        let counting = tokio::task::spawn_blocking(move || count(&app_copy, &permit));
         if missing {
             // A panic of the count leaves the figures unknown.
             let _ = counting.await;
@@ -199,17 +229,6 @@ pub async fn status(app: &App) -> PublicStatusResponse {
     })
 }
 
-/// Begins a count if the figures are old and no other count runs. Returns whether it did.
-fn begin_count(app: &App, now: Time) -> bool {
-    let mut counted = app.figures.0.lock();
-    let is_old = counted
-        .at
-        .is_none_or(|at| now.0.saturating_sub(at.0) > FIGURES_SECONDS);
-    let begins = is_old && !counted.under_way;
-    counted.under_way |= begins;
-    begins
-}
-
 /// Counts the figures again and again until `stop` is set, so that each day has some.
 pub async fn count_figures(app: App, mut stop: watch::Receiver<bool>) {
     loop {
@@ -217,10 +236,10 @@ pub async fn count_figures(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(FIGURES_POLL) => {}
             _ = stop.wait_for(|s| *s) => break,
         }
-        let (counting, now) = (app.clone(), app.ledger.now());
-        if begin_count(&app, now) {
+        let counting = app.clone();
+        if let Some(permit) = app.figures.begin_count(app.ledger.now()) {
             // A panic of the count leaves the figures as they were.
-            let _ = tokio::task::spawn_blocking(move || count(&counting, now)).await;
+            let _ = tokio::task::spawn_blocking(move || count(&counting, &permit)).await;
         }
     }
     add_to_statistics(&app, None);
@@ -252,21 +271,20 @@ fn entries_of(by_reasons: &BTreeMap<Mask, u64>, zone: &ZoneView) -> u64 {
 }
 
 /// Counts entries and removals.
-fn count(app: &App, now: Time) {
+fn count(app: &App, permit: &CountPermit) {
     let snapshot = app.ledger.published.snapshot();
     let by_reasons = snapshot.tables.count_by_reasons();
     let path = app.ledger.settings().removals.clone();
-    let since = Time(now.0.saturating_sub(REMOVALS_SECONDS));
+    let since = Time(permit.now.0.saturating_sub(REMOVALS_SECONDS));
     let removals = path.and_then(|p| match removals::count_since(&p, since) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(0),
         counted => counted.ok(),
     });
     add_to_statistics(app, Some(&by_reasons));
     let mut counted = app.figures.0.lock();
-    counted.at = Some(now);
+    counted.at = Some(permit.now);
     counted.by_reasons = by_reasons;
     counted.removals = removals;
-    counted.under_way = false;
 }
 
 fn read_status(app: &App, now: Time) -> PublicStatusResponse {
@@ -361,4 +379,22 @@ fn changes(app: &App, snapshot: &Snapshot) -> BTreeMap<String, (Serial, Time)> {
     }
     app.figures.0.lock().changed = known.clone();
     known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_count_runs_and_another_begins_after_a_panic() {
+        let (figures, now) = (Figures::default(), Time(1_000_000));
+        let permit = figures.begin_count(now).unwrap();
+        assert!(figures.begin_count(now).is_none());
+        let counting = std::thread::spawn(move || {
+            let _permit = permit;
+            panic!("the count fails");
+        });
+        assert!(counting.join().is_err());
+        assert!(figures.begin_count(now).is_some());
+    }
 }

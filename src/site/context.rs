@@ -103,6 +103,15 @@ impl PageContext {
         }
     }
 
+    /// The context of a page that is shown in answer to a request for another path: links to the
+    /// page itself lead to `path`.
+    pub fn at(&self, path: &str) -> PageContext {
+        PageContext {
+            location: path.into(),
+            ..self.clone()
+        }
+    }
+
     /// Responds with a page that search engines do not index and caches do not store.
     pub fn render(&self, template: &impl Template) -> Response {
         self.render_with_status(StatusCode::OK, template)
@@ -411,6 +420,14 @@ mod tests {
         assert_eq!(page.href("/policy#codes"), "/policy?lang=de#codes");
         let switch: Vec<_> = page.languages().into_iter().map(|l| l.1).collect();
         assert_eq!(switch[2], "/lookup?subject=192.0.2.1&lang=ja");
+    }
+
+    #[test]
+    fn page_that_answers_a_form_is_linked_at_its_own_path() {
+        let page = page("/tickets/x/check-dns?lang=de", "ja").at("/tickets/x");
+        let switch: Vec<_> = page.languages().into_iter().map(|l| l.1).collect();
+        assert_eq!(switch[2], "/tickets/x?lang=ja");
+        assert_eq!(page.href("/policy"), "/policy?lang=de");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn all() -> Vec<(&'static str, TicketResponse)> {
 fn ticket(state: TicketState) -> TicketResponse {
     TicketResponse {
         number: 1042,
-        path: "/tickets/example-secret-path-0000".into(),
+        path: format!("/tickets/example-secret-path-{}", state.as_str()),
         subject: "45.51.100.7".into(),
         listed_in: vec!["relays.example".into()],
         reasons: vec!["relay".into()],
@@ -399,6 +399,6 @@ pub(super) fn confirmation(name: &str) -> ConfirmationResponse {
         number: 1042,
         subject: "45.51.100.7".into(),
         confirmed,
-        path: confirmed.then(|| "/tickets/example-secret-path-0000".into()),
+        path: confirmed.then(|| "/tickets/example-secret-path-review".into()),
     }
 }

@@ -79,11 +79,19 @@ pub fn names() -> Vec<&'static str> {
 pub fn router() -> Router {
     let settings = Arc::new(settings());
     let shared = settings.clone();
+    // The script of an example asks for changes here.
+    let ticket = move |uri: Uri, headers: HeaderMap| async move {
+        let mut all = example_tickets::all().into_iter();
+        let found = all.find(|(_, t)| t.path == uri.path());
+        render(&context(shared, &uri, &headers), found.map_or("", |f| f.0))
+    };
+    let shared = settings.clone();
     let example = move |uri: Uri, headers: HeaderMap, Path(name): Path<String>| async move {
         render(&context(shared, &uri, &headers), &name)
     };
     Router::new()
         .route("/examples/{name}", get(example))
+        .route("/tickets/{secret}", get(ticket))
         .route("/assets/{file}", get(assets::get_asset))
         .layer(middleware::from_fn_with_state(settings, frame))
 }

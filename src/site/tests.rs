@@ -10,13 +10,19 @@ use axum::{
 use tower::ServiceExt;
 
 use super::{
-    assets, context::PageContext, example_lookups, example_tickets, examples, lookup::LookupPage,
-    ticket::TicketPage,
+    assets,
+    context::PageContext,
+    example_lookups, example_tickets, examples,
+    lookup::LookupPage,
+    proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
+    settings::SiteSettings,
+    ticket::{FormProblem, TicketPage},
 };
 use crate::{
     api::{LookupAnswer, LookupResponse, TicketResponse},
     model::{Subject, subject::HostBits},
     texts::Language,
+    tickets::TicketState,
 };
 
 /// What a stranger could write to run a script on a page.
@@ -176,7 +182,11 @@ async fn home_and_look_up_pages_are_small() {
 fn page() -> PageContext {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, "text/html".parse().unwrap());
-    let mut page = PageContext::new(Arc::default(), &"/".parse().unwrap(), &headers);
+    let settings = Arc::new(SiteSettings {
+        sends_mail: true,
+        ..SiteSettings::default()
+    });
+    let mut page = PageContext::new(settings, &"/".parse().unwrap(), &headers);
     page.now = example_lookups::NOW;
     page
 }
@@ -239,6 +249,18 @@ const KEPT: [&str; 40] = [
     "",
 ];
 
+/// A value whose texts are all those of an attacker.
+fn attacked<T: serde::Serialize + serde::de::DeserializeOwned>(example: &T) -> T {
+    let mut value = serde_json::to_value(example).unwrap();
+    attack(&mut value, &KEPT);
+    serde_json::from_value(value).unwrap()
+}
+
+/// Renders a page as it is sent.
+fn sent(template: &impl Template) -> String {
+    super::context::visible(template.render().unwrap())
+}
+
 fn assert_harmless(html: &str) {
     assert!(
         !html.contains("<script>") && !html.contains("<img src=x"),
@@ -259,9 +281,7 @@ fn assert_harmless(html: &str) {
 #[test]
 fn texts_of_strangers_stay_texts_on_look_up_pages() {
     for (name, example) in example_lookups::all() {
-        let mut value = serde_json::to_value(&example).unwrap();
-        attack(&mut value, &KEPT);
-        let r: LookupResponse = serde_json::from_value(value).unwrap();
+        let r: LookupResponse = attacked(&example);
         let page = page();
         let (error, pasted) = (true, ATTACK);
         let html = LookupPage {
@@ -272,24 +292,70 @@ fn texts_of_strangers_stay_texts_on_look_up_pages() {
         };
         let response = page.render(&html);
         assert_eq!(response.status(), StatusCode::OK, "{name}");
-        assert_harmless(&super::context::visible(html.render().unwrap()));
+        assert_harmless(&sent(&html));
     }
 }
 
 #[test]
 fn texts_of_strangers_stay_texts_on_ticket_pages() {
     for (_, example) in example_tickets::all() {
-        let mut value = serde_json::to_value(&example).unwrap();
-        attack(&mut value, &KEPT);
-        let t: TicketResponse = serde_json::from_value(value).unwrap();
+        let t: TicketResponse = attacked(&example);
         let page = page();
         let html = TicketPage {
             page: &page,
             t: &t,
             problem: None,
         };
-        assert_harmless(&super::context::visible(html.render().unwrap()));
+        assert_harmless(&sent(&html));
     }
+}
+
+#[test]
+fn what_was_entered_stays_text_beside_the_field_of_a_refused_form() {
+    let mut t: TicketResponse = attacked(&example_tickets::review(TicketState::Review));
+    t.contact = None;
+    let page = page();
+    for field in ["message", "contact", ""] {
+        let html = sent(&TicketPage {
+            page: &page,
+            t: &t,
+            problem: Some(FormProblem {
+                field,
+                value: format!("entered {ATTACK}"),
+                title: "error-too-many",
+                detail: format!("refused {ATTACK}"),
+                retry_after: Some(40),
+            }),
+        });
+        assert_harmless(&html);
+        assert!(
+            html.contains("refused &#34;&#39;&#62;&#60;script"),
+            "{html}"
+        );
+        // A button has no text.
+        let kept = html.contains("entered &#34;&#39;&#62;&#60;script");
+        assert_eq!(kept, !field.is_empty(), "{field}: {html}");
+    }
+}
+
+#[test]
+fn texts_of_strangers_stay_texts_on_pages_of_proofs_and_removals() {
+    let page = &page();
+    for own in [false, true] {
+        let r = &attacked(&example_lookups::proof(own));
+        assert_harmless(&sent(&EvidencePage { page, r }));
+    }
+    for listed_again in [false, true] {
+        let r = &attacked(&example_tickets::released(listed_again));
+        assert_harmless(&sent(&ReleasedPage { page, r }));
+    }
+    for name in ["confirm-control", "confirm-contact", "confirm-done"] {
+        let r = &attacked(&example_tickets::confirmation(name));
+        let path = &format!("/confirm/{ATTACK}");
+        assert_harmless(&sent(&ConfirmPage { page, r, path }));
+    }
+    let commands = &[ATTACK.to_string()];
+    assert_harmless(&sent(&ProvePage { page, commands }));
 }
 
 #[test]

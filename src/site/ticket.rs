@@ -460,8 +460,10 @@ async fn changed_or_problem(
     };
     let ticket = tickets::view_ticket(&state.app, secret).await?;
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    // What was requested has no page.
+    let page = page.at(&ticket.path);
     let template = TicketPage {
-        page,
+        page: &page,
         t: &ticket,
         problem: Some(FormProblem {
             field,

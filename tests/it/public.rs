@@ -1,6 +1,8 @@
 //! The pages about the lists, with the real daemon.
 
 use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -10,6 +12,7 @@ use serde_json::Value;
 use crate::{
     browser::crawl::{crawl, get},
     lab::{Daemon, Folder, free_port, query, udp},
+    relay::mta::connect,
 };
 
 const CONFIG: &str = r#"
@@ -114,6 +117,17 @@ impl Site {
         let response = get(&self.base, path, "en");
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         response.body
+    }
+
+    /// Opens a connection from an address, and sends a part of a request.
+    fn connect(&self, source: impl Into<IpAddr>, part: &str) -> TcpStream {
+        let site: SocketAddr = self.base.trim_start_matches("http://").parse().unwrap();
+        let mut stream = connect(source.into(), site).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream.write_all(part.as_bytes()).unwrap();
+        stream
     }
 
     fn json(&self, path: &str) -> Value {
@@ -436,4 +450,62 @@ fn every_duty_of_rfc_6471_is_met_or_explained() {
     assert_eq!(answers("1.0.0.127.bl.orbs.example"), 0);
     assert_eq!(answers("test.dbl.orbs.example"), 1);
     assert_eq!(answers("invalid.dbl.orbs.example"), 0);
+}
+
+/// The head of a form with a bounce, and the first part of its body.
+const SLOW_FORM: &str = "POST /lookup HTTP/1.1\r\nhost: x\r\naccept: text/html\r\nconnection: close\r\n\
+    content-type: application/x-www-form-urlencoded\r\ncontent-length: 500\r\n\r\ntext=45.51.100.7+";
+
+/// Reads the status of a response until the connection is closed.
+fn status_of(mut stream: TcpStream) -> String {
+    let mut response = String::new();
+    let read = stream.read_to_string(&mut response);
+    let line = response.lines().next().unwrap_or_default();
+    format!(
+        "{line} {}",
+        read.err().map_or(String::new(), |e| e.to_string())
+    )
+}
+
+#[test]
+fn idle_connections_and_slow_forms_of_many_addresses_do_not_keep_others_out() {
+    let site = Site::new();
+    let source = |n: u16| [127, 30 + (n % 8) as u8, (n / 8) as u8, 1];
+    let idle: Vec<TcpStream> = (0..400).map(|n| site.connect(source(n), "")).collect();
+    let mut slow: Vec<TcpStream> = (0..80)
+        .map(|n| site.connect(source(n), SLOW_FORM))
+        .collect();
+    for path in ["/", "/45.51.100.7", "/status"] {
+        for client in [[127, 0, 0, 1], [127, 99, 0, 1]] {
+            let begun = Instant::now();
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nhost: x\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+            );
+            let status = status_of(site.connect(client, &request));
+            let elapsed = begun.elapsed();
+            assert!(
+                status.starts_with("HTTP/1.1 200") && elapsed < Duration::from_secs(5),
+                "{path} for {client:?}: {status} after {elapsed:?}"
+            );
+        }
+    }
+    // A slow client that goes on gets its page as well.
+    let mut honest = slow.pop().unwrap();
+    let rest = 500 - SLOW_FORM.split("\r\n\r\n").nth(1).unwrap().len();
+    honest.write_all("+".repeat(rest).as_bytes()).unwrap();
+    let status = status_of(honest);
+    assert!(status.starts_with("HTTP/1.1 303"), "{status}");
+    drop((idle, slow));
+}
+
+#[test]
+fn form_whose_body_does_not_arrive_times_out() {
+    let site = Site::new();
+    let begun = Instant::now();
+    let status = status_of(site.connect([127, 30, 0, 1], SLOW_FORM));
+    assert!(
+        status.starts_with("HTTP/1.1 408") && begun.elapsed() < Duration::from_secs(45),
+        "{status} after {:?}",
+        begun.elapsed()
+    );
 }

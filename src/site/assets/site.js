@@ -36,7 +36,7 @@
   }
 
   // The live part of a ticket: asked for every two seconds while something happens, replaced only
-  // if it changed, for an hour at most.
+  // if it changed, for an hour at most. The page itself may answer a form, at another address.
   const follow = (live, until, wait) => {
     setTimeout(async () => {
       if (Date.now() > until) {
@@ -46,11 +46,11 @@
       let next = wait;
       if (!document.hidden) {
         try {
-          const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+          const response = await fetch(live.dataset.path, { headers: { Accept: "text/html" } });
           if (!response.ok) throw new Error(response.status);
           const page = new DOMParser().parseFromString(await response.text(), "text/html");
           const now = page.getElementById("live");
-          if (!now) return;
+          if (!now) throw new Error("no ticket");
           const isBusy = live.contains(document.activeElement) && /^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName);
           if (now.dataset.version !== live.dataset.version && !isBusy) {
             const open = all("details[id][open]", live).map((d) => d.id);
@@ -67,9 +67,12 @@
             }
             addCopyButtons(live);
           }
-          if (now.dataset.closed) return;
+          live.classList.add("follows");
+          if (now.dataset.closed && now.dataset.version === live.dataset.version) return;
           next = Number(now.dataset.wait) || 2000;
         } catch {
+          // Until there is an answer, a link asks for changes.
+          live.classList.remove("follows");
           next = Math.min(wait * 2, 60000);
         }
       }
@@ -77,6 +80,9 @@
     }, wait);
   };
   const live = document.getElementById("live");
+  // The address of a form's answer cannot be opened: the page has that of its ticket instead.
+  const own = live && new URL(live.dataset.path, location.href);
+  if (live && location.pathname.startsWith(`${own.pathname}/`)) history.replaceState(null, "", own);
   if (live && !live.dataset.closed) {
     live.classList.add("follows");
     follow(live, Date.now() + 3600000, Number(live.dataset.wait) || 2000);

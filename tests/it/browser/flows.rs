@@ -1,11 +1,14 @@
 //! What visitors of the site do, from the text of a bounce on.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use super::{
-    driver::{Browser, browse},
+    driver::{Browser, Screen, browse},
     lab::SiteLab,
 };
 use crate::relay::mta::{Change, MtaBehavior};
@@ -34,22 +37,36 @@ async fn look_up(browser: &Browser, text: &str) {
     browser.wait_for(".verdict").await;
 }
 
-/// Waits until the ticket of the open page is in a state. Without scripts, a reader asks for the
-/// state by a link.
-async fn wait_for_state(browser: &Browser, state: &str, scripts: bool) {
-    let shown = format!(".verdict[data-state='{state}']");
+/// Waits until the page of a ticket has an element. Without scripts, a reader asks for changes by a
+/// link.
+async fn wait_for_change(browser: &Browser, selector: &str, scripts: bool) {
     if scripts {
-        browser.wait_for(&shown).await;
+        browser.wait_for(selector).await;
         return;
     }
+    let until = Instant::now() + Duration::from_secs(30);
     loop {
         browser.wait_for("#live").await;
-        let found = format!("return document.querySelector(\"{shown}\") != null");
+        let found = format!("return document.querySelector({selector:?}) != null");
         if browser.script(&found).await == true {
             return;
         }
+        assert!(Instant::now() < until, "{selector} does not appear");
         browser.follow("#actions a[href^='/tickets/']").await;
     }
+}
+
+/// Waits until the ticket of the open page is in a state.
+async fn wait_for_state(browser: &Browser, state: &str, scripts: bool) {
+    let shown = format!(".verdict[data-state='{state}']");
+    wait_for_change(browser, &shown, scripts).await;
+}
+
+/// Waits for the page that answers a refused form: it says why, and its links lead to the ticket.
+async fn wait_for_refusal(browser: &Browser, ticket: &str) {
+    browser.wait_for("#actions .field-error").await;
+    let switch = "return document.querySelector(\".languages a[hreflang='de']\").pathname";
+    assert_eq!(browser.script(switch).await, ticket);
 }
 
 /// The ticket of the open page, as programs see it.
@@ -127,6 +144,65 @@ fn owner_of_a_repaired_relay_removes_it_without_scripts() {
     let lab = SiteLab::new("");
     browse(&lab.base, async |browser| {
         remove_repaired_relay(browser, &lab, 1, false).await;
+    });
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn owner_of_a_repaired_relay_removes_it_in_a_wide_window() {
+    let lab = SiteLab::new("");
+    browse(&lab.base, async |browser| {
+        browser.screen(Screen::Desktop).await;
+        remove_repaired_relay(browser, &lab, 1, true).await;
+        let fits =
+            "return innerWidth == 1280 && document.documentElement.scrollWidth <= innerWidth";
+        assert_eq!(browser.script(fits).await, true);
+        assert_eq!(browser.console().await, Vec::<String>::new());
+    });
+}
+
+/// The form of a page that was opened before: the present page has no button while the next test
+/// has to wait.
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn page_that_refuses_a_claim_follows_its_ticket() {
+    let lab = SiteLab::new("");
+    let (addr, _mta) = lab.listed_relay(1, open_relay());
+    browse(&lab.base, async |browser| {
+        look_up(browser, &SiteLab::bounce(addr)).await;
+        browser.tap(REMOVE).await;
+        wait_for_state(browser, "failed", true).await;
+        let page = browser.path().await;
+        // Another device asks for a test again and again, until it is refused.
+        let client: IpAddr = [127, 64, 9, 3].into();
+        let mut claims =
+            (0..30).map(|_| lab.request_from(client, "POST", &format!("{page}/retry")));
+        let refused = claims.find(|response| !response.starts_with("HTTP/1.1 200"));
+        assert!(
+            refused
+                .as_ref()
+                .is_some_and(|r| r.starts_with("HTTP/1.1 429")),
+            "{refused:?}"
+        );
+        wait_for_state(browser, "testing", true).await;
+        browser
+            .script(&format!(
+                "const form = document.createElement('form');
+                 [form.method, form.action] = ['post', '{page}/retry'];
+                 document.body.append(form);
+                 form.submit()"
+            ))
+            .await;
+        wait_for_refusal(browser, &page).await;
+        assert_eq!(
+            browser.path().await,
+            page,
+            "the address of the ticket can be kept"
+        );
+        wait_for_state(browser, "testing", true).await;
+        let withdrawn = lab.request_from(client, "POST", &format!("{page}/withdraw"));
+        assert!(withdrawn.starts_with("HTTP/1.1 200"), "{withdrawn}");
+        wait_for_state(browser, "withdrawn", true).await;
     });
 }
 
@@ -232,30 +308,63 @@ fn reviewed_request_is_proved_from_the_server_discussed_and_granted() {
     });
 }
 
+/// From the look-up of a domain to the proof of its control by a record in DNS. The first check
+/// comes before the record. The page that says so still follows the ticket.
+async fn prove_domain_by_dns(browser: &Browser, lab: &SiteLab, scripts: bool) {
+    lab.list("sender.example", "spam");
+    browser.scripts(scripts).await;
+    look_up(browser, "sender.example").await;
+    browser.tap(REMOVE).await;
+    wait_for_state(browser, "needs-proof", scripts).await;
+    let page = browser.path().await;
+    // Mail is the first way as soon as the name servers of the domain are known.
+    wait_for_change(browser, "form[action*='/send-code'] button", scripts).await;
+    let check = "form[action*='/check-dns'] button";
+    open_details(browser, "control-dns").await;
+    let ticket = ticket(browser, lab).await;
+    let options = ticket["control_options"].as_array().unwrap();
+    let dns = options.iter().find(|o| o["method"] == "dns").unwrap();
+    let record = dns["text"].as_str().unwrap();
+    let text = browser.text().await;
+    assert!(text.contains(record), "the record is shown: {text}");
+    browser.tap(check).await;
+    wait_for_refusal(browser, &page).await;
+    lab.relay.names.text("sender.example", record);
+    if scripts {
+        // Another device asks for the check; this page shows what it found.
+        let checked =
+            lab.request_from([127, 64, 9, 3].into(), "POST", &format!("{page}/check-dns"));
+        assert!(checked.starts_with("HTTP/1.1 200"), "{checked}");
+    } else {
+        open_details(browser, "control-dns").await;
+        browser.tap(check).await;
+    }
+    wait_for_state(browser, "review", scripts).await;
+}
+
+/// Opens a part of a page, unless it is open.
+async fn open_details(browser: &Browser, id: &str) {
+    let is_open = format!("return document.getElementById('{id}').open");
+    if browser.script(&is_open).await != json!(true) {
+        browser.tap(&format!("#{id} > summary")).await;
+    }
+}
+
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
 fn control_of_a_domain_is_proved_by_dns() {
     let lab = SiteLab::new("");
-    lab.list("sender.example", "spam");
     browse(&lab.base, async |browser| {
-        look_up(browser, "sender.example").await;
-        browser.tap(REMOVE).await;
-        wait_for_state(browser, "needs-proof", true).await;
-        // Mail is the first way as soon as the name servers of the domain are known.
-        browser.wait_for("form[action*='/send-code'] button").await;
-        let is_open = "return document.getElementById('control-dns').open";
-        if browser.script(is_open).await != json!(true) {
-            browser.tap("#control-dns > summary").await;
-        }
-        let ticket = ticket(browser, &lab).await;
-        let options = ticket["control_options"].as_array().unwrap();
-        let dns = options.iter().find(|o| o["method"] == "dns").unwrap();
-        let record = dns["text"].as_str().unwrap();
-        let text = browser.text().await;
-        assert!(text.contains(record), "the record is shown: {text}");
-        lab.relay.names.text("sender.example", record);
-        browser.tap("form[action*='/check-dns'] button").await;
-        wait_for_state(browser, "review", true).await;
+        prove_domain_by_dns(browser, &lab, true).await;
+    });
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn control_of_a_domain_is_proved_by_dns_without_scripts() {
+    let lab = SiteLab::new("");
+    browse(&lab.base, async |browser| {
+        prove_domain_by_dns(browser, &lab, false).await;
     });
 }
 
