@@ -265,47 +265,23 @@ impl Ip6 {
 
     /// Visits every prefix with its facts, in order.
     pub(super) fn visit(&self, each: &mut dyn FnMut(Prefix6, FactsId)) {
-        self.tree.walk(
-            None,
-            &mut Leaves(&mut |leaf: &Leaf6| {
-                (0..leaf.len()).for_each(|i| {
-                    let key = leaf.key(i);
-                    each(Prefix6::new(key.start, key.len), FactsId(leaf.facts.get(i)));
-                });
-            }),
-        );
+        self.tree.leaves(&mut |leaf| {
+            for i in 0..leaf.len() {
+                let key = leaf.key(i);
+                each(Prefix6::new(key.start, key.len), FactsId(leaf.facts.get(i)));
+            }
+        });
     }
 
     /// Reports the numbers of facts and values in use, for the sweep.
     pub(super) fn used(&self, fact: &mut dyn FnMut(FactsId), value: &mut dyn FnMut(ValueId)) {
-        let mut each = |leaf: &Leaf6| {
-            leaf.facts.kinds(|n| fact(FactsId(n)));
-            leaf.values.kinds(|n| value(ValueId(n)));
-            for a in &leaf.ancestors {
-                fact(a.facts);
-                value(a.value);
-            }
-        };
-        self.tree.walk(None, &mut Leaves(&mut each));
+        self.tree.used(fact, value);
     }
 }
 
 impl std::fmt::Debug for Cursor<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Cursor")
-    }
-}
-
-/// Visits all leaves.
-struct Leaves<'f>(&'f mut dyn FnMut(&Leaf6));
-
-impl<'a> Visitor<'a, Leaf6> for Leaves<'_> {
-    fn child(&mut self, _: &'a u128, _: Option<&'a u128>, _: &Summary) -> Step {
-        Step::Enter
-    }
-    fn leaf(&mut self, span: Span<'a, Leaf6>) -> bool {
-        (self.0)(span.leaf);
-        true
     }
 }
 
@@ -687,6 +663,9 @@ impl Leaf for Leaf6 {
             parents: packed.parents.clone(),
             ancestors: packed.ancestors.clone(),
         }
+    }
+    fn columns(&self) -> (&Ids, &Ids) {
+        (&self.facts, &self.values)
     }
     fn ancestors(&self) -> &[Ancestor] {
         &self.ancestors

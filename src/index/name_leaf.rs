@@ -141,12 +141,12 @@ pub struct NameLeaf {
     prefix: u8,
     len: u16,
     scopes: Column<u8>,
-    pub(super) facts: Ids,
-    pub(super) values: Ids,
+    facts: Ids,
+    values: Ids,
     /// The reasons by which each entry differs from what is above its name, as far as it is seen.
     pub(super) touch: Column<Mask>,
     parents: Option<Box<[Parent]>>,
-    pub(super) ancestors: Box<[Ancestor]>,
+    ancestors: Box<[Ancestor]>,
 }
 
 /// The nearest entry around another one.
@@ -551,6 +551,9 @@ impl Leaf for NameLeaf {
             parents,
             ancestors: packed.ancestors.clone(),
         }
+    }
+    fn columns(&self) -> (&Ids, &Ids) {
+        (&self.facts, &self.values)
     }
     fn ancestors(&self) -> &[Ancestor] {
         &self.ancestors

@@ -204,39 +204,17 @@ impl Names {
 
     /// Visits every domain with its facts, in order.
     pub(super) fn visit(&self, each: &mut dyn FnMut(&[u8], Scope, FactsId)) {
-        let mut leaves = |leaf: &NameLeaf| {
+        self.tree.leaves(&mut |leaf| {
             let mut room = Vec::new();
             for e in leaf.decode(&mut room) {
                 each(e.key.bytes(), e.key.scope(), e.facts);
             }
-        };
-        self.tree.walk(None, &mut Leaves(&mut leaves));
+        });
     }
 
     /// Reports the numbers of facts and values in use, for the sweep.
     pub(super) fn used(&self, fact: &mut dyn FnMut(FactsId), value: &mut dyn FnMut(ValueId)) {
-        let mut each = |leaf: &NameLeaf| {
-            leaf.facts.kinds(|n| fact(FactsId(n)));
-            leaf.values.kinds(|n| value(ValueId(n)));
-            for a in &leaf.ancestors {
-                fact(a.facts);
-                value(a.value);
-            }
-        };
-        self.tree.walk(None, &mut Leaves(&mut each));
-    }
-}
-
-/// Visits all leaves.
-struct Leaves<'f>(&'f mut dyn FnMut(&NameLeaf));
-
-impl<'a> Visitor<'a, NameLeaf> for Leaves<'_> {
-    fn child(&mut self, _: &'a Box<[u8]>, _: Option<&'a Box<[u8]>>, _: &Mask) -> Step {
-        Step::Enter
-    }
-    fn leaf(&mut self, span: Span<'a, NameLeaf>) -> bool {
-        (self.0)(span.leaf);
-        true
+        self.tree.used(fact, value);
     }
 }
 

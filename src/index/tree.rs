@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::{
+    column::Ids,
     cover::InternContext,
     entries::{Around, Entry, Key, compile, merge},
     values::{FactsId, Interned, ValueId},
@@ -73,6 +74,8 @@ pub(super) trait Leaf: Sized + std::fmt::Debug + 'static {
     fn encode(packed: &Packed<'_, '_, Self>, interned: &Interned) -> Self;
     /// The entries of earlier leaves around its bound, from the outside in.
     fn ancestors(&self) -> &[Ancestor];
+    /// The facts and the values of all entries.
+    fn columns(&self) -> (&Ids, &Ids);
     /// The key of an ancestor.
     fn ancestor_key<'b>(ancestor: &Ancestor, bound: &'b Self::Bound) -> Self::Key<'b>;
     /// The length and scope by which an ancestor names its key.
@@ -135,6 +138,25 @@ pub(super) struct Inner<L: Leaf> {
     bounds: L::Bounds,
     children: Box<[Node<L>]>,
     summaries: Box<[L::Summary]>,
+}
+
+impl<L: Leaf> Inner<L> {
+    /// Where a child begins, and where the next one does; `from` and `to` are those of the node.
+    fn range<'a>(
+        &'a self,
+        i: usize,
+        from: &'a L::Bound,
+        to: Option<&'a L::Bound>,
+    ) -> (&'a L::Bound, Option<&'a L::Bound>) {
+        let from = match i {
+            0 => from,
+            i => self.bounds.get(i - 1),
+        };
+        match i + 1 == self.children.len() {
+            true => (from, to),
+            false => (from, Some(self.bounds.get(i))),
+        }
+    }
 }
 
 /// A child that is being made: where it begins, and its summary.
@@ -229,16 +251,35 @@ impl<L: Leaf> Tree<L> {
                 Node::Leaf(leaf) => return Span { leaf, from, to },
                 Node::Inner(inner) => {
                     let i = inner.bounds.place(probe);
-                    if i > 0 {
-                        from = inner.bounds.get(i - 1);
-                    }
-                    if i + 1 < inner.children.len() {
-                        to = Some(inner.bounds.get(i));
-                    }
+                    (from, to) = inner.range(i, from, to);
                     node = &inner.children[i];
                 }
             }
         }
+    }
+
+    /// Visits all leaves in order.
+    pub fn leaves(&self, each: &mut dyn FnMut(&L)) {
+        fn visit<L: Leaf>(node: &Node<L>, each: &mut dyn FnMut(&L)) {
+            match node {
+                Node::Leaf(leaf) => each(leaf),
+                Node::Inner(inner) => inner.children.iter().for_each(|c| visit(c, each)),
+            }
+        }
+        visit(&self.root, each);
+    }
+
+    /// Reports the numbers of facts and values in use, for the sweep.
+    pub fn used(&self, fact: &mut dyn FnMut(FactsId), value: &mut dyn FnMut(ValueId)) {
+        self.leaves(&mut |leaf| {
+            let (facts, values) = leaf.columns();
+            facts.kinds(|n| fact(FactsId(n)));
+            values.kinds(|n| value(ValueId(n)));
+            for a in leaf.ancestors() {
+                fact(a.facts);
+                value(a.value);
+            }
+        });
     }
 
     /// Walks through the nodes in order, from the one of a place on; without a place, from the
@@ -311,34 +352,22 @@ fn walk<'a, L: Leaf>(
         Node::Leaf(leaf) => return visitor.leaf(Span { leaf, from, to }),
         Node::Inner(inner) => inner,
     };
-    let (last, start) = (
-        inner.children.len() - 1,
-        probe.map_or(0, |p| inner.bounds.place(p)),
-    );
+    let last = inner.children.len() - 1;
+    let start = match (probe, order) {
+        (Some(probe), _) => inner.bounds.place(probe),
+        (None, Order::Ascending) => 0,
+        (None, Order::Descending) => last,
+    };
     let mut i = start;
     loop {
-        let from = match i {
-            0 => from,
-            i => inner.bounds.get(i - 1),
-        };
-        let to = if i == last {
-            to
-        } else {
-            Some(inner.bounds.get(i))
-        };
+        let (from, to) = inner.range(i, from, to);
         // Only the first child is entered at the place; all others from their ends.
         let probe = probe.filter(|_| i == start);
         match visitor.child(from, to, &inner.summaries[i]) {
             Step::Stop => return false,
             Step::Skip => {}
             Step::Enter => {
-                let whole = order == Order::Descending && probe.is_none();
-                let go = if whole {
-                    walk_all_back(&inner.children[i], (from, to), visitor)
-                } else {
-                    walk(&inner.children[i], (from, to), probe, order, visitor)
-                };
-                if !go {
+                if !walk(&inner.children[i], (from, to), probe, order, visitor) {
                     return false;
                 }
             }
@@ -349,35 +378,6 @@ fn walk<'a, L: Leaf>(
             _ => return true,
         }
     }
-}
-
-/// Walks through all of a node against the order.
-fn walk_all_back<'a, L: Leaf>(
-    node: &'a Node<L>,
-    (from, to): (&'a L::Bound, Option<&'a L::Bound>),
-    visitor: &mut impl Visitor<'a, L>,
-) -> bool {
-    let inner = match node {
-        Node::Leaf(leaf) => return visitor.leaf(Span { leaf, from, to }),
-        Node::Inner(inner) => inner,
-    };
-    let last = inner.children.len() - 1;
-    (0..=last).rev().all(|i| {
-        let from = match i {
-            0 => from,
-            i => inner.bounds.get(i - 1),
-        };
-        let to = if i == last {
-            to
-        } else {
-            Some(inner.bounds.get(i))
-        };
-        match visitor.child(from, to, &inner.summaries[i]) {
-            Step::Stop => false,
-            Step::Skip => true,
-            Step::Enter => walk_all_back(&inner.children[i], (from, to), visitor),
-        }
-    })
 }
 
 /// One run of [`Tree::apply`].
@@ -404,17 +404,8 @@ impl<'c, L: Leaf> Update<'c, '_, '_, L> {
         };
         let mut parts: Vec<Part<L>> = Vec::with_capacity(inner.children.len() + 1);
         let mut rest = changes;
-        let last = inner.children.len() - 1;
         for (i, child) in inner.children.iter().enumerate() {
-            let from = match i {
-                0 => from,
-                i => inner.bounds.get(i - 1),
-            };
-            let to = if i == last {
-                to
-            } else {
-                Some(inner.bounds.get(i))
-            };
+            let (from, to) = inner.range(i, from, to);
             let here = to.map_or(rest.len(), |to| {
                 rest.partition_point(|(key, _)| L::before(*key, to))
             });
@@ -561,10 +552,7 @@ impl<'c, L: Leaf> Update<'c, '_, '_, L> {
 fn children<L: Leaf>(inner: &Inner<L>, from: &L::Bound) -> Vec<Part<L>> {
     let all = inner.children.iter().zip(&inner.summaries).enumerate();
     all.map(|(i, (node, summary))| Part {
-        bound: match i {
-            0 => from.clone(),
-            i => inner.bounds.get(i - 1).clone(),
-        },
+        bound: inner.range(i, from, None).0.clone(),
         node: node.clone(),
         summary: *summary,
     })
