@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     cover::{InternContext, State},
     ip4::{Block, HostFacts, Hosts, Ip4, Nets, Range, Row, SORTED_MAX, varied},
-    values::{FactsId, ValueId},
+    values::{FactsId, Interned, ValueId},
 };
 use crate::model::Prefix4;
 
@@ -71,14 +71,14 @@ impl Ip4 {
     }
 
     /// Puts a block of an image into place; covers are compiled later.
-    pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut InternContext) {
+    pub(super) fn put_block(&mut self, ab: u16, block: Block, interned: &Interned) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
         row.blocks[usize::from(b)] = Some(Arc::new(Block {
             default_value: row.cover(b),
             ..block
         }));
-        row.retouch(b, pool);
+        row.retouch(b, interned);
     }
 }
 
@@ -131,15 +131,14 @@ impl Row {
         if block.is_empty() {
             self.blocks[usize::from(b)] = None;
         }
-        self.retouch(b, pool);
+        self.retouch(b, pool.interned);
     }
 
     /// The summary of one block after it changed.
-    fn retouch(&mut self, b: u8, pool: &InternContext) {
+    fn retouch(&mut self, b: u8, interned: &Interned) {
         let block = self.blocks[usize::from(b)].as_deref();
-        self.touched[usize::from(b)] = block.map_or(0, |block| {
-            block.varies_below(0, u16::MAX, 16, pool.interned)
-        });
+        self.touched[usize::from(b)] =
+            block.map_or(0, |block| block.varies_below(0, u16::MAX, 16, interned));
     }
 
     /// The facts of prefixes of at most 16 bits for a /16.
@@ -183,7 +182,7 @@ impl Row {
             let at = self.at;
             self.covers.get_or_insert_with(|| Box::new([at; 256]))[usize::from(b)] = default_value;
         }
-        self.retouch(b, pool);
+        self.retouch(b, pool.interned);
     }
 
     /// The runs of a block that differ from its cover, and that cover: a walk over the nested

@@ -7,15 +7,16 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::pvec::PersistentVec;
-use crate::model::{EntryText, FeedPath, MAX_HOPS, Mask, ReasonId, SourceId};
+use crate::model::{EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
 
 /// The number of an interned text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TextId(pub u32);
 impl TextId {
     /// No text of its own.
@@ -23,7 +24,7 @@ impl TextId {
 }
 
 /// The number of interned facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FactsId(pub u32);
 impl FactsId {
     /// The subject has no entries.
@@ -31,7 +32,7 @@ impl FactsId {
 }
 
 /// The number of an interned value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ValueId(pub u32);
 impl ValueId {
     /// Not listed.
@@ -41,7 +42,7 @@ impl ValueId {
 }
 
 /// The entry of one source for a subject and a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fact {
     /// The reason.
     pub reason: ReasonId,
@@ -61,7 +62,7 @@ pub struct Fact {
 /// anything that another server's rows can change decided between paths, such as the length,
 /// servers that follow each other could change their minds for ever; and if text and path were of
 /// different listings, a text could outlive its listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Item {
     /// The reason.
     pub reason: ReasonId,
@@ -254,6 +255,10 @@ impl Interned {
     pub fn all_facts(&self) -> impl Iterator<Item = &Facts> {
         self.facts.iter()
     }
+    /// All values in order of number.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter()
+    }
 }
 
 /// A fact whose text is not interned yet.
@@ -339,6 +344,57 @@ impl Interner {
         new.facts.insert((false, Box::new([])), FactsId::NONE.0);
         new.values.insert(Box::new([]), ValueId::EMPTY.0);
         new
+    }
+
+    /// The interned values of an image, each with the number that it had; free places are empty.
+    /// `None` if they name each other wrongly.
+    pub fn restore(
+        texts: Vec<EntryText>,
+        facts: Vec<(bool, Box<[Fact]>)>,
+        values: Vec<Box<[Item]>>,
+    ) -> Option<(Interned, Interner)> {
+        let (mut to, mut new) = (Interned::default(), Interner::default());
+        let known = |id: TextId| id == TextId::NONE || (id.0 as usize) < texts.len();
+        let is_reason = |r: ReasonId| usize::from(r.0) < MAX_REASONS;
+        let is_fact = |f: &Fact| is_reason(f.reason) && known(f.text);
+        let is_item = |i: &Item| is_reason(i.reason) && known(i.text) && known(i.row);
+        let fixed = facts
+            .first()
+            .is_some_and(|(exempt, f)| !exempt && f.is_empty())
+            && values.len() >= 2
+            && values[..2].iter().all(|v| v.is_empty());
+        let sound = facts.iter().all(|(_, f)| f.iter().all(is_fact))
+            && values.iter().all(|v| v.iter().all(is_item));
+        if !fixed || !sound {
+            return None;
+        }
+        for (i, text) in texts.into_iter().enumerate() {
+            if text == EntryText::default() {
+                new.free[0].push(i as u32);
+            } else {
+                new.texts.insert(text.clone(), i as u32);
+            }
+            to.texts.push(text);
+        }
+        for (i, (exempt, list)) in facts.into_iter().enumerate() {
+            let free = i > 0 && !exempt && list.is_empty();
+            to.facts.push(Facts::new(exempt, list.clone(), &to));
+            if free {
+                new.free[1].push(i as u32);
+            } else {
+                new.facts.insert((exempt, list), i as u32);
+            }
+        }
+        for (i, items) in values.into_iter().enumerate() {
+            to.values.push(Value::new(items.to_vec()));
+            match i {
+                0 => drop(new.values.insert(items, ValueId::EMPTY.0)),
+                1 => {}
+                i if items.is_empty() => new.free[2].push(i as u32),
+                i => drop(new.values.insert(items, i as u32)),
+            }
+        }
+        Some((to, new))
     }
 
     /// The number of a text.
