@@ -505,6 +505,18 @@ impl Leaf6 {
         ValueId(self.values.get(i))
     }
 
+    /// Reads what a look-up reads first, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.starts.len() ^ self.ancestors.len()
+    }
+
+    /// Reads what a look-up of an address reads next, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch_place(&self, addr: u128) -> usize {
+        self.upto(addr)
+    }
+
     /// How many prefixes start at an address or before it.
     #[inline]
     fn upto(&self, addr: u128) -> usize {

@@ -356,6 +356,22 @@ impl NameLeaf {
         before.saturating_sub(1)
     }
 
+    /// Reads what a search reads first, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.heads.len() ^ self.ancestors.len() ^ self.bytes.first().map_or(0, |b| usize::from(*b))
+    }
+
+    /// Reads what a search reads next, for [`super::prefetch`]: about the place of a key.
+    #[inline]
+    pub(super) fn touch_place(&self, key: &[u8]) -> usize {
+        let sought = head(key.get(usize::from(self.prefix)..).unwrap_or_default());
+        let block = self.heads.partition_point(|h| *h <= sought);
+        let start = self.starts.get(block.saturating_sub(1));
+        let byte = start.and_then(|s| self.bytes.get(*s as usize));
+        byte.map_or(0, |b| usize::from(*b))
+    }
+
     /// Finds a key.
     #[inline]
     pub(super) fn search(&self, key: &[u8]) -> Spot {
