@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cover::InternContext,
+    derive::Family,
     ip4::{Block, HostFacts, Ip4},
     ip6::Ip6,
     names::Names,
-    values::{FactsId, Interned, Interner, RawFacts, ValueId},
+    values::{Derivations, FactsId, Interned, Interner, RawFacts, ValueId},
 };
 use crate::model::{Domain, Mask, Prefix4, Prefix6, Subject};
 
@@ -61,8 +62,10 @@ impl Tables {
         let mut by_reasons = BTreeMap::new();
         for (id, n) in by_facts {
             let facts = self.interned.facts(id);
-            if facts.mask != 0 && !facts.exempt {
-                *by_reasons.entry(facts.mask).or_default() += n;
+            let listed = facts.facts.iter().filter(|f| !f.exclusion);
+            let mask = listed.fold(0, |m, f| m | f.reason.bit());
+            if mask != 0 && !facts.exempt {
+                *by_reasons.entry(mask).or_default() += n;
             }
         }
         by_reasons
@@ -135,6 +138,13 @@ impl Changes {
 }
 
 impl Builder {
+    /// A builder without facts that derives these reasons.
+    pub fn deriving(derivations: Derivations) -> Builder {
+        let mut builder = Builder::default();
+        builder.interner.derivations = derivations;
+        builder
+    }
+
     /// The present tables; cheap.
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -207,11 +217,14 @@ impl Builder {
         let mut context = InternContext {
             interned: &mut self.tables.interned,
             interner: &mut self.interner,
+            family: Family::Ip4,
         };
         self.tables
             .ip4
             .apply(&changes.hosts, &changes.nets, &mut context);
+        context.family = Family::Ip6;
         self.tables.ip6.apply(&changes.ip6, &mut context);
+        context.family = Family::Name;
         self.tables.names.apply(&changes.names, &mut context);
     }
 

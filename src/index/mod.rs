@@ -11,6 +11,7 @@ pub mod build;
 mod column;
 mod cover;
 pub mod delegation;
+pub mod derive;
 pub mod difference;
 mod entries;
 mod families;

@@ -4,12 +4,19 @@
 //! range answers after the longest match of each source was taken. Texts, facts and values are
 //! interned and named by 32-bit numbers; a sweep frees those that are no longer used.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use super::pvec::PersistentVec;
+use super::{
+    derive::{Derivation, Family, Listed},
+    pvec::PersistentVec,
+};
 use crate::model::{EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
@@ -138,7 +145,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    fn new(exempt: bool, facts: Box<[Fact]>, interned: &Interned) -> Facts {
+    fn new(
+        exempt: bool,
+        facts: Box<[Fact]>,
+        interned: &Interned,
+        derivations: &Derivations,
+    ) -> Facts {
         let mut items: Vec<Item> = Vec::new();
         for f in facts.iter().filter(|f| !f.exclusion) {
             let own = Item::new(f.reason, OWN, f.text, (interned.hops(f.text), f.source));
@@ -156,6 +168,9 @@ impl Facts {
                 None => items.push(own),
             }
         }
+        let own = facts.iter().filter(|f| !f.exclusion);
+        let own = own.map(|f| (f.reason, f.source, f.text, OWN));
+        items.extend(derivations.items(Family::Ip4, interned, own));
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
         Facts {
             exempt,
@@ -315,9 +330,58 @@ impl RawFacts {
 
 type Map<K> = HashMap<K, u32, FxBuildHasher>;
 
+/// The derived reasons of all zones.
+#[derive(Debug, Default, Clone)]
+pub struct Derivations(Arc<[Arc<dyn Derivation>]>);
+
+impl Derivations {
+    /// From these.
+    pub fn new(all: Vec<Arc<dyn Derivation>>) -> Derivations {
+        Derivations(all.into())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The items of a point that has these listings: reason, source, text, and length of the
+    /// subject.
+    pub fn items(
+        &self,
+        family: Family,
+        interned: &Interned,
+        listings: impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone,
+    ) -> Vec<Item> {
+        let mut out = Vec::new();
+        for derivation in self.0.iter() {
+            let counted = listings
+                .clone()
+                .map(|(reason, source, text, len)| (Listed { reason, source }, text, len))
+                .filter(|(listed, ..)| derivation.counts(family, *listed));
+            let (all, best) = (
+                counted.clone().map(|(listed, ..)| listed),
+                counted.max_by_key(|(listed, text, len)| {
+                    let has_text = interned.own_text(*text).is_some();
+                    (*len, has_text, Reverse(listed.source))
+                }),
+            );
+            if let Some((listed, text, len)) = best
+                && derivation.is_listed(&all.collect::<Vec<_>>())
+            {
+                let path = (interned.hops(text), listed.source);
+                out.push(Item::new(derivation.reason(), len, text, path));
+            }
+        }
+        out
+    }
+}
+
 /// Gives numbers to texts, facts and values: the writer's side of [`Interned`].
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
+    /// The derived reasons.
+    pub derivations: Derivations,
     texts: Map<EntryText>,
     facts: Map<(bool, Box<[Fact]>)>,
     values: Map<Box<[Item]>>,
@@ -378,7 +442,8 @@ impl Interner {
         }
         for (i, (exempt, list)) in facts.into_iter().enumerate() {
             let free = i > 0 && !exempt && list.is_empty();
-            to.facts.push(Facts::new(exempt, list.clone(), &to));
+            let fact = Facts::new(exempt, list.clone(), &to, &new.derivations);
+            to.facts.push(fact);
             if free {
                 new.free[1].push(i as u32);
             } else {
@@ -430,7 +495,7 @@ impl Interner {
         if let Some(i) = self.facts.get(&key) {
             return FactsId(*i);
         }
-        let facts = Facts::new(exempt, key.1.clone(), to);
+        let facts = Facts::new(exempt, key.1.clone(), to, &self.derivations);
         let i = place(&mut to.facts, &mut self.free[1], facts);
         self.facts.insert(key, i);
         FactsId(i)

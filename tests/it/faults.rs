@@ -114,7 +114,10 @@ fn image_of_another_version_or_store_or_a_damaged_one_is_rebuilt_from_the_store(
         (with(7, &[255]), "another version"),
         (with(8, &[!whole[8]]), "another store"),
         (with(middle, &[!whole[middle]]), "without an image"),
-        (with(whole.len() - 1, &[!whole[whole.len() - 1]]), "checksum"),
+        (
+            with(whole.len() - 1, &[!whole[whole.len() - 1]]),
+            "checksum",
+        ),
         (whole[..middle].to_vec(), "without an image"),
         ([&whole[..], b"x"].concat(), "checksum"),
         (Vec::new(), "truncated"),
