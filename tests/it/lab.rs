@@ -231,6 +231,25 @@ impl Folder {
         fs::write(&path, text).unwrap();
         path
     }
+    /// Writes a program that everybody may run. Another process writes it: while this one has a
+    /// file open for writing, a child that some other test starts at that moment has it open, too,
+    /// and a program that is open for writing cannot be run.
+    pub fn write_program(&self, name: &str, from: &Path) -> PathBuf {
+        let path = self.path().join(name);
+        let done = Command::new("install")
+            .args(["-m", "755"])
+            .args([from, &path])
+            .status();
+        assert!(done.unwrap().success(), "{}", path.display());
+        path
+    }
+    /// The same with a text.
+    pub fn write_script(&self, name: &str, text: &str) -> PathBuf {
+        let draft = self.write(&format!("{name}.draft"), text);
+        let path = self.write_program(name, &draft);
+        fs::remove_file(draft).unwrap();
+        path
+    }
 }
 
 /// A child process that ends with the test, even if the test fails.
