@@ -350,6 +350,11 @@ proptest! {
             }
         }
         compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &queried)?;
+        for addresses in ["true", "'both'"] {
+            let extra = format!("{extra}\naddresses = {addresses}");
+            let extra = if addresses == "true" { extra.replace("mapped = true", "mapped = false") } else { extra };
+            compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
+        }
         queried.retain(|n| !n.ends_with("127") && n.len() < 40);
         compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
         compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &queried)?;
