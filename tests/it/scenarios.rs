@@ -15,7 +15,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, URIS, ZONE, commit};
+use crate::lab::{CONFIG, DELEGATING, DIGESTS, DOMAINS, Folder, Lab, MASKS, URIS, ZONE, commit};
 
 #[test]
 fn every_scenario_holds_on_every_transport() {
@@ -44,6 +44,8 @@ fn run(file: &str, text: &str) {
             ("dbl", DOMAINS),
             ("ebl", DIGESTS),
             ("ubl", URIS),
+            ("mask", MASKS),
+            ("top", DELEGATING),
         ],
     ));
     let mut lines = text.lines().enumerate().peekable();
@@ -67,6 +69,7 @@ fn run(file: &str, text: &str) {
                 ("SOA", 6),
                 ("TXT", 16),
                 ("AAAA", 28),
+                ("DS", 43),
                 ("CAA", 257),
                 ("ANY", 255),
             ];

@@ -11,11 +11,11 @@ use super::Writer;
 use crate::{
     ledger::{error::LedgerError, receipt::Receipt, transaction::Transaction},
     model::{
-        Domain, Entry, Mask, Scope, SourceId, Subject, Verdict, ZoneAddresses, event::EventKind,
-        special::unlistable,
+        Domain, Entry, SourceId, Subject, Verdict, ZoneAddresses, event::EventKind,
+        special::unlistable, subject::tag,
     },
     store::{
-        schema::FeedEntry,
+        schema::{self, FeedEntry},
         stage::{ChangedRow, ROW_COMMIT_MAX},
     },
 };
@@ -44,33 +44,13 @@ impl Writer {
     /// The store cannot be read or written. What is committed by then stays.
     pub(in crate::ledger) fn turn_asked_names(&mut self) -> Result<TurnedNames, LedgerError> {
         let mut out = TurnedNames::default();
-        let names = self.asked_names();
-        for names in names.chunks(ROW_COMMIT_MAX) {
-            let mut turn = Turn {
-                writer: self,
-                transaction: Transaction::new(self.clock.now()),
-                rows: HashMap::new(),
-                out: &mut out,
-            };
-            names.iter().try_for_each(|name| turn.name(name))?;
-            let Turn {
-                mut transaction,
-                rows,
-                ..
-            } = turn;
-            let dictionary = self.store.dictionary();
-            let mut rows: Vec<_> = rows.into_iter().collect();
-            rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-            for ((source, subject), (old, new)) in rows {
-                let record = &dictionary.records[usize::from(source.0)];
-                let row = ChangedRow { subject, old, new };
-                let of = (source, record.generation);
-                transaction.feed_row(&self.store, of, AUTHOR, row, false)?;
-            }
-            if !transaction.is_empty() {
-                let receipt = self.commit_changes(&mut transaction)?;
-                out.receipt.commit = receipt.commit;
-                out.receipt.serials.extend(receipt.serials);
+        let zones = self.zones.all().iter();
+        let addresses = zones.fold(ZoneAddresses::None, |all, z| all.or(z.spec.addresses));
+        let letters = "abcdef".chars().map(String::from);
+        let tops = (0..=u8::MAX).map(|o| o.to_string()).chain(letters);
+        for top in tops.filter(|top| addresses.is_label(top.as_bytes())) {
+            for names in self.names_below(&top)?.chunks(ROW_COMMIT_MAX) {
+                self.turn(names, &mut out)?;
             }
         }
         if out.turned > 0 {
@@ -92,29 +72,58 @@ impl Writer {
         Ok(out)
     }
 
-    /// All names below the labels of addresses, if a zone has addresses besides names.
-    fn asked_names(&self) -> Vec<String> {
-        let zones = self.zones.all().iter();
-        let addresses = zones.fold(ZoneAddresses::None, |all, z| all.or(z.spec.addresses));
-        let letters = "abcdef".chars().map(String::from);
-        let tops = (0..=u8::MAX).map(|o| o.to_string()).chain(letters);
-        let (names, mut out) = (&self.builder.tables().names, Vec::new());
-        let mut add = |key: &[u8]| {
-            let labels = key[..key.len() - 1].rsplit(|b| *b == 0);
-            let labels: Vec<_> = labels.map(String::from_utf8_lossy).collect();
-            out.push(labels.join("."));
+    /// The names at and below a label next to the root, with their verdicts.
+    fn names_below(&self, top: &str) -> Result<Vec<(Domain, Verdict)>, LedgerError> {
+        let prefix = [&[tag::DOMAIN], top.as_bytes(), &[0]].concat();
+        let mut out = Vec::new();
+        self.store.scan_range(
+            &self.store.dictionary(),
+            &prefix,
+            &schema::after(&prefix),
+            &mut |subject, verdict| {
+                if let Subject::Domain(domain) = subject {
+                    out.push((domain, verdict));
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(out)
+    }
+
+    /// Turns names in one commit.
+    fn turn(
+        &mut self,
+        names: &[(Domain, Verdict)],
+        out: &mut TurnedNames,
+    ) -> Result<(), LedgerError> {
+        let mut turn = Turn {
+            writer: self,
+            transaction: Transaction::new(self.clock.now()),
+            rows: HashMap::new(),
+            out,
         };
-        for top in tops.filter(|top| addresses.is_label(top.as_bytes())) {
-            let key = crate::index::names::name_key(&top);
-            if names.varies(&key) != 0 {
-                add(&key);
-                names.existing(&key, Mask::MAX, &mut |key, _| {
-                    add(key);
-                    true
-                });
-            }
+        names.iter().try_for_each(|(name, v)| turn.name(name, v))?;
+        let Turn {
+            mut transaction,
+            rows,
+            out,
+            ..
+        } = turn;
+        let dictionary = self.store.dictionary();
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for ((source, subject), (old, new)) in rows {
+            let record = &dictionary.records[usize::from(source.0)];
+            let row = ChangedRow { subject, old, new };
+            let of = (source, record.generation);
+            transaction.feed_row(&self.store, of, AUTHOR, row, false)?;
         }
-        out
+        if !transaction.is_empty() {
+            let receipt = self.commit_changes(&mut transaction)?;
+            out.receipt.commit = receipt.commit;
+            out.receipt.serials.extend(receipt.serials);
+        }
+        Ok(())
     }
 }
 
@@ -122,36 +131,32 @@ impl Writer {
 type Row = (Vec<FeedEntry>, Vec<FeedEntry>);
 
 /// One commit of the turn.
-struct Turn<'w> {
+struct Turn<'w, 'o> {
     writer: &'w Writer,
     transaction: Transaction,
     /// The changed rows of feeds.
     rows: HashMap<(SourceId, Subject), Row>,
-    out: &'w mut TurnedNames,
+    out: &'o mut TurnedNames,
 }
 
-impl Turn<'_> {
-    /// Turns the entries of a name, in each of its scopes.
-    fn name(&mut self, name: &str) -> Result<(), LedgerError> {
-        for scope in [Scope::Name, Scope::Below, Scope::Tree] {
-            let domain = Domain::from_canonical(name, scope);
-            let subject = Subject::Domain(domain.clone());
-            let verdict = self.writer.store.verdict(&subject)?;
-            let mut why = None;
-            for e in &verdict.entries {
-                let addresses = self.writer.zones.domain_addresses(e.reason);
-                let top = name.rsplit('.').next().unwrap_or_default();
-                if !addresses.is_label(top.as_bytes()) {
-                    continue;
-                }
-                match self.target(addresses, &domain, &verdict) {
-                    Ok(address) => self.entry(&subject, address, e)?,
-                    Err(cause) if !e.exclusion => why = Some(cause),
-                    Err(_) => {}
-                }
+impl Turn<'_, '_> {
+    /// Turns the entries of a name.
+    fn name(&mut self, domain: &Domain, verdict: &Verdict) -> Result<(), LedgerError> {
+        let subject = Subject::Domain(domain.clone());
+        let top = domain.name().rsplit('.').next().unwrap_or_default();
+        let mut why = None;
+        for e in &verdict.entries {
+            let addresses = self.writer.zones.domain_addresses(e.reason);
+            if !addresses.is_label(top.as_bytes()) {
+                continue;
             }
-            self.out.kept.extend(why.map(|why| (subject, why)));
+            match self.target(addresses, domain, verdict) {
+                Ok(address) => self.entry(&subject, address, e)?,
+                Err(cause) if !e.exclusion => why = Some(cause),
+                Err(_) => {}
+            }
         }
+        self.out.kept.extend(why.map(|why| (subject, why)));
         Ok(())
     }
 
