@@ -49,12 +49,13 @@ test: check peers deny ## run all tests but the long ones: units, properties, sc
 	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
-bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, API.md, RELAY.md and SITE.md of benches/
+bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md and SITE.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/families.py $(TARGET)
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/transfers.py $(TARGET)
+	python3 benches/latency.py $(TARGET)
 	python3 benches/api.py $(TARGET)
 	python3 benches/relay.py $(TARGET)
 	python3 benches/site.py $(TARGET)

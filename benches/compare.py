@@ -9,7 +9,7 @@ measurement; SKIP_100M=1 leaves out the list of a hundred million addresses.
 from common import *
 
 def measure_cpu():
-    """Measures the CPU of each answered query, in turn with the other servers. Returns folder, port, process and queries a second of orbsd."""
+    """Measures the CPU of each answered query, in turn with the other servers. Returns folder, port and process of orbsd."""
     d, port = make_folder("one", 1)
     orbsd_server = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port)
     took = import_list(d, f"{tmp}/ip4", f"{tmp}/ip6")
@@ -38,47 +38,7 @@ def measure_cpu():
     for k, v in figures.items():
         add_row(f"  {k}: CPU µs a query; answers a second on one core; lost", "–", f"{median(cpu[k]):.2f}; {median([x['qps'] for x in v]):,.0f}; {sum(x['lost'] for x in v)}", None)
     stop_server(rbldnsd_server); stop_server(echo_server); stop_server(hickory_server); shutil.rmtree(hickory_folder)
-    return d, port, orbsd_server, median([x["qps"] for x in figures["orbsd"]])
-
-class Writer(threading.Thread):
-    """Sends 5,000 new listings a second in one stream, and counts the acknowledged ones."""
-    at = 0x2d000000
-    def __init__(self, d):
-        super().__init__()
-        self.d, self.done, self.acked = d, threading.Event(), 0
-    def run(self):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # the client is not part of the measurement
-        api = Api(self.d).s
-        body = api.makefile("rb")
-        def count():
-            for piece in iter(lambda: body.read1(65536), b""): self.acked += piece.count(b'"status":201')
-        api.sendall(b"POST /v1/bulk HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
-        threading.Thread(target=count, daemon=True).start()
-        started, n = time.monotonic(), 0
-        while not self.done.is_set():
-            while n < (time.monotonic() - started) * 5000:
-                lines = b"".join(listing(Writer.at + n + i) + b"\n" for i in range(25)); n += 25
-                api.sendall(b"%x\r\n%s\r\n" % (len(lines), lines))
-            time.sleep(0.002)
-        self.rate = n / (time.monotonic() - started)
-        Writer.at += n
-        api.sendall(b"0\r\n\r\n"); time.sleep(0.3)
-        if self.acked != n: sys.exit(f"{self.acked} of {n} listings were acknowledged")
-
-def measure_latency(d, port, orbsd_server, max_qps):
-    """Measures query latency while listings arrive: the server and the client that sends listings run on one core, the load on the other."""
-    os.sched_setaffinity(0, {0})
-    quiet, busy, rates = [], [], []
-    for i in range(rounds):
-        def calm(): quiet.append(run_load(port, f"{tmp}/q", rate=max_qps / 2)["p99"])
-        def with_listings():
-            w = Writer(d); w.start(); time.sleep(0.3)
-            busy.append(run_load(port, f"{tmp}/q", rate=max_qps / 2)["p99"])
-            w.done.set(); w.join(); rates.append(w.rate)
-        for step in (calm, with_listings) if i % 2 else (with_listings, calm): step()
-    os.sched_setaffinity(0, {0, 1})
-    ratios = [b / a for a, b in zip(quiet, busy)]
-    add_row("query p99 at half load while 5,000 listings/s arrive, against none", "≤ 1.5 × (aim 1.1)", f"{spread(ratios)} × ({median(busy):.0f} µs against {median(quiet):.0f} µs; {median(rates):,.0f} listings/s)", median(ratios) <= 1.5)
+    return d, port, orbsd_server
 
 def measure_writes(d, orbsd_server):
     subprocess.run(["taskset", "-apc", "0,1", str(orbsd_server.pid)], check=True, stdout=subprocess.DEVNULL)
@@ -168,8 +128,7 @@ def add_criterion_rows():
 
 try:
     write_data()
-    d, port, orbsd_server, max_qps = measure_cpu()
-    measure_latency(d, port, orbsd_server, max_qps)
+    d, port, orbsd_server = measure_cpu()
     measure_writes(d, orbsd_server)
     stop_server(orbsd_server)
     measure_workers(d, port)

@@ -1,5 +1,7 @@
 //! Receives a zone transfer as fast as it arrives, and measures its duration: `drain ADDR ZONE
-//! [SERIAL]`. With a serial, the transfer is an IXFR. Prints one line of JSON.
+//! [SERIAL]`. With a serial, the transfer is an IXFR. Prints one line of JSON. With `--repeat`
+//! instead of a serial, it transfers the zone again and again until it is killed, and prints a line
+//! for each transfer.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, addr, zone, rest @ ..] = &args[..] else {
         return Err("drain ADDR ZONE [SERIAL]".into());
     };
-    let from = rest.first().map(|s| s.parse::<u32>()).transpose()?;
+    let repeat = rest.first().is_some_and(|s| s == "--repeat");
+    let serial = rest.first().filter(|_| !repeat);
+    let from = serial.map(|s| s.parse::<u32>()).transpose()?;
     let mut query = vec![
         0xdb,
         0x7f,
@@ -37,10 +41,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         query.extend(serial.to_be_bytes());
         query.extend([0; 16]);
     }
+    loop {
+        receive(addr, &query)?;
+        if !repeat {
+            return Ok(());
+        }
+    }
+}
+
+/// Receives one transfer, and prints its line.
+fn receive(addr: &str, query: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let mut stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
-    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], &query].concat())?;
+    stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat())?;
     let mut transfer = Transfer::default();
     let mut buffer = vec![0; 1 << 18];
     let (mut start, mut end) = (0, 0);

@@ -197,7 +197,8 @@ def main():
     write_results("benches/FAMILIES.md", "Queries by family")
 
 
-try: main()
-finally:
-    for p in children: p.kill()
-    shutil.rmtree(tmp, ignore_errors=True)
+if __name__ == "__main__":
+    try: main()
+    finally:
+        for p in children: p.kill()
+        shutil.rmtree(tmp, ignore_errors=True)

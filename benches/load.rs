@@ -7,6 +7,13 @@
 //! `p99`) in microseconds; and with `--pid` the CPU time of the server (user and system, all
 //! threads) for each answer (`cpu`), also in microseconds. With `--rate`, a query's latency counts
 //! from the time at which it was due, even if it was sent later.
+//!
+//! With `--windows W --gap G` and `--rate`, the load is steady for W periods of G and then S seconds.
+//! The first line is then `{"started": T}`, by the monotonic clock; the last one also has
+//! `windows`: for the queries that were due in the S seconds of each period, their number
+//! (`queries`), those without an answer (`unanswered`), the percentiles of their latency in
+//! microseconds (`p50`, `p90`, `p99`, `p999`, `max`), and the longest time for which this program
+//! itself did not run (`stall`).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -71,6 +78,97 @@ struct Client {
     free: Vec<u16>,
 }
 
+/// The periods of a steady load; each is a gap and a window.
+struct Windows {
+    start: Instant,
+    gap: f64,
+    seconds: f64,
+    /// The latencies in each window, in microseconds.
+    latencies: Vec<Vec<u32>>,
+    /// The longest time between two rounds of the load in each window.
+    stalls: Vec<Duration>,
+}
+
+impl Windows {
+    fn new(start: Instant, gap: f64, seconds: f64, count: usize, rate: f64) -> Windows {
+        let room = if count == 0 {
+            0.0
+        } else {
+            rate * seconds + 1.0
+        };
+        Windows {
+            start,
+            gap,
+            seconds,
+            latencies: (0..count)
+                .map(|_| Vec::with_capacity(room as usize))
+                .collect(),
+            stalls: vec![Duration::ZERO; count],
+        }
+    }
+
+    /// Returns the window that a time belongs to; `None` in a gap and after the last window.
+    fn at(&self, time: Instant) -> Option<usize> {
+        let period = self.gap + self.seconds;
+        let elapsed = time.saturating_duration_since(self.start).as_secs_f64();
+        let n = (elapsed / period) as usize;
+        (n < self.latencies.len() && elapsed - n as f64 * period >= self.gap).then_some(n)
+    }
+
+    fn add(&mut self, due: Instant, latency: Duration) {
+        if let Some(n) = self.at(due) {
+            self.latencies[n].push(latency.as_micros().min(u128::from(u32::MAX)) as u32);
+        }
+    }
+
+    fn add_round(&mut self, last: Instant, now: Instant) {
+        if let Some(n) = self.at(now) {
+            self.stalls[n] = self.stalls[n].max(now - last);
+        }
+    }
+
+    /// Returns the statistics of all windows as a JSON array.
+    fn statistics(&mut self, rate: f64) -> String {
+        let queries = (rate * self.seconds) as usize;
+        let one = |(latencies, stall): (&mut Vec<u32>, &Duration)| {
+            latencies.sort_unstable();
+            let last = latencies.len().saturating_sub(1);
+            let percentile = |p: f64| {
+                let n = (latencies.len() as f64 * p) as usize;
+                latencies.get(n.min(last)).copied().unwrap_or(0)
+            };
+            format!(
+                "{{\"queries\": {queries}, \"unanswered\": {}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \"p999\": {}, \"max\": {}, \"stall\": {}}}",
+                queries.saturating_sub(latencies.len() + 1),
+                percentile(0.5),
+                percentile(0.9),
+                percentile(0.99),
+                percentile(0.999),
+                percentile(1.0),
+                stall.as_micros()
+            )
+        };
+        let all: Vec<_> = self
+            .latencies
+            .iter_mut()
+            .zip(&self.stalls)
+            .map(one)
+            .collect();
+        format!("[{}]", all.join(", "))
+    }
+}
+
+/// Returns the time of the monotonic clock in seconds.
+fn monotonic() -> f64 {
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `t` is a valid place for the result.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| {
@@ -106,9 +204,19 @@ fn main() {
     let mut times = vec![0u64; 1 << 20];
     let mut kinds = [0u64; 3];
     let (mut next, mut lost) = (0usize, 0u64);
+    let count = option("--windows").unwrap_or(0.0) as usize;
+    let gap = option("--gap").unwrap_or(0.0);
     let before = pid.map(cpu);
+    let mut windows = Windows::new(Instant::now(), gap, seconds, count, rate);
     let start = Instant::now();
-    let mut swept = start;
+    windows.start = start;
+    let seconds = if count > 0 {
+        println!("{{\"started\": {:.6}}}", monotonic());
+        count as f64 * (gap + seconds)
+    } else {
+        seconds
+    };
+    let (mut swept, mut last) = (start, start);
     while start.elapsed().as_secs_f64() < seconds {
         for client in &mut clients {
             let due = (start.elapsed().as_secs_f64() * rate) as usize;
@@ -121,8 +229,11 @@ fn main() {
                 }
             };
             send(client, &queries, &mut next, allowed, when);
-            receive(client, &mut times, &mut kinds);
+            receive(client, &mut times, &mut kinds, &mut windows);
         }
+        let now = Instant::now();
+        windows.add_round(last, now);
+        last = now;
         if swept.elapsed() > QUERY_TIMEOUT / 4 {
             swept = Instant::now();
             lost += clients.iter_mut().map(sweep).sum::<u64>();
@@ -142,8 +253,12 @@ fn main() {
     let cpu_per = spent.map_or("null".into(), |s| {
         format!("{:.4}", s as f64 / answers.max(1) as f64)
     });
+    let windows = match count {
+        0 => String::new(),
+        _ => format!(", \"windows\": {}", windows.statistics(rate)),
+    };
     println!(
-        "{{\"qps\": {:.0}, \"answers\": {answers}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}}}",
+        "{{\"qps\": {:.0}, \"answers\": {answers}, \"lost\": {lost}, \"listed\": {}, \"nxdomain\": {}, \"other\": {}, \"p50\": {}, \"p99\": {}, \"cpu\": {cpu_per}{windows}}}",
         answers as f64 / elapsed,
         kinds[0],
         kinds[1],
@@ -193,7 +308,7 @@ fn send(
     *next += done;
 }
 
-fn receive(client: &mut Client, times: &mut [u64], kinds: &mut [u64; 3]) {
+fn receive(client: &mut Client, times: &mut [u64], kinds: &mut [u64; 3], windows: &mut Windows) {
     let mut buffers = [[0u8; 600]; BATCH];
     // SAFETY: as above.
     let (mut headers, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
@@ -222,6 +337,7 @@ fn receive(client: &mut Client, times: &mut [u64], kinds: &mut [u64; 3]) {
         if let Some(at) = client.sent.get_mut(usize::from(id)).and_then(Option::take) {
             client.free.push(id);
             let last = times.len() - 1;
+            windows.add(at, now.saturating_duration_since(at));
             times[(now.saturating_duration_since(at).as_micros() as usize).min(last)] += 1;
             let kind = match (buffer[3] & 15, buffer[7]) {
                 (0, 1..) => 0,

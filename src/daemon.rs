@@ -91,7 +91,10 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
     let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
-    let (exports, feeds) = (Exports::default(), Feeds::new(ledger.clone()));
+    let (exports, feeds) = (
+        Exports::default(),
+        Feeds::new(ledger.clone(), sys::lower_priority),
+    );
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
     let notified_feeds = feeds.clone();

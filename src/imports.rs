@@ -421,7 +421,11 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
             let codes = found.publish.iter().map(|p| (p.code.into(), p.reason));
-            (ReasonMapping::Codes(codes.collect()), found.spec.digest)
+            let mapping = match found.spec.bitmask {
+                true => ReasonMapping::Bits,
+                false => ReasonMapping::Codes,
+            };
+            (mapping(codes.collect()), found.spec.digest)
         }
         _ => {
             return Err(ImportFailure::Invalid(

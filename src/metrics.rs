@@ -1,8 +1,12 @@
-//! Counters of queries. Each worker has a set for each zone, so that workers never contend.
+//! Counters of queries, and histograms of durations. Each worker has a set of counters for each
+//! zone, so that workers never contend.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -114,5 +118,76 @@ impl Metrics {
         let mut t = Totals::default();
         self.0.lock().iter().for_each(|w| w.of(zone).add_to(&mut t));
         t
+    }
+}
+
+/// The upper bounds of the buckets of a [`DurationHistogram`], in microseconds; one further bucket
+/// has all longer durations.
+pub const BUCKET_MICROS: [u64; 18] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+    200_000, 1_000_000,
+];
+
+/// Counts durations by their length.
+#[derive(Debug, Default)]
+pub struct DurationHistogram {
+    buckets: [AtomicU64; BUCKET_MICROS.len() + 1],
+    nanoseconds: AtomicU64,
+    longest: AtomicU64,
+}
+
+/// The values of a [`DurationHistogram`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationCounts {
+    /// The number of durations in each bucket, the last one for those above all bounds.
+    pub buckets: [u64; BUCKET_MICROS.len() + 1],
+    /// The sum of all durations.
+    pub sum: Duration,
+    /// The longest duration.
+    pub longest: Duration,
+}
+
+impl DurationHistogram {
+    /// Counts a duration.
+    pub fn add(&self, duration: Duration) {
+        let nanoseconds = duration.as_nanos() as u64;
+        let bucket = BUCKET_MICROS.partition_point(|bound| bound * 1000 < nanoseconds);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.longest.fetch_max(nanoseconds, Relaxed);
+    }
+
+    /// Returns the values.
+    pub fn counts(&self) -> DurationCounts {
+        DurationCounts {
+            buckets: std::array::from_fn(|i| self.buckets[i].load(Relaxed)),
+            sum: Duration::from_nanos(self.nanoseconds.load(Relaxed)),
+            longest: Duration::from_nanos(self.longest.load(Relaxed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_is_counted_in_the_first_bucket_whose_bound_is_not_shorter() {
+        let histogram = DurationHistogram::default();
+        let durations = [
+            (1_000, 0),
+            (1_001, 1),
+            (5_000, 2),
+            (u64::from(u32::MAX), 18),
+        ];
+        for (nanoseconds, bucket) in durations {
+            histogram.add(Duration::from_nanos(nanoseconds));
+            assert_eq!(histogram.counts().buckets[bucket], 1, "{nanoseconds} ns");
+        }
+        let counts = histogram.counts();
+        assert_eq!(counts.buckets.iter().sum::<u64>(), 4);
+        assert_eq!(counts.longest, Duration::from_nanos(u64::from(u32::MAX)));
+        let sum: u64 = durations.iter().map(|(nanoseconds, _)| nanoseconds).sum();
+        assert_eq!(counts.sum, Duration::from_nanos(sum));
     }
 }

@@ -1,6 +1,6 @@
 //! The clocks of this machine.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -21,6 +21,12 @@ fn wall_ms() -> i64 {
 /// signatures of webhooks, mail), never for listings and their ends.
 pub fn wall() -> Time {
     super::time(wall_ms())
+}
+
+/// The CPU time that the calling thread has used, which does not count the time in which other
+/// threads had its core.
+pub fn thread_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// The clocks of this machine.

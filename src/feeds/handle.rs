@@ -25,15 +25,19 @@ pub struct Feeds {
     /// One lock for each source: a feed with new settings waits until the thread with the old
     /// settings has released it.
     source_locks: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
+    /// The function that the thread of a feed calls first.
+    on_thread_start: fn(),
 }
 
 impl Feeds {
-    /// Creates the handle, without feeds.
-    pub fn new(ledger: Ledger) -> Feeds {
+    /// Creates the handle, without feeds. `on_thread_start` runs first on the thread of each feed,
+    /// for example to lower its priority.
+    pub fn new(ledger: Ledger, on_thread_start: fn()) -> Feeds {
         Feeds {
             ledger,
             running: Arc::default(),
             source_locks: Arc::default(),
+            on_thread_start,
         }
     }
 
@@ -59,9 +63,11 @@ impl Feeds {
                 .or_default()
                 .clone();
             let (started, ledger) = (feed.clone(), self.ledger.clone());
+            let on_thread_start = self.on_thread_start;
             let thread = std::thread::Builder::new()
                 .name("feed".into())
                 .spawn(move || {
+                    on_thread_start();
                     let _alone = source_lock.lock();
                     run::run(&ledger, &started);
                 });

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::metrics::{BUCKET_MICROS, DurationHistogram};
+
 /// The [`labels`] of a sample, and its value.
 pub type Sample = (String, f64);
 
@@ -29,6 +31,29 @@ impl Exposition {
     /// Writes a family of counters.
     pub fn counters(&mut self, name: &str, help: &str, samples: impl Iterator<Item = Sample>) {
         self.family("counter", name, help, samples);
+    }
+
+    /// Writes a histogram of durations in seconds, and a gauge with the longest one, whose name has
+    /// `max` in front of the unit.
+    pub fn durations(&mut self, name: &str, help: &str, durations: &DurationHistogram) {
+        let counts = durations.counts();
+        let mut total = 0;
+        let mut buckets = Vec::new();
+        for (i, n) in counts.buckets.iter().enumerate() {
+            total += n;
+            let bound = BUCKET_MICROS
+                .get(i)
+                .map_or("+Inf".into(), |micros| (*micros as f64 / 1e6).to_string());
+            buckets.push((format!("_bucket{}", labels([("le", &bound)])), total as f64));
+        }
+        buckets.push(("_sum".into(), counts.sum.as_secs_f64()));
+        buckets.push(("_count".into(), total as f64));
+        self.family("histogram", &format!("{name}_seconds"), help, buckets);
+        self.gauge(
+            &format!("{name}_max_seconds"),
+            &format!("{help}: the longest since the start"),
+            counts.longest.as_secs_f64(),
+        );
     }
 
     fn family(

@@ -167,6 +167,17 @@ fn write_writer(out: &mut Exposition, app: &App) {
         "Subjects changed since the start",
         health.changes.load(Relaxed),
     );
+    let times = &health.publish_times;
+    out.durations(
+        "publish",
+        "From the moment at which a commit is durable until queries are answered from it",
+        &times.elapsed,
+    );
+    out.durations(
+        "publish_cpu",
+        "CPU time for publishing a commit, without waiting for a core",
+        &times.cpu,
+    );
     out.gauge(
         "writes_taken",
         "1 while writes are accepted, 0 while the store or the removal log fails",

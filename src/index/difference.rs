@@ -371,7 +371,7 @@ mod tests {
             Builder, RawFacts,
             render::{records, render},
             rows,
-            tests::{HASH, any_world, apply, test_zone},
+            tests::{HASH, MASKS, any_world, apply, test_zone},
         },
         model::{FeedPath, StoreId},
     };
@@ -415,7 +415,9 @@ mod tests {
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
             let publish = [&[0, 1, 2][..], &[1], &[2, 0]][publish];
             let names = test_zone("domain", publish, "txt = 'all'");
-            for zone in [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)] {
+            let masks = ["address", "domain"].map(|kind| test_zone(kind, publish, MASKS));
+            let codes = [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)];
+            for zone in codes.into_iter().chain(masks) {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
                 difference(&old, &new, &zone, View::Names, &subjects, &mut |side, owner, at| {

@@ -27,6 +27,7 @@ mod pvec;
 pub mod records;
 pub mod render;
 pub mod rows;
+pub mod rrsets;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ mod zone_set;
 pub mod zones;
 
 #[cfg(test)]
-pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
+pub(crate) use tests::{HASH, MASKS, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
 pub use delegation::MissingAddress;

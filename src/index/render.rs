@@ -5,6 +5,7 @@ use super::{
     find::{Listing, Where, digest_value},
     name_leaf::NodeValue,
     records::EXCLUDED_HINFO,
+    rrsets::{CodeRrset, Published},
     space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
     values::{Interned, Item},
     zones::{MAX_NAME, StaticRecords, Text, ZoneView, rtype},
@@ -265,6 +266,19 @@ fn owner(key: &[u8]) -> Vec<u8> {
     name
 }
 
+/// The A RRset of items, each of another reason.
+pub fn codes_of(zone: &ZoneView, items: &[Item]) -> CodeRrset {
+    let listed = |p: &&Published| items.iter().any(|i| i.reason == p.reason);
+    CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
+}
+
+/// The A RRset of a listing.
+#[inline]
+pub fn codes(zone: &ZoneView, listing: &Listing) -> CodeRrset {
+    let listed = |p: &&Published| listing.item(p.reason).is_some();
+    CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
+}
+
 /// The texts of a listing in the order of the zone, each with its item: of the first reason that
 /// has one, or of all, by the zone's settings.
 pub fn texts<'a>(
@@ -272,16 +286,32 @@ pub fn texts<'a>(
     zone: &'a ZoneView,
     listing: &'a Listing,
 ) -> impl Iterator<Item = (&'a str, Item)> {
-    let limit = match zone.spec.txt {
-        TxtPolicy::First => 1,
-        TxtPolicy::All => usize::MAX,
-    };
+    texts_with_ttl(interned, zone, listing).map(|(text, item, _)| (text, item))
+}
+
+fn texts_with_ttl<'a>(
+    interned: &'a Interned,
+    zone: &'a ZoneView,
+    listing: &'a Listing,
+) -> impl Iterator<Item = (&'a str, Item, u32)> {
     let listed = zone
         .publish
         .iter()
         .filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.map(|(p, item)| (interned.own_text(item.text).unwrap_or(&p.text), item));
-    texts.filter(|(t, _)| !t.is_empty()).take(limit)
+    let texts = listed.map(|(p, item)| {
+        let text = interned.own_text(item.text).unwrap_or(&p.text);
+        (text, item, p.ttl)
+    });
+    texts.filter(|(t, ..)| !t.is_empty()).take(zone.max_texts())
+}
+
+/// The TTL of the TXT RRset of a listing, in seconds: the least of the reasons whose texts it has
+/// (RFC 2181 section 5.2).
+pub fn text_ttl(interned: &Interned, zone: &ZoneView, listing: &Listing) -> u32 {
+    zone.uniform_ttl.unwrap_or_else(|| {
+        let ttls = texts_with_ttl(interned, zone, listing).map(|(.., ttl)| ttl);
+        ttls.min().unwrap_or(zone.ttls[0])
+    })
 }
 
 /// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. Each
@@ -298,19 +328,11 @@ pub fn records(
         Rendered::Excluded => tell(rtype::HINFO, ttl, EXCLUDED_HINFO),
         Rendered::Row(_) | Rendered::Identity(_) => {}
         Rendered::Listed(l) => {
-            let mut shown: u64 = 0;
-            for (i, p) in zone.publish.iter().enumerate() {
-                let given = || {
-                    zone.publish[..i]
-                        .iter()
-                        .enumerate()
-                        .any(|(j, q)| shown >> j & 1 == 1 && q.code == p.code)
-                };
-                if l.item(p.reason).is_some() && !given() {
-                    shown |= 1 << i;
-                    tell(rtype::A, ttl, &p.code);
-                }
+            let rrset = codes(zone, l);
+            for code in rrset.codes() {
+                tell(rtype::A, rrset.ttl, code);
             }
+            let ttl = text_ttl(interned, zone, l);
             let mut said: Vec<Box<[u8]>> = Vec::new();
             let many = zone.spec.txt == TxtPolicy::All;
             for (template, item) in texts(interned, zone, l) {

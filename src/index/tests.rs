@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     build::{Builder, Changes},
-    find::{Asked, Found, find},
+    find::{Asked, Found, Listing, find},
     image,
     render::{Rendered, render},
     space::Items,
@@ -16,11 +16,22 @@ use super::{
 };
 use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone};
 
+/// The key of a zone of bit masks.
+pub(crate) const MASKS: &str = "bitmask = true";
+
 /// A zone for tests: publishes the given reasons of r0, r1, r2.
 pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView {
     let publish: Vec<String> = publish
         .iter()
-        .map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2))
+        .map(|i| match extra.contains(MASKS) {
+            // In a zone of bit masks, each reason has another TTL.
+            true => format!(
+                "{{reason = 'r{i}', code = '127.0.0.{}', ttl = '{}m'}}",
+                2 << i,
+                9 - i
+            ),
+            false => format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2),
+        })
         .collect();
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n{extra}\npublish = [{}]\n",
@@ -233,7 +244,7 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
                 .collect::<Vec<_>>()
         ),
         Rendered::Listed(l) => {
-            let mut out = String::new();
+            let mut out = format!("{:?} ", code_records(builder, zone, l));
             for p in &zone.publish {
                 if let Some(i) = l.item(p.reason) {
                     let mut subject = String::new();
@@ -249,6 +260,22 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
             out
         }
     }
+}
+
+/// The A records of a listing, each with its TTL.
+fn code_records(builder: &Builder, zone: &ZoneView, l: Listing) -> Vec<([u8; 4], u32)> {
+    let (mut out, listed) = (Vec::new(), Rendered::Listed(l));
+    super::render::records(
+        &builder.tables().interned,
+        zone,
+        &listed,
+        &mut |rtype, ttl, data| {
+            if rtype == rtype::A {
+                out.push((data.try_into().unwrap(), ttl));
+            }
+        },
+    );
+    out
 }
 
 /// A zone's rendering as a table, and an RFC 4592 look-up in it.
@@ -426,15 +453,62 @@ proptest! {
         }
     }
 
+    /// The A records of an address are the codes of the reasons that list it, or one record with all
+    /// bits, and have the least TTL.
+    #[test]
+    fn codes_are_those_of_the_naive_model(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), masks: bool) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let mut facts: Facts = world.into_iter().collect();
+        facts.retain(|_, f| *f != RawFacts::default());
+        let zone = test_zone("address", &[2, 0, 1], if masks { MASKS } else { "" });
+        let hosts = facts.keys().enumerate().flat_map(|(i, s)| match s {
+            Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).to_vec(),
+            Subject::V6(p) => [p.first(), p.last(), p.first() ^ 1].map(|a| Subject::V6(Prefix6::host(a))).to_vec(),
+            Subject::Domain(_) => vec![],
+        });
+        for host in hosts {
+            let by = naive(&facts, |s| match s {
+                Subject::V4(p) if s.covers(&host) => Some(p.len()),
+                Subject::V6(p) if s.covers(&host) => Some(p.len()),
+                _ => None,
+            });
+            let by: Vec<u8> = [2, 0, 1].into_iter().filter(|r| by.iter().any(|b| b.0 == *r)).collect();
+            let want: Vec<([u8; 4], u32)> = match masks {
+                _ if by.is_empty() => vec![],
+                true => {
+                    let bits = by.iter().fold(0, |all, r| all | 2 << r);
+                    let ttl = by.iter().map(|r| (9 - u32::from(*r)) * 60).min().unwrap();
+                    vec![([127, 0, 0, bits], ttl)]
+                }
+                false => by.iter().map(|r| ([127, 0, 0, r + 2], 300)).collect(),
+            };
+            let name = match &host {
+                Subject::V4(p) => p.first().to_le_bytes().map(|o| o.to_string()).join("."),
+                Subject::V6(p) => super::ip6::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect::<Vec<_>>().join("."),
+                Subject::Domain(_) => unreachable!("only hosts are queried"),
+            };
+            let (labels, starts) = wire(&name);
+            let (asked, mut scratch) = (Asked::new(&labels, &starts), None);
+            let got = match find(builder.tables(), &zone, &asked, &mut scratch) {
+                Found::Listed(l) => code_records(&builder, &zone, l),
+                _ => vec![],
+            };
+            prop_assert_eq!(got, want, "{}", host);
+        }
+    }
+
     /// A name is answered as RFC 4592 answers it in the rendered zone.
     #[test]
-    fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize) {
+    fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize, masks: bool) {
         let mut builder = Builder::default();
         apply(&mut builder, &world);
         let facts: Facts = world.into_iter().collect();
         let publish = [&[0, 1, 2][..], &[1], &[2, 0], &[0, 1, 2]][zone];
-        let addresses = test_zone("address", publish, if zone == 3 { "ipv4_mapped = true" } else { "" });
-        for zone in [addresses, test_zone("domain", publish, ""), test_zone("hash", publish, HASH)] {
+        let masks = if masks { MASKS } else { "" };
+        let mapped = if zone == 3 { "ipv4_mapped = true" } else { "" };
+        let addresses = test_zone("address", publish, &format!("{masks}\n{mapped}"));
+        for zone in [addresses, test_zone("domain", publish, masks), test_zone("hash", publish, &format!("{masks}\n{HASH}"))] {
             let naive = Naive4592::new(&builder, &zone);
             let mut asked = names(&facts, &noise);
             if zone.spec.ipv4_mapped {
@@ -456,7 +530,12 @@ proptest! {
         let (mut stepwise, mut at_once) = (Builder::default(), Builder::default());
         apply(&mut stepwise, &before);
         let kept = stepwise.tables().clone();
-        let zones = [test_zone("address", &[0, 1, 2], "ipv4_mapped = true"), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)];
+        let zones = [
+            test_zone("address", &[0, 1, 2], "ipv4_mapped = true"),
+            test_zone("domain", &[0, 1], ""),
+            test_zone("domain", &[1, 2], MASKS),
+            test_zone("hash", &[0, 1], HASH),
+        ];
         let old: Vec<_> = zones.iter().map(|z| Naive4592::new(&stepwise, z).0).collect();
         let gone: Vec<_> = before.iter().map(|(s, _)| (s.clone(), RawFacts::default())).collect();
         for part in gone.chunks(parts).chain(after.chunks(parts)) {

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::store::schema;
+use crate::{metrics::DurationHistogram, store::schema};
 
 /// The state of the removal log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,6 +27,16 @@ pub struct ZoneChanges {
     pub delisted: u64,
 }
 
+/// How long it takes to publish commits: from the moment at which a commit is durable until queries
+/// are answered from it. Queries never wait for this; they are answered from the tables before it.
+#[derive(Debug, Default)]
+pub struct PublishTimes {
+    /// The time on the clock.
+    pub elapsed: DurationHistogram,
+    /// The CPU time of the writer, without the time in which other threads had its core.
+    pub cpu: DurationHistogram,
+}
+
 /// The state of the writer.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -36,6 +46,8 @@ pub struct Health {
     pub commits: AtomicU64,
     /// Changes since the start.
     pub changes: AtomicU64,
+    /// How long it takes to publish commits.
+    pub publish_times: PublishTimes,
     webhook_backlog: Mutex<HashMap<String, u64>>,
     zone_changes: Mutex<BTreeMap<String, ZoneChanges>>,
 }

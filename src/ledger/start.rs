@@ -86,7 +86,8 @@ fn report_start(store: &Store, newest: u64, seq: u64) -> Result<(), StoreError> 
 }
 
 /// Opens the ledger on a store. What is due by the time of `clock` is ended before the first
-/// answer. `on_start` runs first on the writer's thread, for example to lower its priority.
+/// answer. `on_thread_start` runs first on the writer's thread and on those that write images, for
+/// example to lower their priority.
 ///
 /// # Errors
 ///
@@ -96,7 +97,7 @@ pub fn open(
     store: Store,
     settings: LedgerSettings,
     clock: Clock,
-    on_start: impl FnOnce() + Send + 'static,
+    on_thread_start: fn(),
 ) -> Result<Ledger, LedgerError> {
     if let Some(path) = &settings.removals {
         super::restore::catch_up(
@@ -146,6 +147,7 @@ pub fn open(
         ticks: 0,
         next_image: 0,
         image: None,
+        on_thread_start,
     };
     writer.count_queues()?;
     writer.apply_settings(settings.clone(), lost)?;
@@ -165,7 +167,7 @@ pub fn open(
     let thread = std::thread::Builder::new()
         .name("ledger".into())
         .spawn(move || {
-            on_start();
+            on_thread_start();
             writer.run(rx);
         });
     thread.map_err(|e| {

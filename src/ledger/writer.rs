@@ -14,9 +14,12 @@ mod rename;
 mod retention;
 mod serials;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -33,7 +36,7 @@ use super::{
     transaction::{ChangeOutcome, Transaction},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, thread_cpu_time},
     index::{Builder, Published, Snapshot, ZoneSet},
     model::{
         Change, Serial, SourceId, Subject, Time,
@@ -99,6 +102,8 @@ pub(super) struct Writer {
     pub(super) next_image: u64,
     /// The image that is being written.
     pub(super) image: Option<std::thread::JoinHandle<()>>,
+    /// The function that a thread which writes an image calls first.
+    pub(super) on_thread_start: fn(),
 }
 
 impl Writer {
@@ -289,12 +294,16 @@ impl Writer {
             .into_iter()
             .chain(transaction.due_times())
             .min();
+        let (started, cpu) = (Instant::now(), thread_cpu_time());
         if let Some(tables) = tables {
             self.builder = tables;
         }
         self.apply(transaction);
         if !self.expiring {
             self.publish();
+            let times = &self.health.publish_times;
+            times.elapsed.add(started.elapsed());
+            times.cpu.add(thread_cpu_time().saturating_sub(cpu));
         }
         self.count_zone_changes(transaction);
         self.health

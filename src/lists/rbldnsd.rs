@@ -40,11 +40,9 @@ use self::{
     stamp::timestamp,
     values::{Template, value_of},
 };
-use super::{Input, entry::EntryError, report::Omission};
+use super::{Input, entry::EntryError, input::DEFAULT_CODE, report::Omission};
 use crate::model::{Prefix4, Subject, Time};
 
-/// The A value of entries before the first default line.
-const DEFAULT_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// How many keys of a trie are stored to find duplicates.
 const MAX_TRIE_KEYS: usize = 1 << 20;
 

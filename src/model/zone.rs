@@ -13,6 +13,9 @@ use super::{
     time::Seconds,
 };
 
+/// The longest TTL in seconds (RFC 2181 section 8).
+const MAX_TTL: u64 = i32::MAX as u64;
+
 /// The kind of a zone's names.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::IntoStaticStr,
@@ -49,6 +52,10 @@ pub struct Publish {
     pub code: Ipv4Addr,
     /// The TXT record of entries without a text of their own; `None`: the text of the reason.
     pub text: Option<String>,
+    /// The TTL of record sets to which the reason contributes; `None`: the zone's `ttl`. `None` is
+    /// not serialized, so that the stored hashes of zones stay the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Seconds>,
 }
 
 impl Default for Publish {
@@ -57,6 +64,7 @@ impl Default for Publish {
             reason: String::new(),
             code: Ipv4Addr::UNSPECIFIED,
             text: None,
+            ttl: None,
         }
     }
 }
@@ -328,6 +336,12 @@ impl Zone {
         self.negative_ttl.max(self.nodata_ttl)
     }
 
+    /// The longest TTL of a listing.
+    pub fn longest_ttl(&self) -> Seconds {
+        let ttls = self.publish.iter().map(|p| p.ttl.unwrap_or(self.ttl));
+        ttls.max().unwrap_or(self.ttl)
+    }
+
     /// Checks the zone. `reasons` are the names of the configured reasons.
     pub fn lint(&self, reasons: &[String]) -> Vec<Lint> {
         let mut out = Vec::new();
@@ -364,7 +378,7 @@ impl Zone {
             ("retry", self.retry),
             ("expire", self.expire),
         ] {
-            if value.0 > i32::MAX as u64 {
+            if value.0 > MAX_TTL {
                 error(format!(
                     "{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"
                 ));
@@ -472,6 +486,17 @@ impl Zone {
                     p.code
                 ));
             }
+            if self.bitmask && !is_bit(p.code) {
+                error(format!(
+                    "code {} is not one bit; with bitmask = true, codes are 127.0.0.2, 127.0.0.4, 127.0.0.8, 127.0.0.16, 127.0.0.32, 127.0.0.64 and 127.0.0.128",
+                    p.code
+                ));
+            }
+            if let Some(ttl) = p.ttl.filter(|ttl| ttl.0 > MAX_TTL) {
+                error(format!(
+                    "ttl {ttl} is longer than a TTL can be (RFC 2181 section 8)"
+                ));
+            }
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and cannot be a code (RFC 5782 section 5)".into());
             }
@@ -485,9 +510,8 @@ impl Zone {
             if self.publish[..i].iter().any(|q| q.reason == p.reason) {
                 error(format!("reason `{}` is published twice", p.reason));
             }
-            if p.code.octets()[..3] == [127, 255, 255] {
-                let kind = [Lint::Warning, Lint::Error][usize::from(self.bitmask)];
-                out.push(kind(format!(
+            if p.code.octets()[..3] == [127, 255, 255] && !self.bitmask {
+                out.push(Lint::Warning(format!(
                     "{at}: code {} is in 127.255.255.0/24, which clients take for an error of the list",
                     p.code
                 )));
@@ -509,12 +533,6 @@ impl Zone {
             } else {
                 out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
             }
-        }
-        let is_mixed = |p: &Publish| p.code.octets()[3].count_ones() != 1;
-        if self.bitmask && self.publish.iter().any(is_mixed) {
-            out.push(Lint::Warning(
-                "bitmask: every code should set exactly one bit of the last octet".into(),
-            ));
         }
     }
 
@@ -566,6 +584,12 @@ impl Zone {
             )));
         }
     }
+}
+
+/// Whether a code can be one of a zone of bit masks: 127.0.0.2, 127.0.0.4 … 127.0.0.128.
+/// 127.0.0.1 is the test point that is never listed.
+fn is_bit(code: Ipv4Addr) -> bool {
+    matches!(code.octets(), [127, 0, 0, bit] if bit > 1 && bit.is_power_of_two())
 }
 
 /// Checks all zones together: finds reasons whose subjects would be digests in one zone and names,
@@ -627,7 +651,7 @@ mod tests {
             publish: vec![Publish {
                 reason: "relay".into(),
                 code: Ipv4Addr::new(127, 0, 0, 2),
-                text: None,
+                ..Publish::default()
             }],
             records: vec![],
             query: QueryRules::default(),
@@ -656,7 +680,7 @@ mod tests {
         let publish = |reason: &str, code: [u8; 4]| Publish {
             reason: reason.into(),
             code: code.into(),
-            text: None,
+            ..Publish::default()
         };
         assert!(contains(
             &zone(|z| z.publish[0].code = [10, 0, 0, 2].into()),
@@ -701,18 +725,46 @@ mod tests {
     }
 
     #[test]
-    fn error_code_as_a_listing_is_a_warning_and_an_error_in_a_bit_mask() {
+    fn error_code_as_a_listing_is_a_warning() {
         let code = Ipv4Addr::new(127, 255, 255, 2);
         assert!(contains(
             &zone(|z| z.publish[0].code = code),
             false,
             "127.255.255.0/24"
         ));
-        assert!(contains(
-            &zone(|z| (z.publish[0].code, z.bitmask) = (code, true)),
-            true,
-            "127.255.255.0/24"
-        ));
+    }
+
+    #[test]
+    fn codes_of_a_bit_mask_are_single_bits_in_127_0_0_0_24() {
+        let masks = |code: [u8; 4]| zone(|z| (z.publish[0].code, z.bitmask) = (code.into(), true));
+        for bit in [2, 4, 8, 16, 32, 64, 128] {
+            assert_eq!(masks([127, 0, 0, bit]), [], "{bit}");
+        }
+        for code in [
+            [127, 0, 0, 1],
+            [127, 0, 0, 3],
+            [127, 0, 0, 0],
+            [127, 0, 1, 2],
+            [127, 255, 255, 2],
+        ] {
+            assert!(contains(&masks(code), true, "is not one bit"), "{code:?}");
+        }
+        // Two reasons may share a bit.
+        let shared = zone(|z| {
+            z.bitmask = true;
+            z.publish.push(Publish {
+                reason: "input".into(),
+                ..z.publish[0].clone()
+            });
+        });
+        assert!(matches!(&shared[..], [Lint::Warning(w)] if w.contains("share the code")));
+    }
+
+    #[test]
+    fn ttl_of_a_reason_has_the_bounds_of_a_ttl() {
+        let with = |ttl| zone(|z| z.publish[0].ttl = Some(Seconds(ttl)));
+        assert_eq!(with(86_400), []);
+        assert!(contains(&with(1 << 31), true, "publish 1: ttl"));
     }
 
     #[test]

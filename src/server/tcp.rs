@@ -67,6 +67,7 @@ pub async fn run(listener: TcpListener, shared: ServerContext, limiter: Connecti
         let (shared, counters) = (shared.clone(), counters.clone());
         async move {
             // An error means that the client closed the connection.
+            let stream = &mut Some(stream);
             let _ = connection(stream, Peer::tcp(addr), &shared, &counters, &permit).await;
         }
     };
@@ -105,9 +106,10 @@ pub(super) async fn accept<T: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// Serves one connection of TCP, or of TLS over TCP, until it ends.
-pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+/// Serves one connection of TCP, or of TLS over TCP, until it ends. A transfer takes the stream, and
+/// puts it back if it succeeds.
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    slot: &mut Option<S>,
     peer: Peer<'_>,
     shared: &ServerContext,
     counters: &WorkerCounters,
@@ -118,6 +120,9 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let mut started: Option<Instant> = None;
     let end = Instant::now() + MAX_CONNECTION_AGE;
     while !shared.stop.load(Ordering::Relaxed) && Instant::now() < end {
+        let Some(mut stream) = slot.as_mut() else {
+            return Ok(());
+        };
         let received = match started {
             Some(b) => timeout_at(b + READ_TIMEOUT, stream.read_buf(&mut input)).await??,
             None => timeout(IDLE_TIMEOUT, stream.read_buf(&mut input)).await??,
@@ -145,10 +150,13 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             match answer(query, peer, shared, counters, &mut output) {
                 AnswerKind::Dropped => break false,
                 AnswerKind::Transfer => {
-                    send(&mut stream, &output).await?;
+                    send(stream, &output).await?;
                     output.clear();
                     drop(answering.take());
-                    transfer(query, peer, shared, &mut stream, permit).await?;
+                    let Some(lent) = slot.take() else {
+                        return Ok(());
+                    };
+                    stream = slot.insert(transfer(query, peer, shared, lent, permit).await?);
                     answering = Some(permit.begin_answer().ok_or_else(shed)?);
                 }
                 _ => {}
@@ -157,7 +165,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
             if waiting % MAX_PIPELINED == 0 {
                 // A client that does not read gets no further answers; its queries wait in its own
                 // buffers.
-                send(&mut stream, &output).await?;
+                send(stream, &output).await?;
                 output.clear();
             }
         };
@@ -168,7 +176,7 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         } else {
             Some(started.filter(|_| used == 0).unwrap_or_else(Instant::now))
         };
-        send(&mut stream, &output).await?;
+        send(stream, &output).await?;
         output.clear();
         drop(answering);
         if !is_dns {
@@ -194,14 +202,14 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, output: &[u8]) -> io::Resul
     timeout(WRITE_TIMEOUT, write).await?
 }
 
-/// Sends a transfer and logs it.
-async fn transfer<S: AsyncWrite + Unpin>(
+/// Sends a transfer and logs it. Returns the stream.
+async fn transfer<S: AsyncWrite + Unpin + Send + 'static>(
     query: &[u8],
     peer: Peer<'_>,
     shared: &ServerContext,
-    stream: &mut S,
+    stream: S,
     permit: &Arc<ConnectionPermit>,
-) -> io::Result<()> {
+) -> io::Result<S> {
     let Some(transfers) = &shared.transfers else {
         return Err(io::Error::other("transfers are not served here"));
     };
@@ -212,7 +220,7 @@ async fn transfer<S: AsyncWrite + Unpin>(
     let started = Instant::now();
     let sent = transfers.stream(query, peer, &shared.stop, stream).await;
     match &sent {
-        Ok(s) => {
+        Ok((_, s)) => {
             tracing::debug!(client = %peer.addr, to = %s.to, from = ?s.from, s.records, s.bytes, took = ?started.elapsed(), "transfer completed");
         }
         Err(e) => {
@@ -220,7 +228,7 @@ async fn transfer<S: AsyncWrite + Unpin>(
         }
     }
     if permit.end_transfer() {
-        sent.map(drop)
+        sent.map(|(stream, _)| stream)
     } else {
         Err(shed())
     }

@@ -40,17 +40,20 @@ pub async fn run(
         let (shared, counters, configs) =
             (shared.clone(), counters.clone(), certificates.current());
         async move {
-            let Ok((mut stream, names)) = handshake(stream, &configs).await else {
+            let Ok((stream, names)) = handshake(stream, &configs).await else {
                 return;
             };
             let peer = Peer {
                 certificate_names: &names,
                 ..Peer::tcp(addr)
             };
+            let mut stream = Some(stream);
             let _ = tcp::connection(&mut stream, peer, &shared, &counters, &permit).await;
             // This sends close_notify, by which the client knows that nothing was cut off (RFC 8446
-            // section 6.1).
-            let _ = timeout(HANDSHAKE_TIMEOUT, stream.shutdown()).await;
+            // section 6.1). A transfer that was cut off has kept the stream.
+            if let Some(mut stream) = stream {
+                let _ = timeout(HANDSHAKE_TIMEOUT, stream.shutdown()).await;
+            }
         }
     };
     tcp::accept(listener, limiter, serve).await;

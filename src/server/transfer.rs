@@ -1,16 +1,18 @@
-//! Outgoing transfers: a thread renders the zone into messages, and the connection sends them as
-//! fast as its mirror receives them.
+//! Outgoing transfers: a thread of low priority renders the zone into messages and sends them, as
+//! fast as its mirror receives them. So neither rendering nor sending nor TLS takes time from
+//! threads that answer queries.
 //!
-//! At most a few chunks wait between the two. The transfer to a mirror that stalls is aborted, and
-//! a slow mirror holds a snapshot for a limited time. Differences are cached, since mirrors request
+//! The connection's task watches the thread. The transfer to a mirror that stalls is aborted, and a
+//! slow mirror holds a snapshot for a limited time. Differences are cached, since mirrors request
 //! the same one after each NOTIFY.
 
 use std::{
     collections::VecDeque,
     io,
+    net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,8 +20,9 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
-    time::{Instant, timeout},
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, timeout_at},
 };
 
 use super::{Mirrors, mirrors::TransferRequest, sys};
@@ -36,10 +39,8 @@ use crate::{
     model::Serial,
 };
 
-/// Bytes that the renderer passes to the connection at a time.
+/// Bytes that are rendered and then sent at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// The most chunks that wait for the connection.
-const MAX_QUEUED_CHUNKS: usize = 3;
 /// How long a mirror may take to receive one chunk.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transfer may take. It holds the snapshot that it started with for this time.
@@ -114,67 +115,71 @@ impl Transfers {
         }
     }
 
-    /// Answers a request for a transfer that [`crate::dns::respond`] has granted, on a stream. An
-    /// error ends the connection, and the mirror keeps its version.
-    pub async fn stream<S: AsyncWrite + Unpin>(
+    /// Answers a request for a transfer that [`crate::dns::respond`] has granted, on a stream.
+    /// Returns the stream again. An error ends the connection, and the mirror keeps its version.
+    pub async fn stream<S: AsyncWrite + Unpin + Send + 'static>(
         self: &Arc<Self>,
         query: &[u8],
         peer: Peer<'_>,
         stop: &Arc<AtomicBool>,
-        stream: &mut S,
-    ) -> io::Result<Sent> {
+        stream: S,
+    ) -> io::Result<(S, Sent)> {
         let started = Instant::now();
-        let (tx, mut rx) = mpsc::channel::<Vec<u8>>(MAX_QUEUED_CHUNKS);
-        let thread = std::thread::Builder::new().name("transfer".into());
+        let progress = Arc::new(Progress::new(started));
+        let (tx, mut rx) = oneshot::channel();
+        let sender = TransferSender {
+            stream,
+            runtime: Handle::current(),
+            stop: stop.clone(),
+            progress: progress.clone(),
+            result: tx,
+        };
         let (all, query, names, addr) = (
             self.clone(),
             query.to_vec(),
             peer.certificate_names.to_vec(),
             peer.addr,
         );
-        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("transfer".into());
         let work = thread.spawn(move || {
             sys::lower_priority();
             let peer = Peer {
                 certificate_names: &names,
                 ..Peer::tcp(addr)
             };
-            all.write(&query, peer, &mut |chunk| {
-                !stopped.load(Ordering::Relaxed) && tx.blocking_send(chunk).is_ok()
-            })
-        })?;
-        while let Some(chunk) = rx.recv().await {
-            let left = WRITE_TIMEOUT.min(MAX_TRANSFER_TIME.saturating_sub(started.elapsed()));
-            let written = timeout(left, stream.write_all(&chunk)).await;
-            let too_slow = "the mirror receives too slowly";
-            written.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, too_slow))??;
-        }
-        stream.flush().await?;
-        // The channel is closed, so that the thread is ending.
-        let Ok(Some(CompletedTransfer {
-            sent,
-            zone,
-            key,
-            is_identified,
-        })) = work.join()
-        else {
-            return Err(io::Error::other("the transfer was not finished"));
+            sender.run(|send| all.write(&query, peer, send));
+        });
+        work?;
+        // If this returns or is dropped before the result is there, the thread ends.
+        let ended = loop {
+            match timeout_at(progress.deadline(), &mut rx).await {
+                Ok(ended) => break ended,
+                Err(_) if progress.deadline() > Instant::now() => {}
+                Err(_) => {
+                    let too_slow = "the mirror receives too slowly";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, too_slow));
+                }
+            }
         };
-        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| is_identified) {
+        let (stream, completed) = ended.map_err(|_| unfinished())?;
+        let completed = completed?;
+        self.record(&completed, addr, started.elapsed());
+        Ok((stream, completed.sent))
+    }
+
+    /// Records a completed transfer in the state of its mirror.
+    fn record(&self, completed: &CompletedTransfer, addr: IpAddr, took: Duration) {
+        let Some(mirrors) = &self.mirrors else { return };
+        let CompletedTransfer {
+            sent, zone, key, ..
+        } = completed;
+        if completed.is_identified {
             mirrors.record_completed(addr);
         }
-        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| sent.records > 1) {
-            mirrors.record_transfer(
-                &zone,
-                addr,
-                key.as_deref(),
-                sent.from,
-                sent.to,
-                sent.bytes,
-                started.elapsed(),
-            );
+        if sent.records > 1 {
+            let key = key.as_deref();
+            mirrors.record_transfer(zone, addr, key, sent.from, sent.to, sent.bytes, took);
         }
-        Ok(sent)
     }
 
     /// The whole answer to an IXFR as one datagram, if it fits in `limit` bytes. It can block.
@@ -204,7 +209,7 @@ impl Transfers {
         &self,
         query: &[u8],
         peer: Peer<'_>,
-        send: &mut dyn FnMut(Vec<u8>) -> bool,
+        send: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Option<CompletedTransfer> {
         let mut name_buf = NameBuf::default();
         let parsed = Query::parse(query, &mut name_buf).ok()?;
@@ -219,11 +224,12 @@ impl Transfers {
             // A message has at most 65,535 bytes.
             chunk.extend((m.len() as u16).to_be_bytes());
             chunk.extend(&*m);
-            chunk.len() < CHUNK_BYTES
-                || send(std::mem::replace(
-                    &mut chunk,
-                    Vec::with_capacity(CHUNK_BYTES + transfer::FULL * 2),
-                ))
+            if chunk.len() < CHUNK_BYTES {
+                return true;
+            }
+            let is_sent = send(&chunk);
+            chunk.clear();
+            is_sent
         };
         let mut writer =
             MessageWriter::new(query, parsed.question_end, parsed.edns.is_some(), &mut take);
@@ -255,7 +261,7 @@ impl Transfers {
         let zone = plan.zone();
         let is_identified = zone.allows_transfer_to(key.as_deref(), peer.certificate_names);
         let zone = zone.name.clone();
-        (done && (chunk.is_empty() || send(chunk))).then_some(CompletedTransfer {
+        (done && (chunk.is_empty() || send(&chunk))).then_some(CompletedTransfer {
             sent,
             zone,
             key,
@@ -368,10 +374,104 @@ impl Transfers {
     }
 }
 
+/// When the thread of a transfer began to send a chunk. The connection's task reads it.
+struct Progress {
+    started: Instant,
+    /// Milliseconds from `started`, plus one; 0 while no chunk is sent.
+    sending_since: AtomicU64,
+}
+
+impl Progress {
+    fn new(started: Instant) -> Progress {
+        Progress {
+            started,
+            sending_since: AtomicU64::new(0),
+        }
+    }
+
+    fn set(&self, sending: bool) {
+        let since = self.started.elapsed().as_millis() as u64 + 1;
+        self.sending_since
+            .store(if sending { since } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// The time at which the transfer is aborted if it does not go on. Only the time counts for
+    /// which a mirror lets a chunk wait, and the time of the whole transfer.
+    fn deadline(&self) -> Instant {
+        let since = match self.sending_since.load(Ordering::Relaxed) {
+            0 => Instant::now(),
+            since => self.started + Duration::from_millis(since - 1),
+        };
+        (since + WRITE_TIMEOUT).min(self.started + MAX_TRANSFER_TIME)
+    }
+}
+
+/// Sends the chunks of a transfer from the thread that renders them.
+struct TransferSender<S> {
+    stream: S,
+    /// The runtime with the stream's socket. It reports when the socket can be written again; the
+    /// stream itself is used by this thread.
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+    result: oneshot::Sender<(S, io::Result<CompletedTransfer>)>,
+}
+
+impl<S: AsyncWrite + Unpin> TransferSender<S> {
+    /// Calls `write` with a function that sends a chunk, and passes the stream and the result back.
+    fn run(self, write: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool) -> Option<CompletedTransfer>) {
+        let TransferSender {
+            mut stream,
+            runtime,
+            stop,
+            progress,
+            mut result,
+        } = self;
+        // These futures have no timers, which would panic if the runtime has been shut down.
+        let mut send = |closed: &mut oneshot::Sender<_>, chunk: Option<&[u8]>| {
+            progress.set(true);
+            let sent = runtime.block_on(async {
+                let write = async {
+                    match chunk {
+                        Some(chunk) => stream.write_all(chunk).await,
+                        None => stream.flush().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = closed.closed() => Err(unfinished()),
+                    written = write => written,
+                }
+            });
+            progress.set(false);
+            sent
+        };
+        let mut failure = None;
+        let completed = write(&mut |chunk| {
+            let sent = match stop.load(Ordering::Relaxed) {
+                true => Err(unfinished()),
+                false => send(&mut result, Some(chunk)),
+            };
+            failure = sent.err();
+            failure.is_none()
+        });
+        let completed = match completed {
+            Some(completed) => send(&mut result, None).map(|()| completed),
+            None => Err(failure.unwrap_or_else(unfinished)),
+        };
+        let _ = result.send((stream, completed));
+    }
+}
+
 impl TransferPlan {
     fn zone(&self) -> &ZoneView {
         &self.snapshot.zones.all()[self.number]
     }
+}
+
+/// The error of a transfer that the server itself did not finish.
+fn unfinished() -> io::Error {
+    io::Error::other("the transfer was not finished")
 }
 
 /// Signs a message if its query was signed. Returns false if it is too long.

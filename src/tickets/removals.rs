@@ -171,7 +171,7 @@ impl TicketService {
                 Some(Some(serial)) => *serial,
                 None => *serial,
             };
-            removal.ttl = removal.ttl.max(zone.ttls[0]);
+            removal.ttl = removal.ttl.max(zone.spec.longest_ttl().0 as u32);
             removal.zones.push(ZoneRemoval {
                 zone: zone.name.to_string(),
                 serial,

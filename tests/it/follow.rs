@@ -364,7 +364,7 @@ fn notify_from_the_primary_refreshes_the_feed_at_once() {
     let f = Folder::new();
     let ledger = f.ledger();
     let p = Primary::new([a("1.1.1.45", 2)]);
-    let feeds = Feeds::new(ledger.clone());
+    let feeds = Feeds::new(ledger.clone(), || ());
     feeds.configure(&[FeedSettings {
         name: "peer".into(),
         kind: FeedSource::zone(server(&p)),

@@ -32,6 +32,7 @@ mod notify;
 mod peers;
 mod people;
 mod primary;
+mod priorities;
 mod privacy;
 mod proof_commands;
 mod proofs;

@@ -67,7 +67,7 @@ fn write_recipes(folder: &std::path::Path) {
             .map(|code| Publish {
                 reason: (*code).into(),
                 code: code.parse().unwrap(),
-                text: None,
+                ..Publish::default()
             })
             .collect(),
         ..Zone::default()
@@ -194,6 +194,19 @@ fn every_recipe_recognises_what_is_listed() {
         "unbound allowed: NOERROR",
     ] {
         expect(want);
+    }
+    // Programs test the bits of 127.0.0.2, and of 127.0.0.6 for two reasons.
+    for want in [
+        "spamassassin-bits listed: RBL_BIT_2=1,RBL_MASK=6",
+        "spamassassin-bits both: RBL_BIT_12=1,RBL_BIT_2=1,RBL_BIT_4=1,RBL_MASK=6",
+        "rspamd-bits listed: BIT_2",
+        "rspamd-bits both: BIT_2 BIT_4",
+        "exim-bits listed: 550 holds: =127.0.0.2 =127.0.0.2/127.0.0.4 &0.0.0.2 ==127.0.0.2 =&0.0.0.2 !=127.0.0.6 !&0.0.0.4 !&0.0.0.8 !==127.0.0.6 !=&0.0.0.8",
+        "exim-bits both: 550 holds: =127.0.0.6 &0.0.0.2 &0.0.0.4 &0.0.0.6 ==127.0.0.6 =&0.0.0.2 =&0.0.0.6 !=127.0.0.2 !&0.0.0.8 !=&0.0.0.8",
+        "exim-bits clean: 550 holds:",
+    ] {
+        let printed = said.lines().any(|l| l.trim_end() == want);
+        assert!(printed, "missing: {want}\n{}", logs());
     }
     for server in [
         "postfix",

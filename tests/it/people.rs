@@ -56,7 +56,7 @@ fn orbsd(f: &Folder, args: &[&str], ids: Option<(u32, u32)>) -> (i32, String) {
     // The directory of the binary may be closed to other users.
     let binary = f.path().join("orbsd");
     if !binary.exists() && fs::hard_link(env!("CARGO_BIN_EXE_orbsd"), &binary).is_err() {
-        fs::copy(env!("CARGO_BIN_EXE_orbsd"), &binary).unwrap();
+        f.write_program("orbsd", Path::new(env!("CARGO_BIN_EXE_orbsd")));
     }
     let mut command = process::Command::new("sh");
     command

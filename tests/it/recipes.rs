@@ -583,14 +583,7 @@ fn commands_of(b: &Block) -> String {
     let (f, _daemon, dns, admin) = shipped();
     let bin = f.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    let executable = |name: &str, text: &str| {
-        f.write(&format!("bin/{name}"), text);
-        fs::set_permissions(
-            bin.join(name),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
-    };
+    let executable = |name: &str, text: &str| f.write_script(&format!("bin/{name}"), text);
     executable("orbsd", ORBSD);
     executable("curl", CURL);
     executable("dig", DIG);

@@ -15,7 +15,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE, commit};
+use crate::lab::{CONFIG, DELEGATING, DIGESTS, DOMAINS, Folder, Lab, MASKS, ZONE, commit};
 
 #[test]
 fn every_scenario_holds_on_every_transport() {
@@ -37,7 +37,13 @@ fn run(file: &str, text: &str) {
     let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
     let lab = Lab::with_http3(Folder::with(
         &config,
-        &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)],
+        &[
+            ("bl", ZONE),
+            ("dbl", DOMAINS),
+            ("ebl", DIGESTS),
+            ("mask", MASKS),
+            ("top", DELEGATING),
+        ],
     ));
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
@@ -60,6 +66,7 @@ fn run(file: &str, text: &str) {
                 ("SOA", 6),
                 ("TXT", 16),
                 ("AAAA", 28),
+                ("DS", 43),
                 ("CAA", 257),
                 ("ANY", 255),
             ];

@@ -29,7 +29,9 @@ impl Writer {
             self.seq,
             self.imaged.clone(),
         );
-        self.image = Some(std::thread::spawn(move || {
+        let on_thread_start = self.on_thread_start;
+        let write = move || {
+            on_thread_start();
             match store.write_image(&tables, seq) {
                 Ok(()) => imaged.store(seq, Ordering::Relaxed),
                 Err(e) => {
@@ -42,6 +44,15 @@ impl Writer {
             if flush && let Err(e) = store.flush() {
                 tracing::warn!(error = %e, "flushing the write-ahead log failed");
             }
-        }));
+        };
+        match std::thread::Builder::new()
+            .name("image".into())
+            .spawn(write)
+        {
+            Ok(thread) => self.image = Some(thread),
+            Err(e) => {
+                tracing::warn!(error = %e, "the thread that writes the image could not be started");
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         Items, ZoneView,
         find::labels_in,
         pieces::Cut,
+        render::codes_of,
         zones::{rtype, txt_data},
     },
     lists::text::{harmless, literal, name, rname},
@@ -31,12 +32,13 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     let kind = if domains { "dnset" } else { "combined" };
     writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
     let (ttl, contact) = (s.ttl.0, rname(&s.contact));
+    let listing_ttl = listing_ttl(view);
     let first = ns.first().map_or("", |n| n);
     let times = [s.refresh, s.retry, s.expire, s.minimum()]
         .map(|t| t.0.to_string())
         .join(" ");
     writeln!(out, "$SOA {ttl} {first} {contact} {serial} {times}")?;
-    writeln!(out, "$NS {ttl} {}\n$TTL {ttl}", ns.join(" "))?;
+    writeln!(out, "$NS {ttl} {}\n$TTL {listing_ttl}", ns.join(" "))?;
     let mut w = Writer {
         out,
         e,
@@ -68,6 +70,12 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
         }
     }
     Ok(())
+}
+
+/// The TTL of all listings, because a data set has one: the least of the published reasons.
+fn listing_ttl(view: &ZoneView) -> u32 {
+    let ttls = view.publish.iter().map(|p| p.ttl);
+    ttls.min().unwrap_or(view.ttls[0])
 }
 
 /// A value of an entry: its code, and its text as rbldnsd reads it.
@@ -110,14 +118,23 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
             let records = fixed.rrs.iter().filter(move |r| r.rtype == kind);
             records.map(|r| &r.data[..])
         };
-        let mut texts = data(rtype::TXT).map(|t| shown(t.get(1..).unwrap_or(&[])));
-        let value = |code: &[u8]| {
-            code.try_into().ok().map(|c| Value {
-                line: value_line(c, &texts.next().unwrap_or_default()),
-                own: true,
-            })
+        let codes: Vec<[u8; 4]> = data(rtype::A).filter_map(|c| c.try_into().ok()).collect();
+        let texts: Vec<String> = data(rtype::TXT)
+            .map(|t| shown(t.get(1..).unwrap_or(&[])))
+            .collect();
+        // rbldnsd answers each code and each text once.
+        let value = |i: usize| Value {
+            line: value_line(
+                codes[i.min(codes.len() - 1)],
+                texts.get(i).map_or("", String::as_str),
+            ),
+            own: true,
         };
-        let values: Vec<Value> = data(rtype::A).filter_map(value).collect();
+        let count = match codes.is_empty() {
+            true => 0,
+            false => codes.len().max(texts.len()),
+        };
+        let values: Vec<Value> = (0..count).map(value).collect();
         out.push(TestPoint {
             six: labels.len() == 32,
             key,
@@ -170,7 +187,7 @@ impl Writer<'_> {
         writeln!(
             self.out,
             "$DATASET {kind} @\n$TTL {}",
-            self.e.view.spec.ttl.0
+            listing_ttl(self.e.view)
         )
     }
 
@@ -252,30 +269,40 @@ fn values(
         Subject::Domain(d) => (d.name().to_string(), true),
     };
     let (mut out, mut codes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut written: Vec<[u8; 4]> = Vec::new();
+    let reasons = listed_reasons(e, subject, items);
+    let rrset = codes_of(e.view, items.as_slice());
+    if let Some(report) = report.filter(|_| rrset.ttl > listing_ttl(e.view)) {
+        report.add(ExportChangeKind::ShorterTtl, subject);
+    }
     for ListedReason {
         code,
         template,
         listed,
         ..
-    } in listed_reasons(e, subject, items)
+    } in reasons
     {
+        let is_shared = codes.contains(&code);
+        codes.push(code);
+        // In a zone of bit masks, every value has the bits of all reasons.
+        let record = rrset.record_of(code);
         let data = txt_data(template, &listed);
         if let Some(report) = report {
             let shown = data.get(1..).unwrap_or(&[]);
             let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
             let change = TextChange::of(template, || listed.len());
             report.add_text(TextChange { trimmed, ..change }, subject);
-            if codes.contains(&code) {
+            if is_shared {
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }
         }
         let has_no_text = data.len() < 2
             || texts.contains(&data)
-            || (e.view.spec.txt == TxtPolicy::First && !codes.is_empty());
-        if has_no_text && codes.contains(&code) {
+            || (e.view.spec.txt == TxtPolicy::First && !written.is_empty());
+        if has_no_text && written.contains(&record) {
             continue;
         }
-        codes.push(code);
+        written.push(record);
         let template = harmless(template);
         let (text, own) = if has_no_text {
             (String::new(), false)
@@ -288,7 +315,7 @@ fn values(
             (shown(&data[1..]), own)
         };
         out.push(Value {
-            line: value_line(code, &text),
+            line: value_line(record, &text),
             own,
         });
         if !has_no_text {

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What a server does with a message that it relays.
@@ -204,6 +204,12 @@ impl Mta {
             for stream in listener.incoming().flatten() {
                 let own = own.clone();
                 std::thread::spawn(move || {
+                    // A session that the client has closed counts until its thread has seen that,
+                    // which takes a while on a busy machine.
+                    let until = Instant::now() + Duration::from_millis(500);
+                    while own.sessions.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                     let n = own.sessions.fetch_add(1, Ordering::SeqCst) + 1;
                     own.max_sessions.fetch_max(n, Ordering::SeqCst);
                     let _ = own.session(stream, kind);
