@@ -11,7 +11,7 @@ use super::super::schema::{self, FeedEntry};
 use crate::model::{Subject, Time};
 
 /// The most memory of the lines that are not in runs.
-pub(super) const RUN_BYTES: usize = if cfg!(test) { 1 << 10 } else { 64 << 20 };
+pub(super) const RUN_BYTES: usize = if cfg!(test) { 1 << 16 } else { 64 << 20 };
 
 /// A line of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Run {
     /// Opens a run at its first line.
     pub fn open(path: &Path) -> io::Result<Run> {
         let mut run = Run {
-            file: BufReader::with_capacity(1 << 18, File::open(path)?),
+            file: BufReader::with_capacity(1 << 16, File::open(path)?),
             key: Vec::new(),
             row: Vec::new(),
             is_at_end: false,
