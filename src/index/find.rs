@@ -14,6 +14,8 @@ use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL
 pub struct Asked<'a> {
     /// The labels in wire form, lower case, without a root label.
     pub labels: &'a [u8],
+    /// The places of their length bytes.
+    pub starts: &'a [u8],
     /// How many labels there are.
     pub count: usize,
     /// As many octets as the labels spell from the right, at most four.
@@ -29,18 +31,17 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Decodes labels in wire form, lower case; `starts` are the places of their length bytes.
     #[inline]
-    pub fn new(labels: &'a [u8], starts: &[u8]) -> Asked<'a> {
+    pub fn new(labels: &'a [u8], starts: &'a [u8]) -> Asked<'a> {
         let mut out = Asked {
             labels,
+            starts,
             count: starts.len(),
             octets: [0; 4],
             octets_len: 0,
             nibbles: [0; 32],
             nibbles_len: 0,
         };
-        for (i, start) in starts.iter().rev().enumerate() {
-            let start = usize::from(*start);
-            let label = &labels[start + 1..start + 1 + usize::from(labels[start])];
+        for (i, label) in from_right(labels, starts).enumerate() {
             if i == out.octets_len
                 && i < 4
                 && let Some(o) = octet(label)
@@ -72,12 +73,21 @@ impl<'a> Asked<'a> {
 
     /// The last `n` labels.
     fn suffix(&self, n: usize) -> &'a [u8] {
-        let mut rest = self.labels;
-        for _ in n..self.count {
-            rest = &rest[usize::from(rest[0]) + 1..];
-        }
-        rest
+        let start = self.starts.get(self.count - n);
+        &self.labels[start.map_or(self.labels.len(), |s| usize::from(*s))..]
     }
+
+    /// The labels without their length bytes, from the right.
+    pub fn labels_from_right(&self) -> impl Iterator<Item = &'a [u8]> {
+        from_right(self.labels, self.starts)
+    }
+}
+
+fn from_right<'a>(labels: &'a [u8], starts: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    starts.iter().rev().map(move |start| {
+        let start = usize::from(*start);
+        &labels[start + 1..start + 1 + usize::from(labels[start])]
+    })
 }
 
 /// An octet as a label: decimal, without leading zeros.
@@ -456,15 +466,7 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
     // The key: labels from the right, each with a zero after it. A name has at most 255 bytes.
     let mut key = [0u8; 256];
     let mut len = 0;
-    let mut starts = [0u8; 128];
-    let mut at = 0;
-    for s in starts.iter_mut().take(asked.count) {
-        *s = at as u8;
-        at += usize::from(asked.labels[at]) + 1;
-    }
-    for s in starts[..asked.count].iter().rev() {
-        let s = usize::from(*s);
-        let label = &asked.labels[s + 1..s + 1 + usize::from(asked.labels[s])];
+    for label in asked.labels_from_right() {
         if label.contains(&0) {
             break; // a zero byte is in no listed name, and would look like the end of a label
         }

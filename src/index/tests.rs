@@ -1,17 +1,21 @@
 //! The index compared with a naive model: random subjects, exclusions, exemptions, both families
 //! and domains.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 
 use super::{
-    build::{Builder, Changes},
+    build::{Builder, Changes, Tables},
+    derive::{Derivation, Family, Listed},
     find::{Asked, Found, Listing, find},
     image,
     render::{Rendered, render},
     space::Items,
-    values::{RawFact, RawFacts, TextId},
+    values::{Derivations, RawFact, RawFacts, TextId, ValueId},
     zones::{ZoneView, rtype},
 };
 use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone};
@@ -40,7 +44,7 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
     let zone: Zone = toml::from_str(&text).unwrap();
     let mut reasons = Reasons::default();
     let mut texts = HashMap::new();
-    for i in 0..3 {
+    for i in 0..7 {
         reasons.add(&format!("r{i}")).unwrap();
         texts.insert(format!("r{i}"), format!("reason {i}: $"));
     }
@@ -166,19 +170,20 @@ pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
 /// Length of the listed subject, and its text.
 type Part = (u8, Option<String>);
 
-/// (reason, text, length of the listed subject), sorted: what an address answers by the rules of
-/// the design.
-fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
+/// The longest match of each source for each reason; `None` where it excludes.
+type Matches = BTreeMap<(u8, u16), Option<Part>>;
+
+fn longest_matches(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Matches {
     // The widest first; then every deeper fact of the same reason and source takes its place.
     let mut way: Vec<(u8, &RawFacts)> = facts
         .iter()
         .filter_map(|(s, f)| Some((covers(s)?, f)))
         .collect();
     way.sort_by_key(|(n, _)| *n);
+    let mut parts = Matches::new();
     if way.iter().any(|(_, f)| f.exempt) {
-        return vec![];
+        return parts;
     }
-    let mut parts: BTreeMap<(u8, u16), Option<Part>> = BTreeMap::new();
     for (n, f) in way {
         for f in &f.facts {
             if f.source == SourceId::ALL {
@@ -195,8 +200,14 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
             );
         }
     }
+    parts
+}
+
+/// (reason, text, length of the listed subject), sorted: what an address answers by the rules of
+/// the design.
+fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
     let mut best: BTreeMap<u8, (u8, Option<String>)> = BTreeMap::new();
-    for ((r, _), part) in parts {
+    for ((r, _), part) in longest_matches(facts, covers) {
         if let Some((n, text)) = part
             && best
                 .get(&r)
@@ -279,7 +290,7 @@ fn code_records(builder: &Builder, zone: &ZoneView, l: Listing) -> Vec<([u8; 4],
 }
 
 /// A zone's rendering as a table, and an RFC 4592 look-up in it.
-struct Naive4592(BTreeMap<String, String>, std::collections::HashSet<String>);
+struct Naive4592(BTreeMap<String, String>, HashSet<String>);
 
 impl Naive4592 {
     fn new(builder: &Builder, zone: &ZoneView) -> Naive4592 {
@@ -414,6 +425,82 @@ pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
     out
 }
 
+fn image_of(tables: &Tables) -> Vec<u8> {
+    let mut out = Vec::new();
+    image::write(tables, &mut out).unwrap();
+    out
+}
+
+/// Functions from the listings of a point to a derived reason.
+#[derive(Debug)]
+enum Rule {
+    /// What one source lists, for any reason.
+    OfSource(SourceId),
+    /// What is listed in one table.
+    OfFamily(Family),
+    /// What at least so many sources list.
+    AtLeast(usize),
+    /// Where the weights of the reasons' listings, 1, 2 and 3, add up to at least this.
+    Score(u32),
+}
+
+impl Rule {
+    fn all() -> Vec<Arc<dyn Derivation>> {
+        vec![
+            Arc::new(Rule::OfSource(SourceId(1))),
+            Arc::new(Rule::OfFamily(Family::Ip6)),
+            Arc::new(Rule::AtLeast(2)),
+            Arc::new(Rule::Score(4)),
+        ]
+    }
+}
+
+impl Derivation for Rule {
+    fn reason(&self) -> ReasonId {
+        ReasonId(match self {
+            Rule::OfSource(_) => 3,
+            Rule::OfFamily(_) => 4,
+            Rule::AtLeast(_) => 5,
+            Rule::Score(_) => 6,
+        })
+    }
+    fn counts(&self, family: Family, listing: Listed) -> bool {
+        match self {
+            Rule::OfSource(source) => listing.source == *source,
+            Rule::OfFamily(wanted) => family == *wanted,
+            Rule::AtLeast(_) | Rule::Score(_) => true,
+        }
+    }
+    fn is_listed(&self, counted: &[Listed]) -> bool {
+        match self {
+            Rule::OfSource(_) | Rule::OfFamily(_) => true,
+            Rule::AtLeast(least) => {
+                let sources: HashSet<SourceId> = counted.iter().map(|l| l.source).collect();
+                sources.len() >= *least
+            }
+            Rule::Score(least) => {
+                let score = counted.iter().map(|l| u32::from(l.reason.0) + 1);
+                score.sum::<u32>() >= *least
+            }
+        }
+    }
+}
+
+/// The derived reasons of a point by the words of [`Rule`].
+fn naive_derived(matches: &Matches, family: Family) -> Vec<u8> {
+    let listed = || matches.iter().filter(|(_, part)| part.is_some());
+    let sources: HashSet<u16> = listed().map(|((_, s), _)| *s).collect();
+    let score: u32 = listed().map(|((r, _), _)| u32::from(*r) + 1).sum();
+    let is_listed = [
+        sources.contains(&1),
+        family == Family::Ip6 && listed().count() > 0,
+        sources.len() >= 2,
+        score >= 4,
+    ];
+    let derived = (3u8..).zip(is_listed).filter(|(_, is_listed)| *is_listed);
+    derived.map(|(reason, _)| reason).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -433,7 +520,7 @@ proptest! {
                     let want = naive(&facts, |s| match s { Subject::V4(p) if s.covers(&host) => Some(p.len()), _ => None });
                     let (own, cover) = t.ip4.get(a);
                     let mut got = Items::default();
-                    if cover != super::values::ValueId::EXEMPT {
+                    if cover != ValueId::EXEMPT {
                         got.extend(&t.interned.facts(own).items, u64::MAX);
                         got.extend(&t.interned.value(cover).items, u64::MAX);
                     }
@@ -449,6 +536,55 @@ proptest! {
                     prop_assert_eq!(got, want, "{}", host);
                 },
                 Subject::Domain(_) => {}
+            }
+        }
+    }
+
+    /// A zone can publish what some sources, a family, several sources together or a score list:
+    /// each point has what the functions of its listings say, and the zone is as any other.
+    #[test]
+    fn derived_reasons_are_functions_of_a_points_listings(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
+        let mut builder = Builder::deriving(Derivations::new(Rule::all()));
+        apply(&mut builder, &world);
+        apply(&mut builder, &more);
+        let facts: Facts = world.iter().chain(&more).cloned().collect();
+        let t = builder.tables();
+        for (i, s) in facts.keys().enumerate() {
+            let points: Vec<Subject> = match s {
+                Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).into(),
+                Subject::V6(p) => [p.first(), p.last(), p.last() ^ 1 << 70].map(|a| Subject::V6(Prefix6::host(a))).into(),
+                Subject::Domain(_) => vec![],
+            };
+            for point in points {
+                let covers = |s: &Subject| match s {
+                    Subject::V4(p) if s.covers(&point) => Some(p.len()),
+                    Subject::V6(p) if s.covers(&point) => Some(p.len()),
+                    _ => None,
+                };
+                let matches = longest_matches(&facts, covers);
+                let (mask, family) = match &point {
+                    Subject::V4(p) => {
+                        let (own, cover) = t.ip4.get(p.first());
+                        let mask = t.interned.facts(own).mask | t.interned.value(cover).mask;
+                        (if cover == ValueId::EXEMPT { 0 } else { mask }, Family::Ip4)
+                    }
+                    Subject::V6(p) => (t.interned.value(t.ip6.get(p.first())).mask, Family::Ip6),
+                    Subject::Domain(_) => unreachable!(),
+                };
+                let got: Vec<u8> = (3..7).filter(|r| mask & ReasonId(*r).bit() != 0).collect();
+                prop_assert_eq!(got, naive_derived(&matches, family), "{} {:?}", point, matches);
+            }
+        }
+        let mut at_once = Builder::deriving(Derivations::new(Rule::all()));
+        apply(&mut at_once, &facts.clone().into_iter().collect::<Vec<_>>());
+        for publish in [&[3][..], &[4], &[5], &[6], &[0, 5, 6]] {
+            for kind in ["address", "domain"] {
+                let zone = test_zone(kind, publish, "");
+                let naive = Naive4592::new(&builder, &zone);
+                for name in names(&facts, &noise) {
+                    prop_assert_eq!(shown(&builder, &zone, &name), naive.look_up(&name), "{} in {:?}", name, naive.0);
+                }
+                prop_assert_eq!(naive.0, Naive4592::new(&at_once, &zone).0);
             }
         }
     }
@@ -544,7 +680,7 @@ proptest! {
         stepwise.sweep();
         let facts: Facts = after.into_iter().collect();
         apply(&mut at_once, &facts.into_iter().collect::<Vec<_>>());
-        let from_image = image::read(&image::write(at_once.tables())).unwrap();
+        let mut from_image = image::read(&mut &image_of(stepwise.tables())[..]).unwrap();
         for (zone, old) in zones.iter().zip(old) {
             let want = Naive4592::new(&at_once, zone).0;
             prop_assert_eq!(&Naive4592::new(&stepwise, zone).0, &want);
@@ -555,17 +691,25 @@ proptest! {
             prop_assert_eq!(same.len(), old.len());
         }
         prop_assert_eq!(stepwise.tables().counts(), at_once.tables().counts());
+        prop_assert_eq!(from_image.tables().counts(), at_once.tables().counts());
+        // Tables from an image change like any others.
+        for builder in [&mut from_image, &mut at_once] {
+            apply(builder, &before);
+        }
+        for zone in &zones {
+            prop_assert_eq!(Naive4592::new(&from_image, zone).0, Naive4592::new(&at_once, zone).0);
+        }
     }
 
     #[test]
     fn a_damaged_image_is_refused_and_never_a_panic(world in any_world(), cut in any::<prop::sample::Index>(), flip in any::<u8>()) {
         let mut builder = Builder::default();
         apply(&mut builder, &world);
-        let mut bytes = image::write(builder.tables());
+        let mut bytes = image_of(builder.tables());
         let at = cut.index(bytes.len());
         bytes[at] ^= flip;
-        let _ = image::read(&bytes);
-        let _ = image::read(&bytes[..at]);
+        let _ = image::read(&mut &bytes[..]);
+        let _ = image::read(&mut &bytes[..at]);
     }
 }
 
