@@ -18,7 +18,10 @@ use super::{
     values::{Derivations, RawFact, RawFacts, TextId, ValueId},
     zones::{ZoneView, rtype},
 };
-use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone};
+use crate::model::{
+    Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone,
+    zone_addresses::octet,
+};
 
 /// The key of a zone of bit masks.
 pub(crate) const MASKS: &str = "bitmask = true";
@@ -131,6 +134,8 @@ fn any_subject() -> impl Strategy<Value = Subject> {
         5 => (spot, low, prop_oneof![Just(32u8), 8u8..=32]).prop_map(|(s, l, n)| Subject::V4(Prefix4::new(s | l, n))),
         3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
         3 => ("([abx]\\.){0,3}[abxm][ab]?", 0..3usize)
+            .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
+        1 => ("([0-9]\\.){1,3}(2|12)", 0..3usize)
             .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
         1 => (prop_oneof![4 => Just(""), 1 => Just("x.")], prop::sample::select(&DIGESTS[..]), prop_oneof![4 => Just(0), 1 => 0..3usize])
             .prop_map(|(below, n, s)| {
@@ -644,7 +649,10 @@ proptest! {
         let masks = if masks { MASKS } else { "" };
         let mapped = if zone == 3 { "ipv4_mapped = true" } else { "" };
         let addresses = test_zone("address", publish, &format!("{masks}\n{mapped}"));
-        for zone in [addresses, test_zone("domain", publish, masks), test_zone("hash", publish, &format!("{masks}\n{HASH}"))] {
+        let domain = |extra| test_zone("domain", publish, &format!("{masks}\n{extra}"));
+        let both = domain(format!("addresses = 'both'\n{mapped}"));
+        let hashes = test_zone("hash", publish, &format!("{masks}\n{HASH}"));
+        for zone in [addresses, domain(String::new()), domain("addresses = true".into()), both, hashes] {
             let naive = Naive4592::new(&builder, &zone);
             let mut asked = names(&facts, &noise);
             if zone.spec.ipv4_mapped {
@@ -660,6 +668,35 @@ proptest! {
         }
     }
 
+    /// Names and addresses of one zone are apart from the first label on.
+    #[test]
+    fn domain_zone_with_addresses_answers_names_and_addresses_as_a_zone_of_each(
+        world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), both in any::<bool>(),
+    ) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let facts: Facts = world.into_iter().collect();
+        let (of_addresses, of_names) = (test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""));
+        let zone = test_zone("domain", &[0, 1], if both { "addresses = 'both'" } else { "addresses = true" });
+        for name in names(&facts, &noise) {
+            let labels: Vec<&str> = name.rsplit('.').collect();
+            let host = labels.len() == 4 && labels.iter().all(|l| octet(l.as_bytes()).is_some());
+            let (same, is_compared) = match zone.spec.addresses.is_label(labels[0].as_bytes()) {
+                // Without IPv6, names between and wildcards are others.
+                true => (&of_addresses, both || host),
+                false => (&of_names, true),
+            };
+            if is_compared && labels[0] != "127" && !name.is_empty() {
+                let [mut got, mut want] = [&zone, same].map(|z| shown(&builder, z, &name));
+                if !both && host {
+                    // The labels of a host can be the first nibbles of IPv6 addresses.
+                    [&mut got, &mut want].into_iter().filter(|s| *s == "nodata").for_each(|s| *s = "nxdomain".into());
+                }
+                prop_assert_eq!(got, want, "{}", name);
+            }
+        }
+    }
+
     /// However the same facts were reached, and also from an image, the rendering is the same.
     #[test]
     fn changes_in_any_order_render_the_same(before in any_world(), after in any_world(), parts in 1..4usize) {
@@ -669,6 +706,7 @@ proptest! {
         let zones = [
             test_zone("address", &[0, 1, 2], "ipv4_mapped = true"),
             test_zone("domain", &[0, 1], ""),
+            test_zone("domain", &[0, 1], "addresses = 'both'"),
             test_zone("domain", &[1, 2], MASKS),
             test_zone("hash", &[0, 1], HASH),
         ];
@@ -754,8 +792,8 @@ fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     Naive4592::new(builder, zone).look_up(name)
 }
 
-fn listing(subjects: &[&str]) -> Builder {
-    let listed = RawFacts {
+fn listed() -> RawFacts {
+    RawFacts {
         exempt: false,
         facts: vec![RawFact {
             reason: ReasonId(0),
@@ -763,7 +801,11 @@ fn listing(subjects: &[&str]) -> Builder {
             exclusion: false,
             text: Default::default(),
         }],
-    };
+    }
+}
+
+fn listing(subjects: &[&str]) -> Builder {
+    let listed = listed();
     let exempt = RawFacts {
         exempt: true,
         facts: vec![],
@@ -811,6 +853,100 @@ fn nothing_stands_below_a_wildcard_itself() {
             records_of(&builder, &zone, &name),
             "{name}"
         );
+    }
+}
+
+/// RFC 5782 section 5: the test points of names and of addresses.
+#[test]
+fn domain_zone_with_addresses_has_the_test_points_of_both() {
+    let builder = listing(&[
+        "bad.example",
+        "45.51.100.7",
+        "45.51.101.0/24",
+        "45.0.0.0/20",
+    ]);
+    let nibbles = |last: u8| format!("{last}.0.0.0.0.0.f.7.f.f.f.f{}", ".0".repeat(20));
+    let listed = |extra: &str, name: &str| {
+        let shown = shown(&builder, &test_zone("domain", &[0], extra), name);
+        !["nxdomain", "nodata"].contains(&&*shown)
+    };
+    for (name, none, ip4, both) in [
+        ("test", true, true, true),
+        ("invalid", false, false, false),
+        ("2.0.0.127", false, true, true),
+        ("1.0.0.127", false, false, false),
+        ("3.0.0.127", false, false, false),
+        (&nibbles(2), false, false, true),
+        (&nibbles(1), false, false, false),
+        ("bad.example", true, true, true),
+        ("7.100.51.45", false, true, true),
+        ("x.7.100.51.45", false, false, false),
+        ("8.100.51.45", false, false, false),
+        ("9.101.51.45", false, true, true),
+        ("9.15.0.45", false, true, true),
+        ("9.16.0.45", false, false, false),
+    ] {
+        assert_eq!(listed("", name), none, "{name}");
+        assert_eq!(listed("addresses = true", name), ip4, "{name}");
+        assert_eq!(listed("addresses = 'both'", name), both, "{name}");
+    }
+}
+
+/// A stored name of digits must not answer for another address, or hide one.
+#[test]
+fn domain_zone_with_addresses_has_no_names_below_labels_of_addresses() {
+    let numeric = |name: &str| Subject::Domain(Domain::parse_any(name).unwrap());
+    let mut builder = listing(&["45.51.100.0/24", "bad.example"]);
+    let (listed, exempt) = (
+        listed(),
+        RawFacts {
+            exempt: true,
+            facts: vec![],
+        },
+    );
+    apply(
+        &mut builder,
+        &[
+            (numeric("9.9.9.46"), listed.clone()),
+            (numeric(".256"), listed),
+            (numeric("7.100.51.45"), exempt),
+        ],
+    );
+    let zone = test_zone("domain", &[0], "addresses = true");
+    let owners: Vec<String> = Naive4592::new(&builder, &zone).0.into_keys().collect();
+    assert_eq!(
+        owners,
+        [
+            "",
+            "*.100.51.45",
+            "*.256",
+            "2.0.0.127",
+            "256",
+            "bad.example",
+            "test"
+        ]
+    );
+}
+
+#[test]
+fn static_name_of_a_domain_zone_with_addresses_cannot_be_part_of_an_address() {
+    let with = |extra: &str, name: &str| {
+        let zone = test_zone("domain", &[0], extra).spec;
+        let record = format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n");
+        let text = toml::to_string(&zone).unwrap().replace("record = []\n", "") + &record;
+        let mut reasons = Reasons::default();
+        reasons.add("r0").unwrap();
+        ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).is_ok()
+    };
+    for (name, none, ip4) in [
+        ("www", true, true),
+        ("7.www", true, true),
+        ("www.7", true, false),
+        ("f", true, false),
+        ("test", false, false),
+    ] {
+        assert_eq!(with("", name), none, "{name}");
+        assert_eq!(with("addresses = true", name), ip4, "{name}");
     }
 }
 

@@ -162,8 +162,7 @@ impl Writer {
             delisted: d.removed.saturating_sub(d.excluded_removed),
         };
         for zone in self.zones.all() {
-            let is_names = zone.spec.kind != crate::model::ZoneKind::Address;
-            if masks[usize::from(is_names)] & zone.mask != 0 {
+            if zone.changed_by(masks) {
                 self.health.add_zone_changes(&zone.name, counts);
             }
         }
