@@ -85,7 +85,7 @@ impl Answer<'_> {
 
 /// The place of a query's name in the zones of this server.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct ZonePlace<'a> {
     /// The index of its zone.
     pub zone: usize,
     /// The offset of the zone's origin in the name.
@@ -94,14 +94,14 @@ pub struct Place<'a> {
     pub asked: Asked<'a>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ZonePlace<'a> {
     /// The place of a name; `None` if it is in no zone.
     #[inline]
-    pub fn of(snapshot: &Snapshot, Labels { name, starts }: Labels<'a>) -> Option<Place<'a>> {
+    pub fn of(snapshot: &Snapshot, Labels { name, starts }: Labels<'a>) -> Option<ZonePlace<'a>> {
         let is_start = |at| at == name.len() - 1 || starts.contains(&(at as u8));
         let (zone, origin_at) = snapshot.zones.find(name, is_start)?;
         let below = starts.iter().take_while(|s| usize::from(**s) < origin_at);
-        Some(Place {
+        Some(ZonePlace {
             zone,
             origin_at,
             asked: Asked::new(&name[..origin_at], &starts[..below.count()]),
@@ -129,7 +129,7 @@ const fn plain(
 pub fn answer<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'a>,
-    place: Option<&'a Place<'a>>,
+    place: Option<&'a ZonePlace<'a>>,
     peer: Peer<'_>,
     key: Option<&str>,
     items: &'a mut Option<Items>,
@@ -137,7 +137,7 @@ pub fn answer<'a>(
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);
     }
-    let Some(Place {
+    let Some(ZonePlace {
         zone: number,
         origin_at,
         asked,

@@ -2,7 +2,7 @@
 
 use super::{
     AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE,
-    answer::{self, Place},
+    answer::{self, ZonePlace},
     encode,
     query::{NameBuf, Query, QueryError},
     tsig,
@@ -35,7 +35,7 @@ pub struct PendingQuery<'a> {
     message: &'a [u8],
     query: Result<Query<'a>, QueryError>,
     /// What the name of the question is; `None` if it is in no zone.
-    place: Option<Place<'a>>,
+    place: Option<ZonePlace<'a>>,
 }
 
 impl<'a> PendingQuery<'a> {
@@ -50,7 +50,7 @@ impl<'a> PendingQuery<'a> {
         let place = query.as_ref().ok();
         PendingQuery {
             message,
-            place: place.and_then(|q| Place::of(snapshot, q.labels)),
+            place: place.and_then(|q| ZonePlace::of(snapshot, q.labels)),
             query,
         }
     }

@@ -34,7 +34,7 @@ pub enum View {
 
 /// Gets an owner (labels relative to the origin in wire form, without a root label) of the old
 /// (false) or the new (true) rendering; false ends the search.
-pub type Found<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
+pub type EmitChange<'f> = &'f mut dyn FnMut(bool, &[u8], Rendered) -> bool;
 
 /// Reports owners of the old and of the new rendering: all those that differ, and some that do not.
 /// An owner that both have is reported for both. `subjects` are all that changed; the zone is the
@@ -45,7 +45,7 @@ pub fn difference(
     zone: &ZoneView,
     view: View,
     subjects: &[Subject],
-    found: Found,
+    found: EmitChange,
 ) -> bool {
     let mut go = true;
     let mut found = |new, owner: &[u8], at: Rendered| {
@@ -82,7 +82,7 @@ fn addresses(
     sides: [&Tables; 2],
     (zone, view): (&ZoneView, View),
     subjects: &[Subject],
-    found: Found,
+    found: EmitChange,
 ) {
     fn octets(t: &Tables) -> Ip4Octets<'_> {
         Ip4Octets {
@@ -128,7 +128,7 @@ fn addresses(
     }
 }
 
-fn family<S: LabelTree>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
+fn family<S: LabelTree>(sides: [&S; 2], zone: Mask, spans: &[Span], found: EmitChange) {
     if !spans.is_empty() {
         let mut walk = Walk {
             sides,
@@ -147,7 +147,7 @@ struct Walk<'a, 'f, S> {
     zone: Mask,
     owner: Vec<u8>,
     go: bool,
-    found: Found<'f>,
+    found: EmitChange<'f>,
 }
 
 impl<S: LabelTree> Walk<'_, '_, S> {
@@ -211,7 +211,7 @@ impl<S: LabelTree> Walk<'_, '_, S> {
 
 fn tell<S: LabelTree>(
     owner: &mut Vec<u8>,
-    found: Found,
+    found: EmitChange,
     side: usize,
     key: &[u8],
     wild: bool,
@@ -269,7 +269,12 @@ fn touched<S: LabelTree>(key: &[u8], spans: &[Span]) -> ChildSet {
 
 /// Domains: every name on the way to a subject, and, where something below changed, all names
 /// there.
-fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subject], found: Found) {
+fn names(
+    sides: [&Tables; 2],
+    (zone, view): (&ZoneView, View),
+    subjects: &[Subject],
+    found: EmitChange,
+) {
     let mut go = true;
     let mut done: HashSet<Vec<u8>> = HashSet::new();
     let domains = subjects.iter().filter_map(|s| match s {
@@ -315,7 +320,7 @@ fn digests(
     sides: [&Tables; 2],
     (zone, view): (&ZoneView, View),
     subjects: &[Subject],
-    found: Found,
+    found: EmitChange,
 ) {
     let mut labels: Vec<&str> = subjects
         .iter()
@@ -346,7 +351,7 @@ fn both_names(
     key: &[u8],
     done: &mut HashSet<Vec<u8>>,
     go: &mut bool,
-    found: Found,
+    found: EmitChange,
 ) {
     if done.contains(key) {
         return;

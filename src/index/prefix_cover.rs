@@ -3,7 +3,7 @@
 mod reshaped;
 
 use reshaped::Reshaped;
-pub use reshaped::{OnReshaped, Shape};
+pub use reshaped::{OnReshaped, Reshaping};
 
 use super::{
     build::Tables,

@@ -7,7 +7,7 @@ use super::{
     name_leaf::NodeValue,
     parts::ChildSet,
     records::EXCLUDED_HINFO,
-    rrsets::{CodeRrset, Published},
+    rrsets::{CodeRrset, PublishedReason},
     space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles, Tell},
     values::{Interned, Item},
     zones::{MAX_NAME, StaticRecords, Text, ZoneView, rtype},
@@ -277,14 +277,14 @@ fn owner(key: &[u8]) -> Vec<u8> {
 
 /// The A RRset of items, each of another reason.
 pub fn codes_of(zone: &ZoneView, items: &[Item]) -> CodeRrset {
-    let listed = |p: &&Published| items.iter().any(|i| i.reason == p.reason);
+    let listed = |p: &&PublishedReason| items.iter().any(|i| i.reason == p.reason);
     CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
 }
 
 /// The A RRset of a listing.
 #[inline]
 pub fn codes(zone: &ZoneView, listing: &Listing) -> CodeRrset {
-    let listed = |p: &&Published| listing.item(p.reason).is_some();
+    let listed = |p: &&PublishedReason| listing.item(p.reason).is_some();
     CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
 }
 

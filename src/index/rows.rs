@@ -404,7 +404,7 @@ fn answer(
 
 /// One reason of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed<'a> {
+pub struct RowListing<'a> {
     /// The code that the zone answers.
     pub code: [u8; 4],
     /// The stores that it came through, the sender first.
@@ -414,7 +414,7 @@ pub struct Listed<'a> {
 }
 
 /// One answer of a row: whether something listed above is not listed here, and each reason.
-pub type Said<'a> = (bool, Vec<Listed<'a>>);
+pub type Said<'a> = (bool, Vec<RowListing<'a>>);
 
 /// Reads the row at [`IDENTITY`]: the identity of the sending store. `None` for another form, or no
 /// form.
@@ -443,7 +443,7 @@ pub fn read(data: &[u8]) -> Option<Vec<Said<'_>>> {
                 .iter()
                 .map(|id| StoreId(u64::from_be_bytes(*id)))
                 .collect();
-            all.push(Listed {
+            all.push(RowListing {
                 code: *code,
                 path,
                 text,

@@ -8,7 +8,7 @@ const MAX_REASONS: usize = Mask::BITS as usize;
 
 /// A published reason.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct PublishedReason {
     /// Its number.
     pub reason: ReasonId,
     /// The A record's data, or, in a zone of bit masks, its bit.
@@ -33,7 +33,7 @@ pub struct CodeRrset {
 impl CodeRrset {
     /// The RRset of the reasons that list a name, in the order of the zone.
     #[inline]
-    pub fn new<'p>(bitmask: bool, reasons: impl Iterator<Item = &'p Published>) -> CodeRrset {
+    pub fn new<'p>(bitmask: bool, reasons: impl Iterator<Item = &'p PublishedReason>) -> CodeRrset {
         let mut out = CodeRrset {
             codes: [[0; 4]; MAX_REASONS],
             len: 0,
@@ -72,8 +72,8 @@ impl CodeRrset {
 mod tests {
     use super::*;
 
-    fn published(all: &[(u8, u32)]) -> Vec<Published> {
-        let published = |(i, (last, ttl)): (usize, &(u8, u32))| Published {
+    fn published(all: &[(u8, u32)]) -> Vec<PublishedReason> {
+        let published = |(i, (last, ttl)): (usize, &(u8, u32))| PublishedReason {
             reason: ReasonId(i as u8),
             code: [127, 0, 0, *last],
             text: "".into(),

@@ -14,7 +14,7 @@ use super::{
 };
 pub use super::{
     records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name},
-    rrsets::Published,
+    rrsets::PublishedReason,
 };
 use crate::model::{
     Mask, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
@@ -46,7 +46,7 @@ pub struct ZoneView {
     /// The published reasons.
     pub mask: Mask,
     /// In the order of the answer.
-    pub publish: Vec<Published>,
+    pub publish: Vec<PublishedReason>,
     /// Names with records of their own, by their labels relative to the origin in wire form without
     /// a root label; and the names above them.
     pub fixed: FxHashMap<Box<[u8]>, StaticRecords>,
@@ -130,7 +130,7 @@ impl ZoneView {
                 .or_else(|| texts.get(&p.reason))
                 .cloned()
                 .unwrap_or_default();
-            publish.push(Published {
+            publish.push(PublishedReason {
                 reason,
                 code: p.code.octets(),
                 text: text.into(),
@@ -304,7 +304,7 @@ impl ZoneView {
         announced: Option<&[u8]>,
     ) -> Result<(), String> {
         let place = relative(&point.name)?;
-        let contributes = |p: &&Published| point.code.is_none_or(|code| p.code == code);
+        let contributes = |p: &&PublishedReason| point.code.is_none_or(|code| p.code == code);
         let reasons = || self.publish.iter().filter(contributes);
         let rrset = CodeRrset::new(self.spec.bitmask, reasons());
         let mut records: Vec<Rr> = Vec::new();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use super::{Input, ListEntry, ReasonMapping};
 use crate::{
-    index::rows::{Listed, read, read_identity},
+    index::rows::{RowListing, read, read_identity},
     model::{Domain, FeedPath, MAX_HOPS, Prefix4, Prefix6, ReasonId, Scope, StoreId, Subject},
 };
 
@@ -85,7 +85,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
         return Ok(());
     };
     for (subject, (exception, all)) in values {
-        for Listed { code, path, text } in &all {
+        for RowListing { code, path, text } in &all {
             if is_looped(input.options.store, path) {
                 input.report.looped += 1;
                 continue;
@@ -105,7 +105,7 @@ pub(super) fn take(input: &mut Input, owner: &str, data: &[u8]) -> Result<(), St
 }
 
 /// The reasons of the list that a row does not list.
-fn others(reasoning: &ReasonMapping, listed: &[Listed]) -> BTreeSet<ReasonId> {
+fn others(reasoning: &ReasonMapping, listed: &[RowListing]) -> BTreeSet<ReasonId> {
     let is_listed = |code: &Ipv4Addr| listed.iter().any(|l| l.code == code.octets());
     let given: Vec<ReasonId> = match reasoning {
         ReasonMapping::One(_) if listed.is_empty() => Vec::new(),

@@ -36,7 +36,7 @@ use crate::{
     index::{
         Items, Listing, Snapshot, ZoneView,
         listing::labels_in,
-        prefix_cover::{CoverMode, OnReshaped, Shape, address_cover, prefix_cover_reshaped},
+        prefix_cover::{CoverMode, OnReshaped, Reshaping, address_cover, prefix_cover_reshaped},
         render::{self, Rendered, render_while, too_long},
         values::Item,
     },
@@ -301,10 +301,10 @@ impl<'a> Export<'a> {
         sink: &mut dyn FnMut(&Subject, &Items) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut result = Ok(());
-        let mut reshaped = |shape: Shape, subject: Subject| {
+        let mut reshaped = |shape: Reshaping, subject: Subject| {
             let kind = match shape {
-                Shape::Merged => ExportChangeKind::Merged,
-                Shape::Split => ExportChangeKind::Split,
+                Reshaping::Merged => ExportChangeKind::Merged,
+                Reshaping::Split => ExportChangeKind::Split,
             };
             if let Some(report) = report {
                 report.add(kind, subject);

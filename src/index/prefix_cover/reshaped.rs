@@ -7,7 +7,7 @@ use crate::{
 
 /// How a listed prefix is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum Reshaping {
     /// As a part of a wider prefix, with its neighbours or with the prefix that holds it.
     Merged,
     /// In several parts, because something inside it is listed or excluded separately.
@@ -15,7 +15,7 @@ pub enum Shape {
 }
 
 /// Called with each listed prefix that is not written as it is listed.
-pub type OnReshaped<'a> = &'a mut dyn FnMut(Shape, Subject);
+pub type OnReshaped<'a> = &'a mut dyn FnMut(Reshaping, Subject);
 
 /// A prefix of either family: its first address and its length.
 type Prefix = (u128, u8);
@@ -100,11 +100,11 @@ impl<'a> Reshaped<'a> {
             let grows = !ended && parent.is_some_and(|p| p.0 >= start);
             match () {
                 () if parent.is_some_and(|p| p.0 >= start && last(bits, p) <= end) => {
-                    emit(Shape::Merged, subject(bits, *prefix));
+                    emit(Reshaping::Merged, subject(bits, *prefix));
                 }
                 () if grows || (!whole && !ended && prefix.0 >= start) => return true,
                 () if whole => {}
-                () => emit(Shape::Split, subject(bits, *prefix)),
+                () => emit(Reshaping::Split, subject(bits, *prefix)),
             }
             false
         });
