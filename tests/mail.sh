@@ -70,6 +70,7 @@ CONF
 cat > zones/dbl.toml <<CONF
 origin = "dbl.orbs.example"
 kind = "domain"
+addresses = true
 ns = ["ns1.orbs.example", "ns2.orbs.example"]
 contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
@@ -86,7 +87,9 @@ i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1))
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
 $ORBSD list $listed_here $allowed $late 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
 $ORBSD list $both --reason relay > /dev/null && $ORBSD list $both --reason input > /dev/null || echo "FAILED: list for two reasons"
-$ORBSD list bad.example example.com --reason spam > /dev/null || echo "FAILED: list of domains"
+# A literal host of links, and a client; both are in the domain zone alone.
+literal=45.51.103.7 spammer=46.99.1.2
+$ORBSD list bad.example example.com $literal $spammer --reason spam > /dev/null || echo "FAILED: list of domains"
 digest() { printf '%s' "$1" | sha1sum | cut -d ' ' -f 1; }
 $ORBSD list $(digest a@bad.example) $(digest a@example.com) --reason sender > /dev/null || echo "FAILED: list of digests"
 
@@ -274,9 +277,10 @@ for who in listed both clean; do eval "at=\$$who"; echo "exim-bits $who: $(exim 
 exim_domain() { exim exim-domain $clean "$@"; }
 domains exim-domain exim_domain
 
-# Prints a message from an address, as the two filters get it. Optional: the recipient, the domain of the sender and of a link.
+# Prints a message from an address, as the two filters get it. Optional: the recipient, the domain of the sender and of a link,
+# another host of the link.
 message() {
-    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@%s>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello http://www.%s/ there.\r\n' "$1" "${2:-root@mx.test}" "${3:-client.test}" "${2:-root@mx.test}" "${3:-client.test}"
+    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@%s>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello http://%s/ there.\r\n' "$1" "${2:-root@mx.test}" "${3:-client.test}" "${2:-root@mx.test}" "${4:-www.${3:-client.test}}"
 }
 # Prints what a filter finds for each kind of client.
 filtered() {
@@ -326,6 +330,12 @@ echo "spamassassin-bits listed: $(spamassassin_with -bits $listed)"
 echo "spamassassin-bits both: $(spamassassin_with -bits $both)"
 spamassassin_domain() { spamassassin_with -domain $clean "$@"; }
 domains spamassassin-domain spamassassin_domain
+# Links to literal hosts.
+literals() {
+    echo "$1 literal: $($2 root@mx.test good.example $literal)"
+    echo "$1 other literal: $($2 root@mx.test good.example 45.51.103.8)"
+}
+literals spamassassin-domain spamassassin_domain
 spamassassin_hash() { spamassassin_with -hash $clean "$@"; }
 domains spamassassin-hash spamassassin_hash
 
@@ -389,6 +399,7 @@ echo "rspamd-bits both: $(BITS=1 rspamd_with 11334 $both)"
 rspamd_domain() { rspamd_with 11335 $clean "$@"; }
 rspamd_await 11335 $clean root@mx.test bad.example
 domains rspamd-domain rspamd_domain
+literals rspamd-domain rspamd_domain
 rspamd_hash() { rspamd_with 11336 $clean "$@"; }
 rspamd_await 11336 $clean root@mx.test bad.example
 domains rspamd-hash rspamd_hash
@@ -464,7 +475,9 @@ echo "opensmtpd exempt: $(talk $listed 30 postmaster@mx.test client.test data)"
 
 mkdir -p hk/config hk/plugins hk/queue
 (echo dnsbl_allow; recipe haraka use plugins; echo rcpt_to.in_host_list) > hk/config/plugins
-recipe haraka use dns-list.ini > hk/config/dns-list.ini
+# Haraka uses a list only if its test points are as in RFC 5782; the domain zone has those of addresses too.
+recipe haraka use dns-list.ini | sed 's/^zones=.*/&,dbl.orbs.example/' > hk/config/dns-list.ini
+printf '[dbl.orbs.example]\ntype=block\nreject=true\n' >> hk/config/dns-list.ini
 recipe haraka allow dnsbl_allow.js | sed "s/$allowed/46.1.2.9/" > hk/plugins/dnsbl_allow.js
 printf 'listen=127.0.0.1:32\nnodes=0\n' > hk/config/smtp.ini
 printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\nhosts[]=127.0.0.1\n' > hk/config/connection.ini
@@ -476,6 +489,8 @@ await 32
 # Haraka queries the test points before it uses a list.
 i=0; while ! talk 46.1.2.3 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
 echo "haraka listed: $(talk 46.1.2.3 32)"
+i=0; while ! talk $spammer 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
+echo "haraka domain zone: $(talk $spammer 32)"
 echo "haraka clean: $(talk 47.1.2.3 32)"
 echo "haraka allowed: $(talk 46.1.2.9 32)"
 unset PROXY

@@ -51,60 +51,11 @@ pub fn difference(
         go = go && found(new, owner, at);
         go
     };
+    addresses([old, new], (zone, view), subjects, &mut found);
     match zone.spec.kind {
-        ZoneKind::Address => {
-            let four = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V4(p) => Some((
-                    u128::from(p.first()) << 96,
-                    u128::from(p.last()) << 96 | u128::MAX >> 32,
-                )),
-                _ => None,
-            }));
-            let six = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V6(p) => Some((p.first(), p.last())),
-                _ => None,
-            }));
-            fn octets(t: &Tables) -> Ip4Octets<'_> {
-                Ip4Octets {
-                    ip4: &t.ip4,
-                    interned: &t.interned,
-                }
-            }
-            fn hextets(t: &Tables) -> Ip6Nibbles<'_> {
-                Ip6Nibbles::new(&t.ip6, &t.interned)
-            }
-            if view == View::Rows {
-                family(
-                    [&Bits4(octets(old)), &Bits4(octets(new))],
-                    zone.mask,
-                    &four,
-                    &mut found,
-                );
-                family(
-                    [&Bits6(hextets(old)), &Bits6(hextets(new))],
-                    zone.mask,
-                    &six,
-                    &mut found,
-                );
-                return go;
-            }
-            family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
-            if zone.spec.ipv4_mapped {
-                family(
-                    [
-                        &MappedIp4Nibbles(octets(old)),
-                        &MappedIp4Nibbles(octets(new)),
-                    ],
-                    zone.mask,
-                    &four,
-                    &mut found,
-                );
-            }
-            family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
-        }
         ZoneKind::Domain => names([old, new], (zone, view), subjects, &mut found),
         ZoneKind::Hash => digests([old, new], (zone, view), subjects, &mut found),
-        ZoneKind::Catalog => {}
+        ZoneKind::Address | ZoneKind::Catalog => {}
     }
     go
 }
@@ -123,6 +74,57 @@ fn spans(all: impl Iterator<Item = Span>) -> Vec<Span> {
         }
     }
     out
+}
+
+/// Addresses of all families that the zone has.
+fn addresses(
+    sides: [&Tables; 2],
+    (zone, view): (&ZoneView, View),
+    subjects: &[Subject],
+    found: Found,
+) {
+    fn octets(t: &Tables) -> Ip4Octets<'_> {
+        Ip4Octets {
+            ip4: &t.ip4,
+            interned: &t.interned,
+        }
+    }
+    fn nibbles(t: &Tables) -> Ip6Nibbles<'_> {
+        Ip6Nibbles::new(&t.ip6, &t.interned)
+    }
+    let is_rows = view == View::Rows;
+    let [old, new] = sides;
+    if zone.has_ip4 {
+        let spans = spans(subjects.iter().filter_map(|s| match s {
+            Subject::V4(p) => Some((
+                u128::from(p.first()) << 96,
+                u128::from(p.last()) << 96 | u128::MAX >> 32,
+            )),
+            _ => None,
+        }));
+        let (a, b) = (octets(old), octets(new));
+        if is_rows {
+            family([&Bits4(a), &Bits4(b)], zone.mask, &spans, found);
+        } else {
+            family([&a, &b], zone.mask, &spans, found);
+            if zone.has_ip6 && zone.spec.ipv4_mapped {
+                let mapped = [&MappedIp4Nibbles(a), &MappedIp4Nibbles(b)];
+                family(mapped, zone.mask, &spans, found);
+            }
+        }
+    }
+    if zone.has_ip6 {
+        let spans = spans(subjects.iter().filter_map(|s| match s {
+            Subject::V6(p) => Some((p.first(), p.last())),
+            _ => None,
+        }));
+        let (a, b) = (nibbles(old), nibbles(new));
+        if is_rows {
+            family([&Bits6(a), &Bits6(b)], zone.mask, &spans, found);
+        } else {
+            family([&a, &b], zone.mask, &spans, found);
+        }
+    }
 }
 
 fn family<S: LabelTree>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
@@ -275,6 +277,9 @@ fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subje
     });
     for d in domains {
         let key = name_key(d.name());
+        if !zone.has_name_key(&key) {
+            continue;
+        }
         let ends = key
             .iter()
             .enumerate()
@@ -414,9 +419,15 @@ mod tests {
             let new = builder.tables().clone();
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
             let publish = [&[0, 1, 2][..], &[1], &[2, 0]][publish];
-            let names = test_zone("domain", publish, "txt = 'all'");
+            let domain = |extra| test_zone("domain", publish, extra);
             let masks = ["address", "domain"].map(|kind| test_zone(kind, publish, MASKS));
-            let codes = [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)];
+            let codes = [
+                test_zone("address", publish, "ipv4_mapped = true"),
+                domain("txt = 'all'"),
+                domain("addresses = true"),
+                domain("addresses = 'both'\nipv4_mapped = true"),
+                test_zone("hash", publish, HASH),
+            ];
             for zone in codes.into_iter().chain(masks) {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
@@ -491,7 +502,13 @@ mod tests {
             apply(&mut builder, &changes);
             let new = builder.tables().clone();
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
-            for zone in [test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)] {
+            for zone in [
+                test_zone("address", &[0, 1], ""),
+                test_zone("domain", &[0, 1], ""),
+                test_zone("domain", &[0, 1], "addresses = true"),
+                test_zone("domain", &[0, 1], "addresses = 'both'"),
+                test_zone("hash", &[0, 1], HASH),
+            ] {
                 let mut next = sent(&old, &zone);
                 let mut come = BTreeMap::new();
                 difference(&old, &new, &zone, View::Rows, &subjects, &mut |side, owner, at| {

@@ -8,12 +8,12 @@ pub use reshaped::{OnReshaped, Shape};
 use super::{
     build::Tables,
     ip4::Block,
-    render::{Rendered, render},
+    render::{self, Rendered},
     space::{Ip4Octets, Items, LabelTree},
     values::FactsId,
     zones::ZoneView,
 };
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// How the listings are cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Run<'_, '_> {
     }
 }
 
-/// Reports every listed piece of a zone, in order: disjoint prefixes, or domains. An excluded
+/// Reports every listed piece of a zone, in order: disjoint prefixes, then domains. An excluded
 /// domain has no items.
 pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
     pieces_reshaped(tables, zone, cut, None, tell);
@@ -124,58 +124,71 @@ pub fn pieces_reshaped(
     reshaped: Option<OnReshaped>,
     tell: &mut dyn FnMut(Subject, &Items),
 ) {
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            let mut run = Run {
-                tables,
-                zone,
-                open: None,
-                cut,
-                tell,
-                reshaped: Reshaped::new(Prefix4::BITS, reshaped),
-            };
-            ip4(tables, zone, &mut run);
-            run.flush();
-            let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
-            let mut open: Option<(u128, u128, Items)> = None;
-            let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
-                if let Some((first, last, items)) = open.take() {
-                    Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
-                    reshaped.end();
-                }
-            };
-            let all = Prefix6::new(0, 0);
-            tables.ip6.each_run(all, &mut |first, last, value| {
-                let mut items = Items::default();
-                items.extend(&tables.interned.value(value).items, zone.mask);
-                let items = items.shown();
-                if items.is_empty() {
-                    return true;
-                }
-                match &mut open {
-                    Some((start, end, old))
-                        if end.checked_add(1) == Some(first)
-                            && cut.joins(old, &items, || {
-                                answers_alike(tables, zone, &items, |len| {
-                                    Prefix6::new(*start, len) == Prefix6::new(first, len)
-                                })
-                            }) =>
-                    {
-                        *end = last;
-                    }
-                    open => {
-                        flush(open, &mut reshaped);
-                        *open = Some((first, last, items.clone()));
-                    }
-                }
-                reshaped.add(first, last, &items);
-                true
-            });
-            flush(&mut open, &mut reshaped);
-        }
-        ZoneKind::Domain | ZoneKind::Hash => names(tables, zone, tell),
-        ZoneKind::Catalog => {}
+    if zone.has_ip4 {
+        address_pieces(tables, zone, cut, reshaped, tell);
     }
+    if zone.spec.has_names() {
+        names(tables, zone, tell);
+    }
+}
+
+/// Reports the listed pieces of a zone's addresses, in order; see [`pieces_reshaped`].
+pub fn address_pieces(
+    tables: &Tables,
+    zone: &ZoneView,
+    cut: Cut,
+    reshaped: Option<OnReshaped>,
+    tell: &mut dyn FnMut(Subject, &Items),
+) {
+    let mut run = Run {
+        tables,
+        zone,
+        open: None,
+        cut,
+        tell,
+        reshaped: Reshaped::new(Prefix4::BITS, reshaped),
+    };
+    ip4(tables, zone, &mut run);
+    run.flush();
+    if !zone.has_ip6 {
+        return;
+    }
+    let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
+    let mut open: Option<(u128, u128, Items)> = None;
+    let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
+        if let Some((first, last, items)) = open.take() {
+            Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
+            reshaped.end();
+        }
+    };
+    let all = Prefix6::new(0, 0);
+    tables.ip6.each_run(all, &mut |first, last, value| {
+        let mut items = Items::default();
+        items.extend(&tables.interned.value(value).items, zone.mask);
+        let items = items.shown();
+        if items.is_empty() {
+            return true;
+        }
+        match &mut open {
+            Some((start, end, old))
+                if end.checked_add(1) == Some(first)
+                    && cut.joins(old, &items, || {
+                        answers_alike(tables, zone, &items, |len| {
+                            Prefix6::new(*start, len) == Prefix6::new(first, len)
+                        })
+                    }) =>
+            {
+                *end = last;
+            }
+            open => {
+                flush(open, &mut reshaped);
+                *open = Some((first, last, items.clone()));
+            }
+        }
+        reshaped.add(first, last, &items);
+        true
+    });
+    flush(&mut open, &mut reshaped);
 }
 
 fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
@@ -232,7 +245,7 @@ fn block_runs(octets: &Ip4Octets, zone: &ZoneView, base: u32, block: &Block, run
 }
 
 fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
-    render(tables, zone, &mut |owner, at| {
+    render::names(tables, zone, &mut |owner, at| {
         let labels: Vec<String> = super::find::labels_in(owner)
             .map(|l| String::from_utf8_lossy(l).into_owned())
             .collect();
@@ -251,5 +264,6 @@ fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)
             }
             Rendered::Excluded => tell(subject(Scope::Tree), &items),
         }
+        true
     });
 }

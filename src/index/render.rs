@@ -53,31 +53,35 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
             return false;
         }
     }
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            let octets = || Ip4Octets {
-                ip4: &tables.ip4,
-                interned: &tables.interned,
-            };
-            family(&octets(), zone.mask, emit)
-                && (!zone.spec.ipv4_mapped || family(&MappedIp4Nibbles(octets()), zone.mask, emit))
-                && family(
-                    &Ip6Nibbles::new(&tables.ip6, &tables.interned),
-                    zone.mask,
-                    emit,
-                )
-        }
-        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, value| {
-            name(tables, zone, key, value, emit)
-        }),
-        ZoneKind::Hash => tables
-            .names
-            .existing(&[], zone.mask, &mut |key, _| match key {
-                [label @ .., 0] => digest(tables, zone, label, emit),
-                _ => true,
-            }),
-        ZoneKind::Catalog => true,
-    }
+    addresses(tables, zone, emit) && (!zone.spec.has_names() || names(tables, zone, emit))
+}
+
+/// Renders the addresses that a zone lists, until `emit` returns false.
+fn addresses(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    let octets = || Ip4Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
+    (!zone.has_ip4 || family(&octets(), zone.mask, emit))
+        && (!(zone.has_ip6 && zone.spec.ipv4_mapped)
+            || family(&MappedIp4Nibbles(octets()), zone.mask, emit))
+        && (!zone.has_ip6
+            || family(
+                &Ip6Nibbles::new(&tables.ip6, &tables.interned),
+                zone.mask,
+                emit,
+            ))
+}
+
+/// Renders the names or digests that a zone lists or excludes, until `emit` returns false.
+pub fn names(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    let is_digests = zone.spec.kind == ZoneKind::Hash;
+    tables
+        .names
+        .existing(&[], zone.mask, &mut |key, value| match key {
+            [label @ .., 0] if is_digests => digest(tables, zone, label, emit),
+            _ => is_digests || !zone.has_name_key(key) || name(tables, zone, key, value, emit),
+        })
 }
 
 /// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several
@@ -232,7 +236,7 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong))
     }
     tables.names.existing(&[], zone.mask, &mut |key, value| {
         // The key has as many bytes as the labels in wire form.
-        if key.len() + 2 > room {
+        if key.len() + 2 > room && zone.has_name_key(key) {
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
             let (own, below, fits) = (listed(value.own), listed(value.below), key.len() <= room);
             if !fits || (below && !own) {

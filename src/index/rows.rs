@@ -231,32 +231,22 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
         };
         below(s, &mut Vec::with_capacity(S::LEVELS), zone, tell)
     }
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            family(
-                &Bits4(Ip4Octets {
-                    ip4: &tables.ip4,
-                    interned: &tables.interned,
-                }),
-                zone.mask,
-                emit,
-            ) && family(
-                &Bits6(Ip6Nibbles::new(&tables.ip6, &tables.interned)),
-                zone.mask,
-                emit,
-            )
-        }
-        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, _| {
-            name_row(&tables.names, &tables.interned, zone, key, emit)
-        }),
-        ZoneKind::Hash => tables
-            .names
-            .existing(&[], zone.mask, &mut |key, _| match key {
-                [label @ .., 0] => digest_row(tables, zone, label, emit),
-                _ => true,
-            }),
-        ZoneKind::Catalog => true,
-    }
+    let octets = || Ip4Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
+    let nibbles = || Ip6Nibbles::new(&tables.ip6, &tables.interned);
+    let is_digests = zone.spec.kind == ZoneKind::Hash;
+    (!zone.has_ip4 || family(&Bits4(octets()), zone.mask, emit))
+        && (!zone.has_ip6 || family(&Bits6(nibbles()), zone.mask, emit))
+        && (!zone.spec.has_names()
+            || tables
+                .names
+                .existing(&[], zone.mask, &mut |key, _| match key {
+                    [label @ .., 0] if is_digests => digest_row(tables, zone, label, emit),
+                    _ if is_digests || !zone.has_name_key(key) => true,
+                    _ => name_row(&tables.names, &tables.interned, zone, key, emit),
+                }))
 }
 
 /// The row of a digest, like that of a name with nothing above and below it.

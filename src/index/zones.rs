@@ -61,6 +61,10 @@ pub struct ZoneView {
     pub soa_parts: Vec<(std::ops::Range<usize>, Option<u16>)>,
     /// TTLs: of listings, of NXDOMAIN, of an existing branch; in seconds.
     pub ttls: [u32; 3],
+    /// Whether it has IPv4 addresses.
+    pub has_ip4: bool,
+    /// Whether it has IPv6 addresses.
+    pub has_ip6: bool,
     /// The TTL of listings, if all published reasons have the same.
     pub uniform_ttl: Option<u32>,
     /// A number that changes with everything that is rendered from configuration.
@@ -164,6 +168,8 @@ impl ZoneView {
             cuts: Vec::new(),
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
+            has_ip4: zone.has_ip4(),
+            has_ip6: zone.has_ip6(),
             uniform_ttl,
             hash,
             store: StoreId::default(),
@@ -202,6 +208,13 @@ impl ZoneView {
             self.hash = fnv(&[&self.hash.to_le_bytes()[..], b"empty"].concat());
         }
         self
+    }
+
+    /// Whether changes of listings can change the zone: `masks` are the reasons of the changed
+    /// addresses, and those of the changed names.
+    pub fn changed_by(&self, [addresses, names]: [Mask; 2]) -> bool {
+        let of = |is_published: bool, mask: Mask| if is_published { mask & self.mask } else { 0 };
+        of(self.has_ip4, addresses) | of(self.spec.has_names(), names) != 0
     }
 
     /// Whether [`ZoneView::at`] would now return something else.
@@ -351,8 +364,8 @@ impl ZoneView {
             return Err("`*` cannot be a label of it: what is listed makes the wildcards".into());
         }
         match (self.spec.kind, labels_in(place).last()) {
-            (ZoneKind::Address, Some(top))
-                if top.len() < 2 || top.iter().all(u8::is_ascii_digit) =>
+            (ZoneKind::Address | ZoneKind::Domain, Some(top))
+                if self.has_ip4 && (top.len() < 2 || top.iter().all(u8::is_ascii_digit)) =>
             {
                 Err(format!(
                     "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
@@ -479,8 +492,12 @@ impl ZoneView {
         if self.publish.is_empty() {
             return Vec::new();
         }
-        if self.spec.kind != ZoneKind::Address {
-            return vec![all("test", "test")];
+        let mut out = Vec::new();
+        if self.spec.has_names() {
+            out.push(all("test", "test"));
+        }
+        if !self.has_ip4 {
+            return out;
         }
         let nibbles = |a: Ipv6Addr| {
             let n: Vec<String> = super::ip6::nibbles(a.to_bits())
@@ -491,11 +508,13 @@ impl ZoneView {
             n.join(".")
         };
         let mapped = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
-        let mut out = vec![all(&nibbles(mapped), "127.0.0.2")];
+        if self.has_ip6 {
+            out.push(all(&nibbles(mapped), "127.0.0.2"));
+        }
         let codes: BTreeSet<[u8; 4]> = self.publish.iter().map(|p| p.code).collect();
         let own = codes
             .into_iter()
-            .filter(|c| c[..3] == [127, 0, 0] && c[3] > 2);
+            .filter(|c| self.spec.kind == ZoneKind::Address && c[..3] == [127, 0, 0] && c[3] > 2);
         out.extend(own.map(|code| TestPoint {
             name: format!("{}.0.0.127", code[3]),
             code: Some(code),
@@ -503,6 +522,16 @@ impl ZoneView {
         }));
         out.push(all("2.0.0.127", "127.0.0.2"));
         out
+    }
+
+    /// Whether a key of the names ([`super::names`]) can be a name of this zone: those below a label
+    /// of an address are left to the addresses.
+    #[inline]
+    pub(super) fn has_name_key(&self, key: &[u8]) -> bool {
+        !self.has_ip4 || {
+            let top = key.split(|b| *b == 0).next().unwrap_or_default();
+            !self.spec.addresses.is_label(top)
+        }
     }
 
     /// The most TXT records of a name.

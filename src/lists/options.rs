@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::model::{Digest, Mask, ReasonId, StoreId, Subject, Time, subject::HostBits};
+use crate::model::{
+    Digest, Mask, ReasonId, StoreId, Subject, Time, ZoneAddresses, subject::HostBits,
+};
 
 /// Where the reasons of entries come from.
 #[derive(Debug, Clone)]
@@ -120,6 +122,9 @@ pub struct Options {
     pub store: StoreId,
     /// The form of digests, if the zones of the reasons publish digests.
     pub digest: Option<Digest>,
+    /// The addresses that the domain zones of the reasons publish besides names. A key of a `dnset`
+    /// by which clients ask for such an address is read as the address.
+    pub addresses: ZoneAddresses,
     /// The column of the subject in a table: its name, or its number from 1.
     pub column: Option<String>,
     /// The origin of a master file without `$ORIGIN`.

@@ -290,7 +290,12 @@ impl State {
                 return Ok(Prefix4::cover(first, last).map(Subject::V4).collect());
             }
             // If the type is unknown, a key in the form of an address is read as one.
-            _ => keys::name(key, self.kind == Kind::Any, input.options.digest)?,
+            _ => match keys::name(key, self.kind == Kind::Any, input.options)? {
+                Some(subject) => subject,
+                // An exclusion of a name that is not an address changes no listing.
+                None if exclusion => return Ok(Vec::new()),
+                None => return Err(keys::not_asked(key)),
+            },
         };
         Ok(vec![subject])
     }

@@ -36,8 +36,8 @@ use crate::{
     index::{
         Items, Listing, Snapshot, ZoneView,
         find::labels_in,
-        pieces::{Cut, OnReshaped, Shape, pieces_reshaped},
-        render::{Rendered, render_while, too_long},
+        pieces::{Cut, OnReshaped, Shape, address_pieces, pieces_reshaped},
+        render::{self, Rendered, render_while, too_long},
         values::Item,
     },
     model::{Domain, Scope, Subject, ZoneKind},
@@ -266,6 +266,19 @@ impl<'a> Export<'a> {
         result
     }
 
+    /// Renders the names of the zone, without its addresses and static names, until the sink fails.
+    fn render_names(
+        &self,
+        sink: &mut dyn FnMut(&[u8], Rendered) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut result = Ok(());
+        render::names(&self.snapshot.tables, self.view, &mut |owner, rendered| {
+            result = sink(owner, rendered);
+            result.is_ok()
+        });
+        result
+    }
+
     /// Visits the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
     /// IPv6.
     fn prefixes(
@@ -276,7 +289,8 @@ impl<'a> Export<'a> {
         self.pieces(Cut::Fewest, Some(report), &mut |prefix, _| sink(prefix))
     }
 
-    /// Visits the pieces of the zone until the sink fails. Counts in the report the listed prefixes
+    /// Visits the pieces of the zone until the sink fails; of a domain zone only the addresses, since
+    /// [`names::names`] has the names. Counts in the report the listed prefixes
     /// that are merged or split.
     fn pieces(
         &self,
@@ -298,17 +312,18 @@ impl<'a> Export<'a> {
             Some(_) => Some(&mut reshaped),
             None => None,
         };
-        pieces_reshaped(
-            &self.snapshot.tables,
-            self.view,
-            cut,
-            reshaped,
-            &mut |subject, items| {
-                if result.is_ok() {
-                    result = sink(&subject, items);
-                }
-            },
-        );
+        let pieces = match self.view.spec.kind {
+            ZoneKind::Domain => address_pieces,
+            _ => pieces_reshaped,
+        };
+        let mut sink = |subject: Subject, items: &Items| {
+            if result.is_ok() {
+                result = sink(&subject, items);
+            }
+        };
+        if self.view.has_ip4 || self.view.spec.kind != ZoneKind::Domain {
+            pieces(&self.snapshot.tables, self.view, cut, reshaped, &mut sink);
+        }
         result
     }
 }

@@ -10,7 +10,9 @@ use super::{
     domain::name_to_ascii,
     names::suggest,
     retire::{MONTH, Retire},
+    subject::Subject,
     time::Seconds,
+    zone_addresses::ZoneAddresses,
 };
 
 /// The longest TTL in seconds (RFC 2181 section 8).
@@ -270,6 +272,10 @@ pub struct Zone {
     pub expire: Seconds,
     /// The number of TXT records of a listed name.
     pub txt: TxtPolicy,
+    /// The addresses that a domain zone publishes besides names. `None` is not serialized, so that
+    /// the stored hashes of other zones stay the same.
+    #[serde(skip_serializing_if = "ZoneAddresses::is_none")]
+    pub addresses: ZoneAddresses,
     /// Whether IPv4 listings are also published below `::ffff:0:0/96`.
     pub ipv4_mapped: bool,
     /// Whether clients read the codes as bit masks.
@@ -308,6 +314,7 @@ impl Default for Zone {
             retry: Seconds(300),
             expire: Seconds(7 * 86_400),
             txt: TxtPolicy::First,
+            addresses: ZoneAddresses::None,
             ipv4_mapped: false,
             bitmask: false,
             publish: Vec::new(),
@@ -330,6 +337,42 @@ pub enum Lint {
 }
 
 impl Zone {
+    /// Whether IPv4 addresses are among the zone's subjects.
+    pub fn has_ip4(&self) -> bool {
+        match self.kind {
+            ZoneKind::Address => true,
+            ZoneKind::Domain => !self.addresses.is_none(),
+            ZoneKind::Hash | ZoneKind::Catalog => false,
+        }
+    }
+
+    /// Whether IPv6 addresses are among the zone's subjects.
+    pub fn has_ip6(&self) -> bool {
+        match self.kind {
+            ZoneKind::Address => true,
+            ZoneKind::Domain => self.addresses == ZoneAddresses::Both,
+            ZoneKind::Hash | ZoneKind::Catalog => false,
+        }
+    }
+
+    /// Whether names or digests are among the zone's subjects.
+    pub fn has_names(&self) -> bool {
+        matches!(self.kind, ZoneKind::Domain | ZoneKind::Hash)
+    }
+
+    /// Whether a subject of this kind is published if it is listed for a reason of the zone.
+    pub fn has_kind_of(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::V4(_) => self.has_ip4(),
+            Subject::V6(_) => self.has_ip6(),
+            // The labels of addresses are left to the addresses.
+            Subject::Domain(d) => {
+                let top = d.name().rsplit('.').next().unwrap_or_default();
+                self.has_names() && !self.addresses.is_label(top.as_bytes())
+            }
+        }
+    }
+
     /// The SOA's MINIMUM: the larger of both TTLs of negative answers. Each negative answer lowers
     /// it to its own.
     pub fn minimum(&self) -> Seconds {
@@ -388,6 +431,7 @@ impl Zone {
         self.lint_mirrors(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_digest(&mut out);
+        self.lint_addresses(&mut out);
         self.lint_advice(&mut out);
         if let Some(r) = &self.retire {
             self.lint_retire(r, &mut out);
@@ -542,14 +586,40 @@ impl Zone {
                 "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\""
                     .into(),
             )),
-            (ZoneKind::Hash, Some(_)) if self.ipv4_mapped => {
-                out.push(Lint::Error("ipv4_mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));
-            }
             (ZoneKind::Hash, _) | (_, None) => {}
             (kind, Some(_)) => out.push(Lint::Error(format!(
                 "digest: a zone of kind \"{}\" has no digests; remove the key, or set kind = \"hash\"",
                 kind.name()
             ))),
+        }
+    }
+
+    fn lint_addresses(&self, out: &mut Vec<Lint>) {
+        let mut error = |text: String| out.push(Lint::Error(text));
+        let kind = self.kind.name();
+        match self.kind {
+            ZoneKind::Domain => {}
+            ZoneKind::Address if !self.addresses.is_none() => error(
+                "addresses: a zone of kind \"address\" always publishes IPv4 and IPv6 addresses; remove the key"
+                    .into(),
+            ),
+            _ if !self.addresses.is_none() => error(format!(
+                "addresses: a zone of kind \"{kind}\" cannot publish addresses; remove the key, or set kind = \"domain\""
+            )),
+            _ => {}
+        }
+        if self.ipv4_mapped {
+            match self.kind {
+                ZoneKind::Address => {}
+                ZoneKind::Domain if self.addresses == ZoneAddresses::Both => {}
+                ZoneKind::Domain => error(
+                    "ipv4_mapped: a zone of kind \"domain\" has no IPv6 addresses; remove the key, or set addresses = \"both\""
+                        .into(),
+                ),
+                ZoneKind::Hash | ZoneKind::Catalog => error(format!(
+                    "ipv4_mapped: a zone of kind \"{kind}\" has no addresses; remove the key"
+                )),
+            }
         }
     }
 
@@ -646,6 +716,7 @@ mod tests {
             retry: Seconds(300),
             expire: Seconds(600_000),
             txt: TxtPolicy::First,
+            addresses: ZoneAddresses::None,
             ipv4_mapped: false,
             bitmask: false,
             publish: vec![Publish {
@@ -840,6 +911,33 @@ mod tests {
             (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true);
         });
         assert!(contains(&mapped, true, "ipv4_mapped"));
+    }
+
+    #[test]
+    fn addresses_are_a_key_of_domain_zones() {
+        for addresses in [ZoneAddresses::Ip4, ZoneAddresses::Both] {
+            let with = |kind| zone(|z| (z.kind, z.addresses) = (kind, addresses));
+            assert_eq!(with(ZoneKind::Domain), []);
+            for (kind, part) in [
+                (ZoneKind::Address, "always publishes"),
+                (ZoneKind::Hash, "kind \"hash\" cannot publish addresses"),
+                (
+                    ZoneKind::Catalog,
+                    "kind \"catalog\" cannot publish addresses",
+                ),
+            ] {
+                assert!(contains(&with(kind), true, part), "{part}");
+            }
+        }
+        let mapped = |addresses| {
+            zone(|z| (z.kind, z.addresses, z.ipv4_mapped) = (ZoneKind::Domain, addresses, true))
+        };
+        assert_eq!(mapped(ZoneAddresses::Both), []);
+        assert!(contains(
+            &mapped(ZoneAddresses::Ip4),
+            true,
+            "addresses = \"both\""
+        ));
     }
 
     #[test]

@@ -63,6 +63,15 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
 "#;
 
+pub const URIS: &str = r#"
+origin = "ubl.orbs.example"
+kind = "domain"
+addresses = "both"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "uri", code = "127.0.1.8" }]
+"#;
+
 pub const DIGESTS: &str = r#"
 origin = "ebl.orbs.example"
 kind = "hash"

@@ -181,6 +181,10 @@ fn every_recipe_recognises_what_is_listed() {
         "spamassassin-mask allowed: RBL_MASK=6,RBL_MASK_ALLOW=-6",
         "spamassassin-domain listed: RBL_DBL=6",
         "spamassassin-domain clean: none",
+        "spamassassin-domain literal: RBL_DBL=6",
+        "spamassassin-domain other literal: none",
+        "rspamd-domain literal: RBL_DBL 6.0",
+        "rspamd-domain other literal: none",
         "spamassassin-domain allowed: RBL_DBL=6,RBL_DBL_ALLOW=-6",
         "spamassassin-domain exempt: RBL_DBL=6,RBL_DBL_EXEMPT=-6",
         "spamassassin-hash listed: RBL_HBL=6",
@@ -225,7 +229,11 @@ fn every_recipe_recognises_what_is_listed() {
             logs()
         );
     }
-    for want in ["opensmtpd listed: 5", "haraka listed: 5"] {
+    for want in [
+        "opensmtpd listed: 5",
+        "haraka listed: 5",
+        "haraka domain zone: 5",
+    ] {
         expect(want);
     }
     for server in [

@@ -381,7 +381,11 @@ proptest! {
                 queried.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
             }
         }
-        compare(&builder, &zone("address", ORDERS[order], &format!("{extra}\nipv4_mapped = {mapped}"), &["www".into(), "x.ns1".into()]), &queried)?;
+        let mapping = format!("ipv4_mapped = {mapped}");
+        compare(&builder, &zone("address", ORDERS[order], &format!("{extra}\n{mapping}"), &["www".into(), "x.ns1".into()]), &queried)?;
+        for addresses in ["addresses = true".to_string(), format!("addresses = 'both'\n{mapping}")] {
+            compare(&builder, &zone("domain", ORDERS[order], &format!("{extra}\n{addresses}"), &records), &queried)?;
+        }
         queried.retain(|n| !n.ends_with("127") && n.len() < 40);
         compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
         compare(&builder, &zone("hash", ORDERS[order], &format!("{extra}\n{HASH}"), &records), &queried)?;

@@ -26,6 +26,9 @@ pub(super) fn list(
             },
         );
     }
+    e.pieces(cut, Some(report), &mut |address, _| {
+        writeln!(out, "{address}")
+    })?;
     let excluded = e.long_exclusions();
     let mut lines = Lines {
         report,

@@ -1,11 +1,12 @@
-//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. rbldnsd gives the same
+//! A zone as rbldnsd data: a combined file for addresses, a dnset for names, and for the addresses
+//! of a domain zone by the names by which clients ask for them. rbldnsd gives the same
 //! answers from it, test points included.
 
 use std::io::{self, Write};
 
 use super::{
     Export, ExportChangeKind,
-    names::names,
+    names::asked_names,
     published::{ListedReason, listed_reasons},
     report::ReportBuilder,
     text_change::TextChange,
@@ -29,7 +30,11 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     let s = &view.spec;
     let ns: Vec<String> = s.ns.iter().map(|n| name(n)).collect();
     let domains = s.kind != ZoneKind::Address;
-    let kind = if domains { "dnset" } else { "combined" };
+    // Without the type of the data set, names of digits would be read as addresses.
+    let kind = match domains && !view.has_ip4 {
+        true => "dnset",
+        false => "combined",
+    };
     writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
     let (ttl, contact) = (s.ttl.0, rname(&s.contact));
     let listing_ttl = listing_ttl(view);
@@ -47,6 +52,9 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     };
     let tests = test_points(view);
     if domains {
+        if view.has_ip4 {
+            w.section("dnset")?;
+        }
         w.tests(&tests, false, None)?;
         return w.names();
     }
@@ -100,8 +108,11 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
         let labels: Vec<String> = labels_in(place)
             .map(|l| String::from_utf8_lossy(l).into_owned())
             .collect();
+        let asked = || labels.join(".");
         let key = match (view.spec.kind, &labels[..]) {
             (ZoneKind::Domain | ZoneKind::Hash, [test]) if test == "test" => test.clone(),
+            (ZoneKind::Domain, _) if asked() == "2.0.0.127" => asked(),
+            (ZoneKind::Domain, nibbles) if view.has_ip6 && nibbles.len() == 32 => asked(),
             (ZoneKind::Address, [d, zero, nil, net]) if [zero, nil, net] == ["0", "0", "127"] => {
                 format!("127.0.0.{d}")
             }
@@ -136,7 +147,7 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
         };
         let values: Vec<Value> = (0..count).map(value).collect();
         out.push(TestPoint {
-            six: labels.len() == 32,
+            six: view.spec.kind == ZoneKind::Address && labels.len() == 32,
             key,
             values,
         });
@@ -221,17 +232,18 @@ impl Writer<'_> {
         Ok(most)
     }
 
-    /// Writes the names, and exclusions for the names to which a listed wildcard above does not
+    /// Writes the names, with those of addresses, and exclusions for the names to which a listed wildcard above does not
     /// apply.
     fn names(&mut self) -> io::Result<()> {
         let e = self.e;
-        names(e, &mut |domain, items| {
+        asked_names(e, &mut |domain, items| {
             if items.is_empty() {
                 return writeln!(self.out, "!{domain}");
             }
-            let subject = Subject::Domain(domain.clone());
+            let address = e.view.spec.addresses.asked_subject(domain);
+            let subject = address.unwrap_or_else(|| Subject::Domain(domain.clone()));
             let values = values(e, Some(self.report), &subject, items);
-            self.entry(&entry(&subject), &values, None)
+            self.entry(&domain.to_string(), &values, None)
         })
     }
 
@@ -263,9 +275,11 @@ fn values(
     subject: &Subject,
     items: &Items,
 ) -> Vec<Value> {
+    let is_dnset = e.view.spec.has_names();
     let (piece, alone) = match subject {
-        Subject::V4(p) => (subject.to_string(), p.is_host()),
-        Subject::V6(p) => (subject.to_string(), p.is_host()),
+        // In a dnset `$` would be the queried name.
+        Subject::V4(p) => (subject.to_string(), p.is_host() && !is_dnset),
+        Subject::V6(p) => (subject.to_string(), p.is_host() && !is_dnset),
         Subject::Domain(d) => (d.name().to_string(), true),
     };
     let (mut out, mut codes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
