@@ -253,7 +253,8 @@ echo "exim-mask listed: $(exim exim-mask $listed)"
 echo "exim-mask clean: $(exim exim-mask $clean)"
 echo "exim-mask allowed: $(exim exim-mask $allowed)"
 echo "exim-mask exempt: $(exim exim-mask $listed postmaster@mx.test)"
-# The conditions of Exim on the codes of the list of bit masks. The reply names those that hold.
+# The conditions of Exim on the codes of the list of bit masks. The reply names those that hold, with the last octets; a
+# longer reply would have several lines.
 masks=mask.orbs.example
 cat > ex/exim-bits <<CONF
 primary_hostname = mx.test
@@ -267,7 +268,7 @@ begin acl
 check:
 $(for test in =127.0.0.2 =127.0.0.6 =127.0.0.2,127.0.0.4 "&0.0.0.2" "&0.0.0.4" "&0.0.0.6" "&0.0.0.8" ==127.0.0.2 ==127.0.0.6 "=&0.0.0.2" "=&0.0.0.6" "=&0.0.0.8" \
     !=127.0.0.2 !=127.0.0.6 "!&0.0.0.4" "!&0.0.0.8" !==127.0.0.6 "!=&0.0.0.2" "!=&0.0.0.8"; do
-    printf '  warn dnslists = %s%s\n       set acl_m_held = $acl_m_held %s\n' "$masks" "$test" "$(echo "$test" | tr ',' '/')"
+    printf '  warn dnslists = %s%s\n       set acl_m_held = $acl_m_held %s\n' "$masks" "$test" "$(echo "$test" | sed -e 's/127[.]0[.]0[.]//g' -e 's/0[.]0[.]0[.]//' -e 's|,|/|')"
 done)
   deny message = holds:\$acl_m_held
 CONF
@@ -323,7 +324,7 @@ echo "spamassassin-mask allowed: $(spamassassin_with -mask $allowed)"
 # Rules for single bits, besides the recipe.
 cp -r sa-mask sa-bits
 for bit in 2 4 8 12; do
-    printf 'header RBL_BIT_%s eval:check_rbl("mask%s-lastexternal", "mask.orbs.example.", "%s")\ntflags RBL_BIT_%s net\nscore RBL_BIT_%s 1\n' $bit $bit $bit $bit $bit
+    printf 'header B%s eval:check_rbl("mask%s-lastexternal", "mask.orbs.example.", "%s")\ntflags B%s net\nscore B%s 1\n' $bit $bit $bit $bit $bit
 done | tr '"' "'" >> sa-bits/local.cf
 echo "spamassassin-bits listed: $(spamassassin_with -bits $listed)"
 echo "spamassassin-bits both: $(spamassassin_with -bits $both)"

@@ -4,10 +4,15 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use orbsd::store::{
+    Batch, Store,
+    schema::{self, ZoneRecord},
+};
+
 use crate::{
     api::Api,
-    lab::{CONFIG, Daemon, Folder, ZONE},
-    mirrors::wire::take,
+    lab::{CONFIG, Daemon, Folder, MASKS, ZONE},
+    mirrors::wire::{lines, serial_of, take},
 };
 
 const NAME: &str = "bl.orbs.example";
@@ -64,6 +69,63 @@ fn repeated_restores_without_the_log_give_newer_serials_for_a_mirror() {
     }
     let shown = api.f.json(&["mirror", "list", "--json"]);
     assert_eq!(shown["items"][0]["needs_transfer"], Value::Null, "{shown}");
+}
+
+/// Earlier versions answered one record for each code of a zone of bit masks. A mirror that has such a
+/// zone transfers it as a whole.
+#[test]
+fn zone_that_renders_differently_after_an_upgrade_sends_no_difference_from_before() {
+    let masks = format!("{MASKS}[transfer]\nallow = ['127.0.0.0/8']\n");
+    let mut api = Api::with_zones(CONFIG, &[("bl", &zone("")), ("mask", &masks)]);
+    let name = "mask.orbs.example";
+    api.list("45.1.1.1", "relay");
+    let first = take(api.f.addr(), name, None).unwrap();
+    let had = serial_of(&first.records[0]);
+    api.list("45.1.1.1", "netblock");
+    let is_ixfr = |api: &Api, name: &str, had| {
+        let records = take(api.f.addr(), name, had).unwrap().records;
+        (
+            records.get(1).and_then(serial_of).is_some(),
+            lines(&records),
+        )
+    };
+    let (ixfr, records) = is_ixfr(&api, name, had);
+    assert!(ixfr, "{records:#?}");
+    let both = format!("1.1.1.45.{name}. 60 A 127.0.0.68");
+    assert!(records.contains(&both), "{records:#?}");
+    assert!(
+        records.contains(&format!("1.1.1.45.{name}. 300 A 127.0.0.4")),
+        "{records:#?}"
+    );
+    let other = serial_of(&take(api.f.addr(), NAME, None).unwrap().records[0]);
+    assert!(api.daemon.take().unwrap().stop().success());
+
+    // The hash of an earlier version.
+    let store = Store::open(api.f.config().store).unwrap();
+    let record = store.zone(name).unwrap().unwrap();
+    let earlier = ZoneRecord {
+        hash: record.hash ^ 1,
+        ..record
+    };
+    let mut batch = Batch::default();
+    batch.put(
+        schema::META,
+        format!("zone/{name}").into_bytes(),
+        schema::encode(&earlier),
+    );
+    store.commit(batch).unwrap();
+    store.close().unwrap();
+    api.start();
+
+    let (ixfr, records) = is_ixfr(&api, name, had);
+    assert!(!ixfr && records.contains(&both), "{records:#?}");
+    let now = serial_of(&take(api.f.addr(), name, None).unwrap().records[0]);
+    assert!(
+        newer(now.unwrap(), had.unwrap() + 1),
+        "{now:?} after {had:?}"
+    );
+    let same = serial_of(&take(api.f.addr(), NAME, None).unwrap().records[0]);
+    assert_eq!(same, other, "other zones keep their serials");
 }
 
 /// The file of two mirrors that are so far apart that no serial is newer for both.

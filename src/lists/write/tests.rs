@@ -970,7 +970,10 @@ fn zone_of_bit_masks_is_exported_with_the_bits_of_all_reasons() {
         );
         assert!(master.contains("\n8.0.0.127 420 A 127.0.0.8\n"), "{master}");
         let rbldnsd = exported("rbldnsd", "", &snapshot);
-        assert_eq!(rbldnsd.matches("\n45.1.1.1 :127.0.0.6:").count(), texts - 1);
+        assert_eq!(
+            rbldnsd.matches("\n45.1.1.1 :127.0.0.6:").count(),
+            [0, 2][texts - 1]
+        );
         assert_eq!(rbldnsd.matches(":127.0.0.6:").count(), texts, "{rbldnsd}");
         assert!(rbldnsd.contains("\n$TTL 420\n"), "{rbldnsd}");
         let shorter = reported("rbldnsd", "", &snapshot);
