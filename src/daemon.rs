@@ -175,11 +175,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
-    web.push(background.spawn(crate::webhooks::run(
-        ledger.clone(),
-        outbound,
-        web_stopped.clone(),
-    )));
+    let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
+    web.push(background.spawn(webhooks));
     web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
