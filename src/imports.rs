@@ -194,15 +194,11 @@ pub fn run(
     }
     let mut report = ListReport::default();
     let families = families(ledger, &options);
-    // Exclusions come only from values that become several reasons, and from names in master files.
-    let exceptions =
-        request.reasons.code_zone.is_some() || matches!(request.format.as_str(), "" | "master");
     let mut import = Import {
         mode: request.mode.unwrap_or(Mode::Replace),
         dry_run: request.dry_run,
         max_age: request.max_age,
         audit: request.audit.clone(),
-        exceptions,
         limits: Some(request.list.limits),
         ..Import::replace(source)
     };
