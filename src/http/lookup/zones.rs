@@ -6,7 +6,7 @@ use crate::{
     api::{OmittedExportResponse, SubjectZoneResponse, ZoneCodes},
     index::{
         Asked, Found, Snapshot, ZoneView, find,
-        find::labels_in,
+        listing::labels_in,
         ip6,
         render::{self, Rendered},
         zones::rtype,
