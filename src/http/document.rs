@@ -229,7 +229,7 @@ mod tests {
         let request = |name: header::HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            respond(&api, &headers).unwrap_or_else(|p| panic!("{p:?}"))
+            respond(|| api.clone(), &headers).unwrap_or_else(|p| panic!("{p:?}"))
         };
         async fn body(response: Response) -> Bytes {
             response.into_body().collect().await.unwrap().to_bytes()

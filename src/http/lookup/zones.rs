@@ -5,9 +5,8 @@ use std::net::Ipv4Addr;
 use crate::{
     api::{OmittedExportResponse, SubjectZoneResponse, ZoneCodes},
     index::{
-        Asked, Found, Snapshot, ZoneView, find,
+        Asked, Found, Snapshot, ZoneView, find, ip6,
         listing::labels_in,
-        ip6,
         render::{self, Rendered},
         zones::rtype,
     },
