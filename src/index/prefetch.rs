@@ -67,10 +67,10 @@ impl<'t> Prefetch<'t> {
     #[inline]
     pub fn add(&mut self, zone: &ZoneView, asked: &Asked) {
         match zone.spec.kind {
-            ZoneKind::Address if asked.octets_len == 4 => {
+            _ if zone.has_ip4 && asked.octets_len == 4 => {
                 self.v4.add(u32::from_be_bytes(asked.octets));
             }
-            ZoneKind::Address if asked.nibbles_len == 32 => {
+            _ if zone.has_ip6 && asked.nibbles_len == 32 => {
                 let addr = asked.nibbles.iter();
                 let addr = addr.fold(0, |a, n| a << 4 | u128::from(*n));
                 self.v6
