@@ -139,7 +139,7 @@ def measure_alone(family, name, limit=None):
     """Measures the imports and the memory of one family in a process of its own. `limit` is for the bytes of each entry after a start from an image."""
     d, port = make_store("alone")
     p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); stop_server(p)
-    p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); empty = memory(p)["RssAnon"]
+    p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); wait_until_idle(p); empty = memory(p)["RssAnon"]
     # One entry in a hundred is removed.
     with open(f"{tmp}/{family}") as whole, open(f"{tmp}/{family}-changed", "w") as f: f.writelines(l for i, l in enumerate(whole) if i < 10 or i % 100)
     for file, what in ((family, "into an empty store"), (family, "again"), (f"{family}-changed", "of which 1 % has changed")):
@@ -152,6 +152,19 @@ def measure_alone(family, name, limit=None):
     each = (memory(p)["RssAnon"] - empty) * 2**20 / ENTRIES
     add_row(f"memory of each of {ENTRIES:,} {name}", f"≤ {limit[0]} (aim {limit[1]})" if limit else "–", f"{each:.1f} bytes; start to first answer {took:.2f} s", each <= limit[0] if limit else None)
     stop_server(p); shutil.rmtree(d)
+
+
+def measure_empty():
+    """Measures the anonymous memory of processes with an empty store, without and with the public site."""
+    for site, must, aim in ((False, 25, 15), (True, 35, 25)):
+        d, port = make_store("empty")
+        if site:
+            web = free_port()
+            with open(d + "/config.toml", "a") as f: f.write(f'[web]\nlisten = "127.0.0.1:{web}"\nbase_url = "http://127.0.0.1:{web}"\n')
+        p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); wait_until_idle(p)
+        used = memory(p)["RssAnon"]
+        add_row(f"anonymous memory of the process, empty store, {'with' if site else 'without'} `[web]`", f"≤ {must} MB (aim {aim})", f"{used:.1f} MB", used <= must)
+        stop_server(p); shutil.rmtree(d)
 
 
 def measure_queries(d, port, p):
@@ -203,6 +216,7 @@ def main():
     add_row(f"start to first answer with {ENTRIES:,} of each family", "≤ 0.5 s (aim 0.25 s)", f"{took:.3f} s", took <= 0.5)
     measure_queries(d, port, p)
     stop_server(p); shutil.rmtree(d)
+    measure_empty()
     measure_alone("ip4", "IPv4 addresses")
     measure_alone("ip6", "IPv6 networks", (24, 10))
     measure_alone("dom", "domains", (40, 20))

@@ -102,7 +102,7 @@ impl State {
         let mut items: Vec<Item> = items.into_iter().map(|(i, ..)| i).collect();
         let listings = self.parts.iter();
         let listings = listings.filter_map(|p| Some((p.reason, p.source, p.listed?, p.len)));
-        items.extend(interner.derivations.items(family, interned, listings));
+        items.extend(interner.derivations.items(family, interned, &listings));
         items.sort_by_key(|i| i.reason);
         interner.value(interned, Value::new(items))
     }

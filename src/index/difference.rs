@@ -10,11 +10,12 @@ use std::collections::HashSet;
 
 use super::{
     build::Tables,
+    listing::Items,
     names::name_key,
     parts::ChildSet,
-    render::{Emit, Rendered, below, closed, digest, name, opened},
+    render::{Emit, Rendered, below, digest, name, render_branch, render_leaf},
     rows::{Bits4, Bits6, digest_row, name_row},
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles},
     zones::{MAX_NAME, ZoneView},
 };
 use crate::{
@@ -153,7 +154,7 @@ impl<S: LabelTree> Walk<'_, '_, S> {
     /// A node that is open on both sides.
     fn both(&mut self, key: &mut Vec<u8>, spans: &[Span]) {
         let [(old_wild, old_parts), (new_wild, new_parts)] =
-            self.sides.map(|s| opened(s, key, self.zone));
+            self.sides.map(|s| render_branch(s, key, self.zone));
         let same = old_wild.same(&new_wild);
         if !same {
             for (side, wild) in [&old_wild, &new_wild]
@@ -203,7 +204,7 @@ impl<S: LabelTree> Walk<'_, '_, S> {
         *go = *go
             && match open {
                 true => below(s, key, *zone, &mut tell),
-                false => closed(s, key, *zone, wildcard, &mut tell),
+                false => render_leaf(s, key, *zone, wildcard, &mut tell),
             };
     }
 }

@@ -2,13 +2,12 @@
 
 use super::{
     build::Tables,
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
-    values::{FactsId, Item, ValueId},
+    listing::{Items, Listing, Where},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles},
+    values::{FactsId, ValueId},
     zones::{StaticRecords, ZoneView},
 };
-use crate::model::{
-    Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL, zone_addresses::octet,
-};
+use crate::model::{Mask, ZoneKind, domain::MAX_LABEL, zone_addresses::octet};
 
 /// A name below a zone's origin, decoded once: the address or branch that its labels spell from the
 /// right.
@@ -95,90 +94,6 @@ fn from_right<'a>(labels: &'a [u8], starts: &'a [u8]) -> impl Iterator<Item = &'
     starts.iter().rev().map(move |start| {
         let start = usize::from(*start);
         &labels[start + 1..start + 1 + usize::from(labels[start])]
-    })
-}
-
-/// The listed subject, as far as the tables know it: `$` stands for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Where<'a> {
-    /// An IPv4 address, or the first of a branch.
-    V4(u32),
-    /// An IPv6 address, or the first of a branch.
-    V6(u128),
-    /// A name's labels in wire form.
-    Name(&'a [u8]),
-}
-
-/// A listing: items of the subject's own, then of what covers it. If both have a reason, the first
-/// counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Listing<'a> {
-    /// Its own.
-    pub own: &'a [Item],
-    /// What covers it.
-    pub cover: &'a [Item],
-    /// What it is about.
-    pub at: Where<'a>,
-}
-
-impl Listing<'_> {
-    /// The item of a reason.
-    #[inline]
-    pub fn item(&self, reason: ReasonId) -> Option<Item> {
-        self.own
-            .iter()
-            .chain(self.cover)
-            .find(|i| i.reason == reason)
-            .copied()
-    }
-
-    /// Writes the subject that is listed by `item`.
-    pub fn write_subject(&self, item: Item, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-        match self.at {
-            Where::V4(a) => dotted(Prefix4::new(a, item.len.min(32)), out),
-            Where::V6(a) => write!(out, "{}", Prefix6::new(a, item.len)),
-            Where::Name(labels) => {
-                let count = labels_in(labels).count();
-                let mut dot = "";
-                for label in labels_in(labels).skip(count.saturating_sub(usize::from(item.len))) {
-                    write!(out, "{dot}{}", label.escape_ascii())?;
-                    dot = ".";
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Writes an IPv4 address or prefix; a transfer calls it for each of millions.
-fn dotted(p: Prefix4, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-    let (mut text, mut len) = ([0u8; 24], 0);
-    let mut number = |n: u8, after: u8| {
-        let digits = [n / 100, n / 10 % 10, n % 10];
-        let from = digits.iter().position(|d| *d > 0).unwrap_or(2);
-        for d in digits[from..].iter().map(|d| b'0' + d).chain([after]) {
-            text[len] = d;
-            len += 1;
-        }
-    };
-    let octets = p.first().to_be_bytes();
-    octets
-        .into_iter()
-        .zip(*b".../")
-        .for_each(|(o, after)| number(o, after));
-    if !p.is_host() {
-        number(p.len(), b'/');
-    }
-    out.write_str(std::str::from_utf8(&text[..len - 1]).unwrap_or_default())
-}
-
-/// The labels of a name in wire form without a root label.
-pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (len, rest) = wire.split_first()?;
-        let (label, rest) = rest.split_at_checked(usize::from(*len))?;
-        wire = rest;
-        Some(label)
     })
 }
 

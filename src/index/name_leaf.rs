@@ -252,7 +252,7 @@ impl NameLeaf {
     }
 
     /// Whether the stored bytes are keys in order, in the range of the leaf.
-    fn has_sound_keys(&self, from: &[u8], to: Option<&Box<[u8]>>) -> bool {
+    fn has_sound_keys(&self, from: &[u8], to: Option<&[u8]>) -> bool {
         let all = usize::from(self.prefix);
         if self.bytes.len() < all
             || self.starts.len() != self.len().div_ceil(RESTART)
@@ -296,7 +296,7 @@ impl NameLeaf {
             last_scope = scope;
             at += 2 + len;
         }
-        let after = to.is_none_or(|to| *last < **to);
+        let after = to.is_none_or(|to| *last < *to);
         at == self.bytes.len() && after
     }
 
@@ -663,7 +663,7 @@ impl Leaf for NameLeaf {
             usize::from(a.len) <= from.len() && a.scope <= BELOW && a.is_sound(limits)
         };
         let is_parent = |(i, p): (usize, &Parent)| p.place == NO_PARENT || usize::from(p.place) < i;
-        fits && self.has_sound_keys(from, to)
+        fits && self.has_sound_keys(from, to.map(|to| &**to))
             && self.ancestors.iter().all(is_ancestor)
             && self
                 .parents

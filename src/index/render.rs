@@ -2,11 +2,13 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where, digest_value},
+    find::digest_value,
+    listing::{Items, Listing, Where},
     name_leaf::NodeValue,
+    parts::ChildSet,
     records::EXCLUDED_HINFO,
     rrsets::{CodeRrset, Published},
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles, Tell},
     values::{Interned, Item},
     zones::{MAX_NAME, StaticRecords, Text, ZoneView, rtype},
 };
@@ -20,11 +22,21 @@ pub enum Rendered<'a> {
     /// A listing.
     Listed(Listing<'a>),
     /// A name's row; only in [`super::rows`].
-    Row(super::rows::Name<'a>),
+    Row(NameRow<'a>),
     /// The store that sends rows; only in [`super::rows`].
     Identity(StoreId),
     /// One HINFO record, so that the name exists and a wildcard above does not match it.
     Excluded,
+}
+
+/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
+/// it.
+#[derive(Debug, Clone, Copy)]
+pub struct NameRow<'a> {
+    pub(super) own: &'a Items,
+    pub(super) below: &'a Items,
+    pub(super) given: &'a Items,
+    pub(super) labels: &'a [u8],
 }
 
 /// Called with an owner's labels, relative to the origin, in wire form without a root label; false
@@ -122,15 +134,8 @@ fn family<S: LabelTree>(s: &S, zone: Mask, emit: Emit) -> bool {
     )
 }
 
-/// Gets a key, whether the owner is the wildcard below it, and the items; false ends the rendering.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
-
 /// The wildcard value of an open node, and its children to visit.
-pub(super) fn opened<S: LabelTree>(
-    s: &S,
-    key: &[u8],
-    zone: Mask,
-) -> (Items, super::parts::ChildSet) {
+pub(super) fn render_branch<S: LabelTree>(s: &S, key: &[u8], zone: Mask) -> (Items, ChildSet) {
     let value = if key.is_empty() {
         Items::default()
     } else {
@@ -141,7 +146,7 @@ pub(super) fn opened<S: LabelTree>(
     let parts = if value.same(&wildcard) {
         s.child_candidates(key, zone, &value)
     } else {
-        super::parts::ChildSet::all(S::ARITY)
+        ChildSet::all(S::ARITY)
     };
     (wildcard, parts)
 }
@@ -150,7 +155,7 @@ pub(super) fn opened<S: LabelTree>(
 pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
     let depth = key.len();
     s.skip_chain(key, zone);
-    let (wildcard, parts) = opened(s, key, zone);
+    let (wildcard, parts) = render_branch(s, key, zone);
     let mut go = wildcard.is_empty() || tell(key, true, &wildcard);
     for i in parts.iter() {
         key.push(i);
@@ -158,7 +163,7 @@ pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Te
             && s.fast_path(key, zone, tell)
                 .unwrap_or_else(|| match s.open(key, zone) {
                     true => below(s, key, zone, tell),
-                    false => closed(s, key, zone, &wildcard, tell),
+                    false => render_leaf(s, key, zone, &wildcard, tell),
                 });
         key.pop();
     }
@@ -167,7 +172,7 @@ pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Te
 }
 
 /// Renders a node of uniform value, under its parent's wildcard.
-pub(super) fn closed<S: LabelTree>(
+pub(super) fn render_leaf<S: LabelTree>(
     s: &S,
     key: &[u8],
     zone: Mask,

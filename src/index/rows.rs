@@ -23,11 +23,12 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where, digest_value},
+    find::digest_value,
+    listing::{Items, Listing, Where},
     names::Names,
     parts::ChildSet,
-    render::{Emit, Rendered, Tell, below},
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree},
+    render::{Emit, NameRow, Rendered, below},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, Tell},
     values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
@@ -265,7 +266,7 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
     }
     emit(
         &owner,
-        Rendered::Row(Name {
+        Rendered::Row(NameRow {
             own: &own,
             below: &none,
             given: &none,
@@ -310,23 +311,13 @@ pub(super) fn name_row(
     }
     emit(
         &owner,
-        Rendered::Row(Name {
+        Rendered::Row(NameRow {
             own: &own,
             below: &below,
             given: &given,
             labels: &place,
         }),
     )
-}
-
-/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
-/// it.
-#[derive(Debug, Clone, Copy)]
-pub struct Name<'a> {
-    own: &'a Items,
-    below: &'a Items,
-    given: &'a Items,
-    labels: &'a [u8],
 }
 
 /// Something that is listed above is not listed here.
@@ -357,7 +348,7 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
                     interned,
                     zone,
                     &listing,
-                    super::find::labels_in(row.labels).count() as u8,
+                    super::listing::labels_in(row.labels).count() as u8,
                     items,
                     &mut out,
                 );

@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use super::{
     build::{Builder, Changes, Tables},
     derive::{Derivation, Family, Listed},
-    find::{Asked, Found, Listing, find},
+    find::{Asked, Found, find},
     image,
+    listing::{Items, Listing},
     render::{Rendered, render},
-    space::Items,
     values::{Derivations, RawFact, RawFacts, TextId, ValueId},
     zones::{ZoneView, rtype},
 };
@@ -301,7 +301,7 @@ impl Naive4592 {
     fn new(builder: &Builder, zone: &ZoneView) -> Naive4592 {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = super::find::labels_in(owner)
+            let labels: Vec<_> = super::listing::labels_in(owner)
                 .map(|l| String::from_utf8_lossy(l).into_owned())
                 .collect();
             let old = all.insert(labels.join("."), records(builder, zone, at));

@@ -170,7 +170,7 @@ impl Facts {
         }
         let own = facts.iter().filter(|f| !f.exclusion);
         let own = own.map(|f| (f.reason, f.source, f.text, OWN));
-        items.extend(derivations.items(Family::Ip4, interned, own));
+        items.extend(derivations.items(Family::Ip4, interned, &own));
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
         Facts {
             exempt,
@@ -351,7 +351,7 @@ impl Derivations {
         &self,
         family: Family,
         interned: &Interned,
-        listings: impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone,
+        listings: &(impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone),
     ) -> Vec<Item> {
         let mut out = Vec::new();
         for derivation in self.0.iter() {

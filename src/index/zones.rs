@@ -8,7 +8,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    find::labels_in,
+    listing::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
     rrsets::CodeRrset,
 };

@@ -147,7 +147,7 @@ impl Mirror {
     fn new(builder: &Builder, zone: &ZoneView) -> Mirror {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = crate::index::find::labels_in(owner)
+            let labels: Vec<_> = crate::index::listing::labels_in(owner)
                 .map(|l| String::from_utf8_lossy(l).into_owned())
                 .collect();
             assert_eq!(

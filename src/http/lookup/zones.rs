@@ -5,9 +5,8 @@ use std::net::Ipv4Addr;
 use crate::{
     api::{OmittedExportResponse, SubjectZoneResponse, ZoneCodes},
     index::{
-        Asked, Found, Snapshot, ZoneView, find,
-        find::labels_in,
-        ip6,
+        Asked, Found, Snapshot, ZoneView, find, ip6,
+        listing::labels_in,
         render::{self, Rendered},
         zones::rtype,
     },

@@ -12,7 +12,7 @@ use super::{
     Export, ExportChangeKind, names::names, published::published_reasons, report::ReportBuilder,
 };
 use crate::{
-    index::{Items, pieces::Cut},
+    index::{Items, prefix_cover::CoverMode},
     model::{Prefix4, Prefix6, Subject},
 };
 
@@ -25,7 +25,7 @@ pub(super) fn first_line(e: &Export) -> String {
 pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     if e.view.has_ip4 {
         let reshaped = ReportBuilder::default();
-        e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
+        e.prefix_cover(CoverMode::Values, Some(&reshaped), &mut |piece, items| {
             parts(piece, items, &mut |part| line(e, report, part, items, out))
         })?;
         // Merged subjects are separate lines again, so only splits are reported.

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     index::{
         Items, ZoneView,
-        find::labels_in,
-        pieces::Cut,
+        listing::labels_in,
+        prefix_cover::CoverMode,
         render::codes_of,
         zones::{rtype, txt_data},
     },
@@ -60,10 +60,10 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     }
     w.section("ip4set")?;
     w.tests(&tests, false, None)?;
-    w.pieces(|s| !matches!(s, Subject::V6(_)), None)?;
+    w.prefix_cover(|s| !matches!(s, Subject::V6(_)), None)?;
     w.section("ip6trie")?;
     w.tests(&tests, true, Some(0))?;
-    let pieces_most = w.pieces(|s| matches!(s, Subject::V6(_)), Some(0))?;
+    let pieces_most = w.prefix_cover(|s| matches!(s, Subject::V6(_)), Some(0))?;
     let tests_most = tests
         .iter()
         .filter(|t| t.six)
@@ -74,7 +74,7 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
         w.section(&format!("ip6trie:{}", place + 1))?;
         w.tests(&tests, true, Some(place))?;
         if place < pieces_most {
-            w.pieces(|s| matches!(s, Subject::V6(_)), Some(place))?;
+            w.prefix_cover(|s| matches!(s, Subject::V6(_)), Some(place))?;
         }
     }
     Ok(())
@@ -211,7 +211,7 @@ impl Writer<'_> {
 
     /// Writes the pieces of a family with all their values, or only the value at the index `place`.
     /// Returns the largest number of values of a piece.
-    fn pieces(
+    fn prefix_cover(
         &mut self,
         family: impl Fn(&Subject) -> bool,
         place: Option<usize>,
@@ -220,7 +220,7 @@ impl Writer<'_> {
         // Each walk visits both families; only the first one counts changes.
         let report = place.is_none().then_some(self.report);
         let e = self.e;
-        e.pieces(Cut::Answers, report, &mut |subject, items| {
+        e.prefix_cover(CoverMode::Answers, report, &mut |subject, items| {
             if !family(subject) {
                 return Ok(());
             }

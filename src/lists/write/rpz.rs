@@ -10,7 +10,7 @@ use super::{Export, ExportChangeKind, names::names, published::text, report::Rep
 use crate::{
     index::{
         Items,
-        pieces::Cut,
+        prefix_cover::CoverMode,
         zones::{MAX_NAME, wire_name},
     },
     lists::{
@@ -94,11 +94,11 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
         _ => "rpz-client-ip",
     };
     // Prefixes with different reasons are only kept apart if the reasons are written.
-    let cut = match action {
-        Action::Address(_) => Cut::Values,
-        Action::Cname(_) => Cut::Fewest,
+    let mode = match action {
+        Action::Address(_) => CoverMode::Values,
+        Action::Cname(_) => CoverMode::Fewest,
     };
-    e.pieces(cut, Some(report), &mut |piece, items| {
+    e.prefix_cover(mode, Some(report), &mut |piece, items| {
         let owner = address_owner(piece, trigger);
         action.write(&owner, || text(e, report, piece, items), out)
     })?;

@@ -8,8 +8,9 @@ pub use reshaped::{OnReshaped, Shape};
 use super::{
     build::Tables,
     ip4::Block,
+    listing::Items,
     render::{self, Rendered},
-    space::{Ip4Octets, Items, LabelTree},
+    space::{Ip4Octets, LabelTree},
     values::FactsId,
     zones::ZoneView,
 };
@@ -17,7 +18,7 @@ use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// How the listings are cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum CoverMode {
     /// Each piece has one value.
     Values,
     /// Each piece has one answer: one value, and one listed subject if a text names it.
@@ -29,13 +30,13 @@ pub enum Cut {
     Fewest,
 }
 
-impl Cut {
+impl CoverMode {
     /// Whether neighbours with these items are one piece; `alike` tells whether their answers are.
     fn joins(self, one: &Items, other: &Items, alike: impl FnOnce() -> bool) -> bool {
         match self {
-            Cut::Subjects | Cut::Fewest => true,
-            Cut::Values => one.same(other),
-            Cut::Answers => one.same(other) && alike(),
+            CoverMode::Subjects | CoverMode::Fewest => true,
+            CoverMode::Values => one.same(other),
+            CoverMode::Answers => one.same(other) && alike(),
         }
     }
 }
@@ -64,7 +65,7 @@ struct Run<'a, 'r> {
     tables: &'a Tables,
     zone: &'a ZoneView,
     open: Option<(u32, u32, Items)>,
-    cut: Cut,
+    mode: CoverMode,
     tell: &'a mut dyn FnMut(Subject, &Items),
     reshaped: Reshaped<'r>,
 }
@@ -72,16 +73,16 @@ struct Run<'a, 'r> {
 impl Run<'_, '_> {
     /// Adds addresses. `alone`: a host that nothing covers.
     fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
-        if alone && self.cut == Cut::Subjects {
+        if alone && self.mode == CoverMode::Subjects {
             self.flush();
             self.start(first, last, items);
             return self.flush();
         }
-        let (tables, zone, cut) = (self.tables, self.zone, self.cut);
+        let (tables, zone, mode) = (self.tables, self.zone, self.mode);
         if let Some((start, end, old)) = &mut self.open
             && end.checked_add(1) == Some(first)
             && !items.is_empty()
-            && cut.joins(old, items, || {
+            && mode.joins(old, items, || {
                 answers_alike(tables, zone, items, |len| {
                     Prefix4::new(*start, len.min(32)) == Prefix4::new(first, len.min(32))
                 })
@@ -112,31 +113,36 @@ impl Run<'_, '_> {
 
 /// Reports every listed piece of a zone, in order: disjoint prefixes, then domains. An excluded
 /// domain has no items.
-pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
-    pieces_reshaped(tables, zone, cut, None, tell);
+pub fn prefix_cover(
+    tables: &Tables,
+    zone: &ZoneView,
+    mode: CoverMode,
+    tell: &mut dyn FnMut(Subject, &Items),
+) {
+    prefix_cover_reshaped(tables, zone, mode, None, tell);
 }
 
 /// The same; also reports each listed prefix that is not a piece as it is listed.
-pub fn pieces_reshaped(
+pub fn prefix_cover_reshaped(
     tables: &Tables,
     zone: &ZoneView,
-    cut: Cut,
+    mode: CoverMode,
     reshaped: Option<OnReshaped>,
     tell: &mut dyn FnMut(Subject, &Items),
 ) {
     if zone.has_ip4 {
-        address_pieces(tables, zone, cut, reshaped, tell);
+        address_cover(tables, zone, mode, reshaped, tell);
     }
     if zone.spec.has_names() {
         names(tables, zone, tell);
     }
 }
 
-/// Reports the listed pieces of a zone's addresses, in order; see [`pieces_reshaped`].
-pub fn address_pieces(
+/// Reports the listed pieces of a zone's addresses, in order; see [`prefix_cover_reshaped`].
+pub fn address_cover(
     tables: &Tables,
     zone: &ZoneView,
-    cut: Cut,
+    mode: CoverMode,
     reshaped: Option<OnReshaped>,
     tell: &mut dyn FnMut(Subject, &Items),
 ) {
@@ -144,7 +150,7 @@ pub fn address_pieces(
         tables,
         zone,
         open: None,
-        cut,
+        mode,
         tell,
         reshaped: Reshaped::new(Prefix4::BITS, reshaped),
     };
@@ -172,7 +178,7 @@ pub fn address_pieces(
         match &mut open {
             Some((start, end, old))
                 if end.checked_add(1) == Some(first)
-                    && cut.joins(old, &items, || {
+                    && mode.joins(old, &items, || {
                         answers_alike(tables, zone, &items, |len| {
                             Prefix6::new(*start, len) == Prefix6::new(first, len)
                         })
@@ -246,7 +252,7 @@ fn block_runs(octets: &Ip4Octets, zone: &ZoneView, base: u32, block: &Block, run
 
 fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
     render::names(tables, zone, &mut |owner, at| {
-        let labels: Vec<String> = super::find::labels_in(owner)
+        let labels: Vec<String> = super::listing::labels_in(owner)
             .map(|l| String::from_utf8_lossy(l).into_owned())
             .collect();
         let name = labels.join(".");
