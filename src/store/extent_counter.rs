@@ -6,9 +6,9 @@ use crate::model::{Mask, Prefix4, Prefix6, Subject, subject::tag};
 /// The prefix length in which IPv6 networks are counted; a longer prefix counts as one network.
 const NETWORK6: u8 = 64;
 
-/// What a row is about, as far as its extent depends on it.
+/// What of a subject's key its extent depends on.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub enum ExtentKey {
     /// IPv4 addresses.
     V4(Prefix4),
     /// IPv6 addresses.
@@ -17,16 +17,16 @@ pub enum Place {
     Name,
 }
 
-impl Place {
-    /// The place of a subject's key; `None` if it is the key of no subject. Names are not read.
-    pub fn of_key(key: &[u8]) -> Option<Place> {
+impl ExtentKey {
+    /// Reads a subject's key, except for names; `None` if it is not valid.
+    pub fn of_key(key: &[u8]) -> Option<ExtentKey> {
         if key.first() == Some(&tag::DOMAIN) {
-            return Some(Place::Name);
+            return Some(ExtentKey::Name);
         }
         Subject::from_key(key).map(|s| match s {
-            Subject::V4(p) => Place::V4(p),
-            Subject::V6(p) => Place::V6(p),
-            Subject::Domain(_) => Place::Name,
+            Subject::V4(p) => ExtentKey::V4(p),
+            Subject::V6(p) => ExtentKey::V6(p),
+            Subject::Domain(_) => ExtentKey::Name,
         })
     }
 }
@@ -41,14 +41,14 @@ pub struct ExtentCounter {
 
 impl ExtentCounter {
     /// Counts a row by the reasons that it lists and those that it excludes, before and after.
-    pub fn add(&mut self, place: Place, [old, new]: [[Mask; 2]; 2]) {
-        let was_listed = self.before.add(place, old);
-        let is_listed = self.after.add(place, new);
+    pub fn add(&mut self, key: ExtentKey, [old, new]: [[Mask; 2]; 2]) {
+        let was_listed = self.before.add(key, old);
+        let is_listed = self.after.add(key, new);
         if was_listed && !is_listed {
-            let family = match place {
-                Place::V4(_) => 0,
-                Place::V6(_) => 1,
-                Place::Name => 2,
+            let family = match key {
+                ExtentKey::V4(_) => 0,
+                ExtentKey::V6(_) => 1,
+                ExtentKey::Name => 2,
             };
             self.gone[family] += 1;
         }
@@ -78,14 +78,14 @@ struct Side {
 
 impl Side {
     /// Counts a row; returns whether it is listed.
-    fn add(&mut self, place: Place, [listed, excluded]: [Mask; 2]) -> bool {
+    fn add(&mut self, key: ExtentKey, [listed, excluded]: [Mask; 2]) -> bool {
         if (listed, excluded) == (0, 0) {
             return false;
         }
-        match place {
-            Place::V4(p) => self.cover4.add(p, listed, excluded),
-            Place::V6(p) => self.cover6.add(p, listed, excluded),
-            Place::Name => self.names += u64::from(listed != 0),
+        match key {
+            ExtentKey::V4(p) => self.cover4.add(p, listed, excluded),
+            ExtentKey::V6(p) => self.cover6.add(p, listed, excluded),
+            ExtentKey::Name => self.names += u64::from(listed != 0),
         }
         self.entries += u64::from(listed != 0);
         listed != 0
@@ -236,7 +236,7 @@ mod tests {
             }
             masks
         });
-        counter.add(Place::of_key(&subject.key()).unwrap(), masks);
+        counter.add(ExtentKey::of_key(&subject.key()).unwrap(), masks);
     }
 
     /// The extent of lines such as `45.0.0.0/8` or `!45.1.0.0/16`.

@@ -12,7 +12,7 @@ use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 use super::{
     Result, Store, StoreError, cf, damaged,
     extent::Extents,
-    extent_counter::{ExtentCounter, Place},
+    extent_counter::{ExtentCounter, ExtentKey},
     feeds::Cursor,
     schema,
 };
@@ -163,8 +163,8 @@ impl ComparedStage {
     /// Counts a row, and keeps it if it changes, unless there are too many to be used.
     fn add(&mut self, change: StoredChange) -> Result<()> {
         let masks = [masks(change.old)?, masks(change.new)?];
-        let place = Place::of_key(change.key).ok_or_else(|| damaged("a feed's key"))?;
-        self.counter.add(place, masks);
+        let key = ExtentKey::of_key(change.key).ok_or_else(|| damaged("a feed's key"))?;
+        self.counter.add(key, masks);
         if self.staged.count(change, masks)? {
             self.small
                 .take_if(|s| self.dry || s.len() >= ROW_COMMIT_MAX);
