@@ -108,7 +108,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         let path = &config.tls.path;
         listeners.extend(encrypted.serve(path, certificates, &shared, &limiters.dns));
     }
-    let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, outbound) = (config.socket.clone(), outbound(&config)?);
     let listener_configs = listener_configs(&config, certificates.as_ref(), &limiters);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
@@ -159,6 +158,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
+    // Each commit wakes it.
+    let notifier = background.spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let mut web = start_web(
         &background,
         HttpSockets {
