@@ -91,10 +91,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
     let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
-    let (exports, feeds) = (
-        Exports::default(),
-        Feeds::new(ledger.clone(), sys::lower_priority),
-    );
+    let exports = Exports::default();
+    let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
     let notified_feeds = feeds.clone();
@@ -158,7 +156,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
-    // Each commit wakes it.
     let notifier = background.spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let mut web = start_web(
         &background,
