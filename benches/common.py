@@ -59,14 +59,18 @@ def wait_for_answer(port, limit=600, address=None):
 def stop_server(p, how=signal.SIGTERM):
     p.send_signal(how); p.wait(); children.remove(p)
 
+def cpu_seconds(p):
+    """The CPU time that a server has used."""
+    return sum(int(x) for x in open(f"/proc/{p.pid}/stat").read().rsplit(")", 1)[1].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+
 def wait_until_idle(p):
     """Waits until a server has used no CPU for a second, so that its work after an import is done."""
-    spent = lambda: sum(int(x) for x in open(f"/proc/{p.pid}/stat").read().rsplit(")", 1)[1].split()[11:13])
-    last, quiet = spent(), 0
+    last, quiet = cpu_seconds(p), 0
     while quiet < 2:
         time.sleep(0.5)
-        quiet = quiet + 1 if spent() - last <= 1 else 0
-        last = spent()
+        spent = cpu_seconds(p)
+        quiet = quiet + 1 if spent - last < 0.015 else 0
+        last = spent
 
 def run_load(port, queries, cpu="1", secs=seconds, check=True, **o):
     args = ["taskset", "-c", cpu, load, f"127.0.0.1:{port}", queries, "--seconds", str(secs)]

@@ -108,39 +108,63 @@ def write_lists():
         if os.path.isfile(f"{tmp}/{f}"): os.chmod(f"{tmp}/{f}", 0o644)
 
 
+def make_store(name):
+    """Makes the folder of a server with an address zone and a domain zone. Returns folder and port."""
+    d, port = make_folder(name, 1)
+    with open(d + "/config.toml", "a") as f: f.write(f'[[reason]]\nname = "bad"\ntext = "{RELAY}"\n')
+    open(d + "/zones/dbl.toml", "w").write('origin = "dbl.example"\nkind = "domain"\nns = ["ns1.bl.example"]\ncontact = "hostmaster@bl.example"\npublish = [{ reason = "bad", code = "127.0.0.2" }]\n')
+    return d, port
+
+
+def import_family(d, p, family, file=None):
+    """Imports the list of a family. Returns the seconds, the CPU seconds of the server until it is idle, and its peak memory."""
+    before, started = cpu_seconds(p), time.monotonic()
+    subprocess.run([orbsd, "import", "--source", f"bench-{family}", "--reason", "bad" if family == "dom" else "relay", "--format", "rbldnsd", "--allow-special-ranges", "--skip-errors=1%", f"{tmp}/{file or family}"], cwd=d, check=True, stdout=subprocess.DEVNULL)
+    took, peak = time.monotonic() - started, memory(p)["VmHWM"]
+    wait_until_idle(p)
+    return took, cpu_seconds(p) - before, peak
+
+
 def start_orbsd():
-    """Starts orbsd with an address zone and a domain zone, and imports the lists. Returns folder, port and process."""
-    d, port = make_folder("families", 1)
-    with open(d + "/config.toml", "a") as f: f.write(f'[[reason]]\nname = "bad"\ntext = "{RELAY}"\n')
-    open(d + "/zones/dbl.toml", "w").write('origin = "dbl.example"\nkind = "domain"\nns = ["ns1.bl.example"]\ncontact = "hostmaster@bl.example"\npublish = [{ reason = "bad", code = "127.0.0.2" }]\n')
+    """Starts orbsd and imports the lists of all families. Returns folder, port and process."""
+    d, port = make_store("families")
     p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port)
-    empty = memory(p)
-    figures = {}
-    for file, reason in (("ip4", "relay"), ("ip6", "relay"), ("dom", "bad")):
-        before = memory(p)["RssAnon"]
-        started = time.monotonic()
-        subprocess.run([orbsd, "import", "--source", f"bench-{file}", "--reason", reason, "--format", "rbldnsd", "--allow-special-ranges", "--skip-errors=1%", f"{tmp}/{file}"], cwd=d, check=True, stdout=subprocess.DEVNULL)
-        figures[file] = time.monotonic() - started
-        peak = memory(p)["VmHWM"]
-        wait_until_idle(p)
-        add_row(f"import of {ENTRIES:,} {file}, durable and visible", "≤ 4 s (aim 2 s)" if file == "dom" else "–", f"{figures[file]:.2f} s; peak memory of the process so far {peak:.0f} MB", figures[file] <= 4 if file == "dom" else None)
-    return d, port, p, empty
+    for family in ("ip4", "ip6", "dom"):
+        took, cpu, _ = import_family(d, p, family)
+        add_row(f"import of {ENTRIES:,} {family} into a store with the families before it", "–", f"{took:.2f} s, {cpu:.2f} s of CPU", None)
+    return d, port, p
 
 
-def bytes_of_each(family, file, limit, met):
-    """Measures the memory of one family alone, after a start from an image."""
-    d, port = make_folder("alone", 1)
-    with open(d + "/config.toml", "a") as f: f.write(f'[[reason]]\nname = "bad"\ntext = "{RELAY}"\n')
-    open(d + "/zones/dbl.toml", "w").write('origin = "dbl.example"\nkind = "domain"\nns = ["ns1.bl.example"]\ncontact = "hostmaster@bl.example"\npublish = [{ reason = "bad", code = "127.0.0.2" }]\n')
+def measure_alone(family, name, limit=None):
+    """Measures the imports and the memory of one family in a process of its own. `limit` is for the bytes of each entry after a start from an image."""
+    d, port = make_store("alone")
     p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); stop_server(p)
-    p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); empty = memory(p)["RssAnon"]
-    subprocess.run([orbsd, "import", "--source", "bench", "--reason", "bad" if file == "dom" else "relay", "--format", "rbldnsd", "--allow-special-ranges", "--skip-errors=1%", f"{tmp}/{file}"], cwd=d, check=True, stdout=subprocess.DEVNULL)
-    wait_until_idle(p); stop_server(p)
+    p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); wait_until_idle(p); empty = memory(p)["RssAnon"]
+    # One entry in a hundred is removed.
+    with open(f"{tmp}/{family}") as whole, open(f"{tmp}/{family}-changed", "w") as f: f.writelines(l for i, l in enumerate(whole) if i < 10 or i % 100)
+    for file, what in ((family, "into an empty store"), (family, "again"), (f"{family}-changed", "of which 1 % has changed")):
+        took, cpu, peak = import_family(d, p, family, file)
+        bound = family == "dom" and what == "into an empty store"
+        add_row(f"import of {ENTRIES:,} {name}, {what}", "≤ 4 s; ≤ 350 MB (aim 2 s; 200 MB)" if bound else "–", f"{took:.2f} s, {cpu:.2f} s of CPU; peak memory of the process so far {peak:.0f} MB, anonymous memory afterwards {memory(p)['RssAnon']:.0f} MB", took <= 4 and peak <= 350 if bound else None)
+    stop_server(p)
     p = start([orbsd, "serve"], "0,1", cwd=d)
     took = wait_for_answer(port); wait_until_idle(p)
     each = (memory(p)["RssAnon"] - empty) * 2**20 / ENTRIES
-    add_row(f"memory of each of {ENTRIES:,} {family}", limit, f"{each:.1f} bytes; start to first answer {took:.2f} s", each <= met)
+    add_row(f"memory of each of {ENTRIES:,} {name}", f"≤ {limit[0]} (aim {limit[1]})" if limit else "–", f"{each:.1f} bytes; start to first answer {took:.2f} s", each <= limit[0] if limit else None)
     stop_server(p); shutil.rmtree(d)
+
+
+def measure_empty():
+    """Measures the anonymous memory of processes with an empty store, without and with the public site."""
+    for site, must, aim in ((False, 25, 15), (True, 35, 25)):
+        d, port = make_store("empty")
+        if site:
+            web = free_port()
+            with open(d + "/config.toml", "a") as f: f.write(f'[web]\nlisten = "127.0.0.1:{web}"\nbase_url = "http://127.0.0.1:{web}"\n')
+        p = start([orbsd, "serve"], "0,1", cwd=d); wait_for_answer(port); wait_until_idle(p)
+        used = memory(p)["RssAnon"]
+        add_row(f"anonymous memory of the process, empty store, {'with' if site else 'without'} `[web]`", f"≤ {must} MB (aim {aim})", f"{used:.1f} MB", used <= must)
+        stop_server(p); shutil.rmtree(d)
 
 
 def measure_queries(d, port, p):
@@ -185,15 +209,17 @@ def measure_queries(d, port, p):
 
 def main():
     write_lists()
-    d, port, p, _ = start_orbsd()
+    d, port, p = start_orbsd()
     stop_server(p)
     p = start([orbsd, "serve"], "0,1", cwd=d)
     took = wait_for_answer(port)
     add_row(f"start to first answer with {ENTRIES:,} of each family", "≤ 0.5 s (aim 0.25 s)", f"{took:.3f} s", took <= 0.5)
     measure_queries(d, port, p)
     stop_server(p); shutil.rmtree(d)
-    bytes_of_each("IPv6 networks", "ip6", "≤ 24 (aim 10)", 24)
-    bytes_of_each("domains", "dom", "≤ 40 (aim 20)", 40)
+    measure_empty()
+    measure_alone("ip4", "IPv4 addresses")
+    measure_alone("ip6", "IPv6 networks", (24, 10))
+    measure_alone("dom", "domains", (40, 20))
     write_results("benches/FAMILIES.md", "Queries by family")
 
 

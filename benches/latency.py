@@ -171,7 +171,7 @@ def start_pinned(d, port):
 
 def make_families():
     write_lists()
-    d, port, p, _ = start_orbsd(); stop_server(p); rows.clear()
+    d, port, p = start_orbsd(); stop_server(p); rows.clear()
     with open(d + "/zones/bl.toml", "a") as f: f.write('[transfer]\nallow = ["127.0.0.0/8"]\n')
     return d, port
 

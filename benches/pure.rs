@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
-    dns::{Peer, respond},
+    dns::{Peer, PendingQuery, prefetch, query::NameBuf, respond},
     index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
     lists,
     model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time},
@@ -60,16 +60,17 @@ fn snapshot(b: &Builder) -> Snapshot {
                 publish=[{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/$'}]";
     let mut reasons = Reasons::default();
     reasons.add("relay").unwrap();
-    let zone = ZoneView::new(
-        &toml::from_str(text).unwrap(),
-        &reasons,
-        &Default::default(),
-    )
-    .unwrap();
+    let zone = |text: &str| {
+        let zone = toml::from_str(text).unwrap();
+        ZoneView::new(&zone, &reasons, &Default::default()).unwrap()
+    };
+    let domains = text
+        .replace("bl.orbs", "dbl.orbs")
+        .replace("address", "domain");
     Snapshot {
         tables: b.tables().clone(),
-        zones: Arc::new(ZoneSet::new(vec![zone]).unwrap()),
-        serials: vec![Serial(1)].into(),
+        zones: Arc::new(ZoneSet::new(vec![zone(text), zone(&domains)]).unwrap()),
+        serials: vec![Serial(1); 2].into(),
         sound: true,
         ..Snapshot::default()
     }
@@ -77,7 +78,9 @@ fn snapshot(b: &Builder) -> Snapshot {
 
 fn query(name: &str, qtype: u8, edns: bool) -> Vec<u8> {
     let mut m = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
-    for l in format!("{name}.bl.orbs.example").split('.') {
+    let is_domain = name.split('.').any(|l| l.len() > 3);
+    let zone = if is_domain { "dbl" } else { "bl" };
+    for l in format!("{name}.{zone}.orbs.example").split('.') {
         m.push(l.len() as u8);
         m.extend(l.as_bytes());
     }
@@ -111,6 +114,155 @@ fn bench_respond(c: &mut Criterion) {
         c.bench_function(&format!("respond: {name}"), |b| {
             b.iter(|| respond(&s, black_box(&q), peer, Time(0), &mut out));
         });
+    }
+}
+
+/// A sequence of numbers that is the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 24
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// /64s in 30,000 /32s.
+fn networks(n: usize) -> Vec<Subject> {
+    let mut numbers = Numbers(6);
+    let clusters: Vec<u128> = (0..30_000)
+        .map(|_| 0x2000_0000 | u128::from(numbers.next() & 0x1fff_ffff))
+        .collect();
+    let network = |_| {
+        let cluster = clusters[numbers.below(clusters.len())] << 96;
+        // Half of the lower bits are those of /48s.
+        let rest = match numbers.next() & 1 {
+            0 => numbers.next() & 0xffff_0000,
+            _ => numbers.next() & 0xffff_ffff,
+        };
+        Subject::V6(Prefix6::new(cluster | u128::from(rest) << 64, 64))
+    };
+    (0..n).map(network).collect()
+}
+
+/// Names of one to three words below common top-level domains, every fourth a subdomain of another.
+fn domains(n: usize) -> Vec<Subject> {
+    const TLDS: [&str; 12] = [
+        "com", "com", "com", "com", "com", "top", "xyz", "net", "org", "info", "ru", "co.uk",
+    ];
+    const PARTS: [&str; 20] = [
+        "mail", "best", "shop", "pay", "ver", "ify", "log", "in", "cash", "fast", "on", "line",
+        "se", "cure", "an", "to", "re", "mi", "ku", "do",
+    ];
+    let mut numbers = Numbers(7);
+    let mut out: Vec<String> = Vec::with_capacity(n);
+    for i in 0..n {
+        let mut word = String::new();
+        for _ in 0..2 + numbers.below(4) {
+            word += PARTS[numbers.below(PARTS.len())];
+        }
+        word += &(numbers.next() % 10_000).to_string();
+        let name = match i % 4 {
+            3 => format!("{word}.{}", out[numbers.below(i)]),
+            _ => format!("{word}.{}", TLDS[numbers.below(TLDS.len())]),
+        };
+        let deep = name.split('.').count() > 5;
+        out.push(if deep { format!("{word}.com") } else { name });
+    }
+    out.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// The name under which a client asks for a subject; `host` tells addresses of a network apart.
+fn asked_name(subject: &Subject, host: u64) -> String {
+    match subject {
+        Subject::V4(p) => {
+            let [x, y, z, w] = p.first().to_be_bytes();
+            format!("{w}.{z}.{y}.{x}")
+        }
+        Subject::V6(p) => {
+            let addr = p.first() | u128::from(host);
+            let nibbles = (0..32).map(|i| format!("{:x}", addr >> (4 * i) & 15));
+            nibbles.collect::<Vec<_>>().join(".")
+        }
+        Subject::Domain(d) => d.name().to_string(),
+    }
+}
+
+/// Answers to queries of each family with a million of each listed, half of them for what is
+/// listed, in batches as a server receives them.
+fn bench_families(c: &mut Criterion) {
+    const QUERIES: usize = 1 << 16;
+    let mut b = Builder::default();
+    let id = b.intern(&listed());
+    let mut numbers = Numbers(8);
+    let v4: Vec<Subject> = addresses(1_000_000)
+        .into_iter()
+        .map(Subject::host4)
+        .collect();
+    let families = [
+        ("IPv4", v4, vec![]),
+        ("IPv6", networks(1_000_000), networks(1_100_000)),
+        ("domains", domains(1_000_000), domains(1_100_000)),
+    ];
+    let mut queries: Vec<(&str, Vec<Vec<u8>>)> = Vec::new();
+    for (name, listed, more) in families {
+        let mut changes = Changes::default();
+        listed.iter().for_each(|s| b.add(&mut changes, s, id));
+        b.apply(changes);
+        let mut some = Vec::with_capacity(QUERIES);
+        for _ in 0..QUERIES / 2 {
+            let hit = &listed[numbers.below(listed.len())];
+            some.push(query(&asked_name(hit, numbers.next()), 1, true));
+            let miss = match more.get(listed.len()..) {
+                Some(others) if !others.is_empty() => others[numbers.below(others.len())].clone(),
+                _ => Subject::host4(numbers.next() as u32),
+            };
+            some.push(query(&asked_name(&miss, numbers.next()), 1, true));
+        }
+        queries.push((name, some));
+    }
+    let mix = (0..QUERIES).map(|i| {
+        let family = [0, 0, 0, 0, 1, 0, 0, 0, 0, 2][i % 10];
+        queries[family].1[numbers.below(QUERIES)].clone()
+    });
+    let mix = mix.collect();
+    queries.push(("80 % IPv4, 10 % IPv6, 10 % domains", mix));
+    let s = snapshot(&b);
+    let mut out = [0u8; 1232];
+    let peer = Peer::udp([127, 0, 0, 1].into());
+    for (name, queries) in &queries {
+        let mut batches = queries.chunks(32).cycle();
+        let mut names: Vec<NameBuf> = (0..32).map(|_| NameBuf::default()).collect();
+        c.bench_function(&format!("respond to 32 queries: {name}"), |bench| {
+            bench.iter(|| {
+                let batch = batches.next().unwrap().iter().zip(&mut names);
+                let pending: [PendingQuery; 32] = {
+                    let mut all = batch.map(|(q, name)| PendingQuery::read(&s, q, name));
+                    std::array::from_fn(|_| all.next().unwrap())
+                };
+                prefetch(&s, pending.iter());
+                for query in pending {
+                    black_box(query.answer(&s, peer, Time(0), &mut out));
+                }
+            });
+        });
+    }
+    let mut spread = |all: &[Subject]| all[numbers.below(all.len())].clone();
+    let (six, names) = (networks(1_100_000), domains(1_100_000));
+    let fresh = |all: &[Subject], spread: &mut dyn FnMut(&[Subject]) -> Subject| -> Vec<Subject> {
+        (0..4096).map(|_| spread(&all[1_000_000..])).collect()
+    };
+    for (name, all) in [
+        ("one IPv6 /64 at 1,000,000", fresh(&six, &mut spread)),
+        ("one domain at 1,000,000", fresh(&names, &mut spread)),
+    ] {
+        bench_changes_of(c, name, &mut b, &listed(), |i| all[i % all.len()].clone());
     }
 }
 
@@ -262,5 +414,5 @@ fn bench_lists(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_respond, bench_changes, bench_lists);
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_respond, bench_families, bench_changes, bench_lists);
 criterion_main!(benches);

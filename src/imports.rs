@@ -15,7 +15,7 @@ use crate::{
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
     lists::{self, ListReport, Options, ReasonMapping},
-    model::{EntryText, Subject, Time, subject::HostBits, time::Seconds},
+    model::{EntryText, Subject, Time, ZoneAddresses, subject::HostBits, time::Seconds},
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
         stage::Mode,
@@ -194,15 +194,11 @@ pub fn run(
     }
     let mut report = ListReport::default();
     let families = families(ledger, &options);
-    // Exclusions come only from values that become several reasons, and from names in master files.
-    let exceptions =
-        request.reasons.code_zone.is_some() || matches!(request.format.as_str(), "" | "master");
     let mut import = Import {
         mode: request.mode.unwrap_or(Mode::Replace),
         dry_run: request.dry_run,
         max_age: request.max_age,
         audit: request.audit.clone(),
-        exceptions,
         limits: Some(request.list.limits),
         ..Import::replace(source)
     };
@@ -273,18 +269,14 @@ fn families(ledger: &Ledger, options: &Options) -> Families {
         .reasoning
         .reasons()
         .map(|r| snapshot.zones.published(r));
-    families.fold(Families::default(), |all, one| Families {
-        addresses: all.addresses || one.addresses,
-        names: all.names || one.names,
-        digest: all.digest.or(one.digest),
-    })
+    families.fold(Families::default(), Families::or)
 }
 
 /// The number of entries of a list that no zone publishes.
 fn unpublished(families: &Families, shape: &ListShape) -> lists::UnpublishedCounts {
     let count = |published: bool, n: u64| if published { 0 } else { n };
     lists::UnpublishedCounts {
-        addresses: count(families.addresses, shape.ipv4 + shape.ipv6),
+        addresses: count(families.ip4, shape.ipv4) + count(families.ip6, shape.ipv6),
         names: count(families.names, shape.names),
         digests: count(families.digest.is_some(), shape.digests),
     }
@@ -425,7 +417,11 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
             let codes = found.publish.iter().map(|p| (p.code.into(), p.reason));
-            (ReasonMapping::Codes(codes.collect()), found.spec.digest)
+            let mapping = match found.spec.bitmask {
+                true => ReasonMapping::Bits,
+                false => ReasonMapping::Codes,
+            };
+            (mapping(codes.collect()), found.spec.digest)
         }
         _ => {
             return Err(ImportFailure::Invalid(
@@ -433,9 +429,14 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
             ));
         }
     };
+    let addresses = reasoning
+        .reasons()
+        .map(|r| snapshot.zones.domain_addresses(r))
+        .fold(ZoneAddresses::None, ZoneAddresses::or);
     Ok(Options {
         reasoning,
         digest,
+        addresses,
         followed: false,
         untraced: false,
         store: ledger.store.store_id(),

@@ -17,12 +17,14 @@ recipe() {
 listed=${LISTED:-45.51.100.7} clean=45.51.100.8
 # A listed address that the recipes let through, and one that is first queried when the list is down.
 allowed=45.51.100.11 late=45.51.100.12
+# An address that is listed for two reasons: two bits of the list of bit masks.
+both=45.51.100.13
 
 # Servers that give up root privileges have to read their files here.
 chmod 755 .
 ip link set lo up
 ip addr add $listed/32 dev lo
-for a in $clean $allowed $late; do ip addr add $a/32 dev lo; done
+for a in $clean $allowed $late $both; do ip addr add $a/32 dev lo; done
 mkdir -p etc un zones
 echo 'nameserver 127.0.0.1' > etc/resolv.conf
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n' > etc/passwd
@@ -68,6 +70,7 @@ CONF
 cat > zones/dbl.toml <<CONF
 origin = "dbl.orbs.example"
 kind = "domain"
+addresses = true
 ns = ["ns1.orbs.example", "ns2.orbs.example"]
 contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
@@ -83,7 +86,10 @@ $ORBSD serve 2> orbsd.log & orbsd=$! pids="$pids $!"
 i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
 $ORBSD list $listed_here $allowed $late 2606:4700:1:2::/64 46.0.0.0/12 --reason relay > /dev/null || echo "FAILED: list"
-$ORBSD list bad.example example.com --reason spam > /dev/null || echo "FAILED: list of domains"
+$ORBSD list $both --reason relay > /dev/null && $ORBSD list $both --reason input > /dev/null || echo "FAILED: list for two reasons"
+# A literal host of links, and a client; both are in the domain zone alone.
+literal=45.51.103.7 spammer=46.99.1.2
+$ORBSD list bad.example example.com $literal $spammer --reason spam > /dev/null || echo "FAILED: list of domains"
 digest() { printf '%s' "$1" | sha1sum | cut -d ' ' -f 1; }
 $ORBSD list $(digest a@bad.example) $(digest a@example.com) --reason sender > /dev/null || echo "FAILED: list of digests"
 
@@ -247,12 +253,33 @@ echo "exim-mask listed: $(exim exim-mask $listed)"
 echo "exim-mask clean: $(exim exim-mask $clean)"
 echo "exim-mask allowed: $(exim exim-mask $allowed)"
 echo "exim-mask exempt: $(exim exim-mask $listed postmaster@mx.test)"
+# The conditions of Exim on the codes of the list of bit masks. The reply names those that hold.
+masks=mask.orbs.example
+cat > ex/exim-bits <<CONF
+primary_hostname = mx.test
+exim_user = Debian-exim
+exim_group = Debian-exim
+spool_directory = $PWD/ex
+log_file_path = $PWD/ex/log/%slog
+keep_environment = LD_LIBRARY_PATH
+acl_smtp_rcpt = check
+begin acl
+check:
+$(for test in =127.0.0.2 =127.0.0.6 =127.0.0.2,127.0.0.4 "&0.0.0.2" "&0.0.0.4" "&0.0.0.6" "&0.0.0.8" ==127.0.0.2 ==127.0.0.6 "=&0.0.0.2" "=&0.0.0.6" "=&0.0.0.8" \
+    !=127.0.0.2 !=127.0.0.6 "!&0.0.0.4" "!&0.0.0.8" !==127.0.0.6 "!=&0.0.0.2" "!=&0.0.0.8"; do
+    printf '  warn dnslists = %s%s\n       set acl_m_held = $acl_m_held %s\n' "$masks" "$test" "$(echo "$test" | tr ',' '/')"
+done)
+  deny message = holds:\$acl_m_held
+CONF
+chown 0:0 ex/exim-bits; chmod 644 ex/exim-bits
+for who in listed both clean; do eval "at=\$$who"; echo "exim-bits $who: $(exim exim-bits $at)"; done
 exim_domain() { exim exim-domain $clean "$@"; }
 domains exim-domain exim_domain
 
-# Prints a message from an address, as the two filters get it. Optional: the recipient, the domain of the sender and of a link.
+# Prints a message from an address, as the two filters get it. Optional: the recipient, the domain of the sender and of a link,
+# another host of the link.
 message() {
-    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@%s>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello http://www.%s/ there.\r\n' "$1" "${2:-root@mx.test}" "${3:-client.test}" "${2:-root@mx.test}" "${3:-client.test}"
+    printf 'Received: from client.test (client.test [%s])\r\n\tby mx.test (Postfix) with ESMTP id 4ABC for <%s>;\r\n\tTue, 24 Nov 2026 10:00:00 +0000 (UTC)\r\nFrom: <a@%s>\r\nTo: <%s>\r\nSubject: hello\r\nMessage-ID: <1@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello http://%s/ there.\r\n' "$1" "${2:-root@mx.test}" "${3:-client.test}" "${2:-root@mx.test}" "${4:-www.${3:-client.test}}"
 }
 # Prints what a filter finds for each kind of client.
 filtered() {
@@ -293,8 +320,21 @@ filtered spamassassin
 echo "spamassassin-mask listed: $(spamassassin_with -mask $listed)"
 echo "spamassassin-mask clean: $(spamassassin_with -mask $clean)"
 echo "spamassassin-mask allowed: $(spamassassin_with -mask $allowed)"
+# Rules for single bits, besides the recipe.
+cp -r sa-mask sa-bits
+for bit in 2 4 8 12; do
+    printf 'header RBL_BIT_%s eval:check_rbl("mask%s-lastexternal", "mask.orbs.example.", "%s")\ntflags RBL_BIT_%s net\nscore RBL_BIT_%s 1\n' $bit $bit $bit $bit $bit
+done | tr '"' "'" >> sa-bits/local.cf
+echo "spamassassin-bits listed: $(spamassassin_with -bits $listed)"
+echo "spamassassin-bits both: $(spamassassin_with -bits $both)"
 spamassassin_domain() { spamassassin_with -domain $clean "$@"; }
 domains spamassassin-domain spamassassin_domain
+# Links to literal hosts.
+literals() {
+    echo "$1 literal: $($2 root@mx.test good.example $literal)"
+    echo "$1 other literal: $($2 root@mx.test good.example 45.51.103.8)"
+}
+literals spamassassin-domain spamassassin_domain
 spamassassin_hash() { spamassassin_with -hash $clean "$@"; }
 domains spamassassin-hash spamassassin_hash
 
@@ -304,6 +344,8 @@ rspamd_start() {
     rs=$PWD/rs$1
     mkdir -p $rs/local.d $rs/override.d $rs/db $rs/run $rs/log
     recipe rspamd$1 use rbl.conf > $rs/local.d/rbl.conf
+    # Besides the recipe, symbols for single bits.
+    [ "$1" != -mask ] || sed -i '1a BITS { rbl = "mask.orbs.example"; checks = ["from"]; ipv4 = true; returnbits { BIT_2 = 2; BIT_4 = 4; BIT_8 = 8; } }' $rs/local.d/rbl.conf
     recipe rspamd$1 use groups.conf > $rs/local.d/groups.conf
     (recipe rspamd$1 allow settings.conf; recipe rspamd$1 exempt settings.conf) > $rs/local.d/settings.conf
     # Of the public suffixes only what the messages use: rspamd compiles all of them before it listens,
@@ -333,14 +375,14 @@ CONF
         --var=SHAREDIR="$share" --var=RULESDIR="$share/rules" --var=LUALIBDIR="$share/lualib" --var=PLUGINSDIR="$share/plugins" \
         --var=DBDIR="$rs/db" --var=RUNDIR="$rs/run" --var=LOGDIR="$rs/log" 2> $rs/err & pids="$pids $!"
 }
-# Port, then as for `message`. Prints the symbol of the list and its score.
+# Port, then as for `message`. Prints the symbol of the list and its score; with BITS, the symbols for single bits.
 rspamd_with() {
     port=$1; shift
     message "$@" | perl -MIO::Socket::INET -e '
         my ($port, $ip, $to, $domain) = @ARGV; $to ||= "root\@mx.test"; $domain ||= "client.test"; my $m = join "", <STDIN>;
         my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
         printf $s "POST /checkv2 HTTP/1.0\r\nIP: %s\r\nFrom: a\@%s\r\nRcpt: %s\r\nContent-Length: %d\r\n\r\n%s", $ip, $domain, $to, length $m, $m;
-        my $r = join "", <$s>; print $r =~ /"(RBL_[A-Z]+)":\{[^}]*"score":([0-9.]+)/ ? "$1 $2" : $r =~ /"symbols"/ ? "none" : "no answer"' $port "$@" 2>&1 | tail -n 1
+        my $r = join "", <$s>; print $ENV{BITS} ? join " ", sort $r =~ /"(BIT_[0-9])":/g : $r =~ /"(RBL_[A-Z]+)":\{[^}]*"score":([0-9.]+)/ ? "$1 $2" : $r =~ /"symbols"/ ? "none" : "no answer"' $port "$@" 2>&1 | tail -n 1
 }
 rspamd_start "" 11333; rspamd_start -mask 11334; rspamd_start -domain 11335; rspamd_start -hash 11336
 # Waits until rspamd finds what is listed: port, arguments of `message`.
@@ -351,9 +393,12 @@ filtered rspamd
 rspamd_mask() { rspamd_with 11334 "$@"; }
 rspamd_await 11334 $listed
 filtered rspamd_mask | sed 's/_/-/'
+echo "rspamd-bits listed: $(BITS=1 rspamd_with 11334 $listed)"
+echo "rspamd-bits both: $(BITS=1 rspamd_with 11334 $both)"
 rspamd_domain() { rspamd_with 11335 $clean "$@"; }
 rspamd_await 11335 $clean root@mx.test bad.example
 domains rspamd-domain rspamd_domain
+literals rspamd-domain rspamd_domain
 rspamd_hash() { rspamd_with 11336 $clean "$@"; }
 rspamd_await 11336 $clean root@mx.test bad.example
 domains rspamd-hash rspamd_hash
@@ -429,7 +474,9 @@ echo "opensmtpd exempt: $(talk $listed 30 postmaster@mx.test client.test data)"
 
 mkdir -p hk/config hk/plugins hk/queue
 (echo dnsbl_allow; recipe haraka use plugins; echo rcpt_to.in_host_list) > hk/config/plugins
-recipe haraka use dns-list.ini > hk/config/dns-list.ini
+# Haraka uses a list only if its test points are as in RFC 5782; the domain zone has those of addresses too.
+recipe haraka use dns-list.ini | sed 's/^zones=.*/&,dbl.orbs.example/' > hk/config/dns-list.ini
+printf '[dbl.orbs.example]\ntype=block\nreject=true\n' >> hk/config/dns-list.ini
 recipe haraka allow dnsbl_allow.js | sed "s/$allowed/46.1.2.9/" > hk/plugins/dnsbl_allow.js
 printf 'listen=127.0.0.1:32\nnodes=0\n' > hk/config/smtp.ini
 printf '[message]\ngreeting[]=Haraka\n[max]\n[uuid]\n[headers]\n[haproxy]\nhosts[]=127.0.0.1\n' > hk/config/connection.ini
@@ -441,6 +488,8 @@ await 32
 # Haraka queries the test points before it uses a list.
 i=0; while ! talk 46.1.2.3 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
 echo "haraka listed: $(talk 46.1.2.3 32)"
+i=0; while ! talk $spammer 32 | grep -q '^5' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done
+echo "haraka domain zone: $(talk $spammer 32)"
 echo "haraka clean: $(talk 47.1.2.3 32)"
 echo "haraka allowed: $(talk 46.1.2.9 32)"
 unset PROXY

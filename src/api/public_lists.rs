@@ -81,8 +81,8 @@ pub struct ListResponse {
     pub codes: Vec<ListCodeResponse>,
     /// Whether the last octet of a code is a bit mask.
     pub bitmask: bool,
-    /// The TTLs in seconds: of listed names, of names that do not exist, and of names without
-    /// records.
+    /// The TTLs in seconds: the longest of listed names, those of names that do not exist, and of
+    /// names without records.
     pub ttls: [u32; 3],
     /// The address to write to about the list.
     pub contact: String,

@@ -531,6 +531,11 @@ pub struct NameClassResponse {
     pub first: Vec<String>,
 }
 
+impl NameClassResponse {
+    /// The class of names by which clients ask a domain zone for addresses.
+    pub const OF_ADDRESS: &str = "the name of an address";
+}
+
 /// Names in the store that would be rejected today. They are published, found and removed like all
 /// others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -17,9 +17,11 @@ use crate::{
 pub struct PublishedReasonResponse {
     /// The reason.
     pub reason: String,
-    /// The A record of its listings.
+    /// The A record of its listings; in a zone of bit masks, its bit in their A record.
     #[schema(example = "127.0.0.2")]
     pub code: String,
+    /// The TTL of its listings in seconds; an RRset has the least TTL of its reasons.
+    pub ttl: u32,
     /// The TXT record of its listings; `$` stands for the subject.
     pub text: String,
 }

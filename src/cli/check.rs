@@ -152,6 +152,12 @@ fn rejected(class: &NameClassResponse) -> String {
     let is_cut = count > first.len() as u64;
     let more = if is_cut { ", …" } else { "" };
     let names = if count == 1 { "name" } else { "names" };
+    if class.class == NameClassResponse::OF_ADDRESS {
+        return format!(
+            "the store has {count} {names} by which clients ask for addresses, such as 7.100.51.45 for 45.51.100.7: {}{more}; where a domain zone of their reasons has `addresses`, a start or `orbsd reload` turns them into these addresses, and logs those that it cannot turn",
+            first.join(", "),
+        );
+    }
     format!(
         "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",
         class.class,

@@ -2,7 +2,7 @@
 
 use super::{
     AnswerKind, Peer, Rcode,
-    query::Query,
+    query::{Labels, Query},
     transfer::{self, TransferDecision},
     wire::rtype,
 };
@@ -83,11 +83,30 @@ impl Answer<'_> {
     }
 }
 
-/// Values that an answer borrows.
-#[derive(Debug, Default)]
-pub struct Scratch<'a> {
-    asked: Option<Asked<'a>>,
-    items: Option<Items>,
+/// The place of a query's name in the zones of this server.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The index of its zone.
+    pub zone: usize,
+    /// The offset of the zone's origin in the name.
+    pub origin_at: usize,
+    /// What is before the origin.
+    pub asked: Asked<'a>,
+}
+
+impl<'a> Place<'a> {
+    /// The place of a name; `None` if it is in no zone.
+    #[inline]
+    pub fn of(snapshot: &Snapshot, Labels { name, starts }: Labels<'a>) -> Option<Place<'a>> {
+        let is_start = |at| at == name.len() - 1 || starts.contains(&(at as u8));
+        let (zone, origin_at) = snapshot.zones.find(name, is_start)?;
+        let below = starts.iter().take_while(|s| usize::from(**s) < origin_at);
+        Some(Place {
+            zone,
+            origin_at,
+            asked: Asked::new(&name[..origin_at], &starts[..below.count()]),
+        })
+    }
 }
 
 const fn plain(
@@ -105,28 +124,32 @@ const fn plain(
     }
 }
 
-/// Decides the answer to a query. `key` is the name of the TSIG key that signed it.
+/// Decides the answer to a query. `place` is that of its name, `key` the name of the TSIG key that
+/// signed it; `items` holds what the answer borrows.
 pub fn answer<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'a>,
+    place: Option<&'a Place<'a>>,
     peer: Peer<'_>,
     key: Option<&str>,
-    scratch: &'a mut Scratch<'a>,
+    items: &'a mut Option<Items>,
 ) -> Answer<'a> {
-    let labels = query.labels;
     if query.edns.is_some_and(|e| e.version > 0) {
         return plain(Rcode::BadVers, None, None);
     }
-    let name = labels.name;
-    let Some((number, origin_at)) = snapshot.zones.find(name, |at| {
-        at == name.len() - 1 || labels.starts.contains(&(at as u8))
-    }) else {
+    let Some(Place {
+        zone: number,
+        origin_at,
+        asked,
+    }) = place
+    else {
         return plain(
             Rcode::Refused,
             None,
             Some((20, "not a zone of this server")),
         );
     };
+    let (number, origin_at) = (*number, *origin_at);
     let zone = &snapshot.zones.all()[number];
     if !snapshot.sound {
         return plain(
@@ -135,14 +158,9 @@ pub fn answer<'a>(
             Some((14, "the store cannot be trusted; see the server's log")),
         );
     }
-    let below = labels
-        .starts
-        .iter()
-        .take_while(|s| usize::from(**s) < origin_at)
-        .count();
     let transfer = matches!(query.qtype, rtype::AXFR | rtype::IXFR);
-    if transfer || query.qtype == rtype::SOA && name[..origin_at] == *ROWS {
-        return match transfer::decide(snapshot, number, query, &name[..origin_at], peer, key) {
+    if transfer || query.qtype == rtype::SOA && asked.labels == ROWS {
+        return match transfer::decide(snapshot, number, query, asked.labels, peer, key) {
             TransferDecision::Refused(rcode, ede) => plain(rcode, Some(number), Some(ede)),
             TransferDecision::CurrentSoa | TransferDecision::Granted(_) => Answer {
                 body: if transfer {
@@ -171,7 +189,7 @@ pub fn answer<'a>(
     if !is_allowed {
         return refused(zone, number, origin_at, query.qtype);
     }
-    if let Some((at, fixed)) = zone.delegation(&name[..origin_at], &labels.starts[..below]) {
+    if let Some((at, fixed)) = zone.delegation(asked.labels, asked.starts) {
         // DS records belong to the parent, and this zone has none (RFC 4035 section 3.1.4.1).
         return match query.qtype == rtype::DS && at == 0 {
             true => Answer {
@@ -186,14 +204,6 @@ pub fn answer<'a>(
             },
         };
     }
-    scratch.asked = Some(Asked::new(&name[..origin_at], &labels.starts[..below]));
-    let Scratch {
-        asked: Some(asked),
-        items,
-    } = scratch
-    else {
-        return plain(Rcode::ServFail, Some(number), None);
-    };
     let found = find(&snapshot.tables, zone, asked, items);
     let mut out = Answer {
         origin_at,
@@ -210,7 +220,7 @@ pub fn answer<'a>(
             out.body = AnswerSection::Texts(l);
         }
         (Found::Listed(_), _) => out.negative = Some(negative_ttl),
-        (Found::Static(_), rtype::SOA) if below == 0 => out.body = AnswerSection::Soa,
+        (Found::Static(_), rtype::SOA) if asked.count == 0 => out.body = AnswerSection::Soa,
         (Found::Static(f), qtype) => match f
             .rrs
             .iter()

@@ -10,7 +10,7 @@ use crate::index::{
     Snapshot, ZoneView,
     delegation::is_address,
     records::{EXCLUDED_HINFO, Text},
-    render::texts,
+    render::{codes, text_ttl, texts},
     zones::{Rr, StaticRecords},
 };
 
@@ -185,13 +185,10 @@ fn body(
     match &answer.body {
         AnswerSection::None | AnswerSection::Referral(..) => {}
         AnswerSection::Codes(listing) => {
-            let mut codes = [[0u8; 4]; 64];
-            for p in &zone.publish {
-                if listing.item(p.reason).is_some() && !codes[..usize::from(n)].contains(&p.code) {
-                    codes[usize::from(n)] = p.code;
-                    o.rr(owner, rtype::A, ttl, &p.code);
-                    n += 1;
-                }
+            let rrset = codes(zone, listing);
+            for code in rrset.codes() {
+                o.rr(owner, rtype::A, rrset.ttl, code);
+                n += 1;
             }
         }
         AnswerSection::Excluded => {
@@ -200,6 +197,7 @@ fn body(
         }
         AnswerSection::Texts(listing) => {
             let start = o.len;
+            let ttl = text_ttl(&snapshot.tables.interned, zone, listing);
             for (template, item) in texts(&snapshot.tables.interned, zone, listing) {
                 let mut data = Text::default();
                 data.fill(template, |out| listing.write_subject(item, out));

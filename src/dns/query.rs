@@ -242,28 +242,6 @@ fn read_name<'a>(
     ))
 }
 
-/// Guesses the IPv4 address in the first four labels of a message, for
-/// [`crate::index::ip4::Ip4::prefetch`]. The answer does not depend on this guess.
-#[inline]
-pub fn guess_ipv4(message: &[u8]) -> Option<u32> {
-    let mut at = HEADER;
-    let mut addr = 0u32;
-    for shift in [0, 8, 16, 24] {
-        let len = usize::from(*message.get(at)?);
-        if len > 3 {
-            return None;
-        }
-        let digits = message.get(at + 1..at + 1 + len)?;
-        let octet = digits.iter().fold(0u32, |n, d| {
-            n.wrapping_mul(10)
-                .wrapping_add(u32::from(d.wrapping_sub(b'0')))
-        });
-        addr |= (octet & 255) << shift;
-        at += 1 + len;
-    }
-    Some(addr)
-}
-
 fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {
     while !data.is_empty() {
         let (code, len) = (u16_at(data, 0)?, usize::from(u16_at(data, 2)?));

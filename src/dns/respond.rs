@@ -1,13 +1,18 @@
 //! The entry point of all transports: a query's bytes in, a reply's bytes out.
 
 use super::{
-    AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE, answer, encode,
+    AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE,
+    answer::{self, Place},
+    encode,
     query::{NameBuf, Query, QueryError},
     tsig,
 };
-use crate::{index::Snapshot, model::Time};
+use crate::{
+    index::{Prefetch, Snapshot},
+    model::Time,
+};
 
-/// Answers a query. Every transport calls only this function.
+/// Answers a query. All transports but UDP call only this function.
 ///
 /// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. `now` is
 /// the wall clock, by which signatures are checked (RFC 8945 section 5.2.3). It does no I/O, takes
@@ -20,63 +25,117 @@ pub fn respond(
     out: &mut [u8],
 ) -> QueryOutcome {
     let mut name_buf = NameBuf::default();
-    let mut parsed = match Query::parse(query, &mut name_buf) {
-        Ok(q) => q,
-        Err(QueryError::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
-        Err(QueryError::Reply {
-            rcode,
-            question_end,
-            edns,
-        }) => {
-            let len = encode::error_reply(query, rcode, question_end, edns, out);
-            return QueryOutcome::without_zone(len, AnswerKind::Malformed);
+    PendingQuery::read(snapshot, query, &mut name_buf).answer(snapshot, peer, now, out)
+}
+
+/// A message that was read and not answered yet: the first half of [`respond`]. UDP reads a whole
+/// batch before it answers any of it, so that [`prefetch`] knows what the answers will look up.
+#[derive(Debug)]
+pub struct PendingQuery<'a> {
+    message: &'a [u8],
+    query: Result<Query<'a>, QueryError>,
+    /// What the name of the question is; `None` if it is in no zone.
+    place: Option<Place<'a>>,
+}
+
+impl<'a> PendingQuery<'a> {
+    /// Reads a message, whose name is copied to `name_buf`, and finds the zone of the name.
+    #[inline]
+    pub fn read(
+        snapshot: &Snapshot,
+        message: &'a [u8],
+        name_buf: &'a mut NameBuf,
+    ) -> PendingQuery<'a> {
+        let query = Query::parse(message, name_buf);
+        let place = query.as_ref().ok();
+        PendingQuery {
+            message,
+            place: place.and_then(|q| Place::of(snapshot, q.labels)),
+            query,
         }
-    };
-    let mut session = None;
-    if parsed.signed {
-        match tsig::verify(&snapshot.keys, query, now) {
-            Ok(s) => session = s,
-            Err(rejected) => return reject(*rejected, &parsed, out),
+    }
+
+    /// Answers it from the snapshot by which it was read; see [`respond`].
+    #[inline]
+    pub fn answer(
+        self,
+        snapshot: &Snapshot,
+        peer: Peer<'_>,
+        now: Time,
+        out: &mut [u8],
+    ) -> QueryOutcome {
+        let mut query = match self.query {
+            Ok(q) => q,
+            Err(QueryError::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
+            Err(QueryError::Reply {
+                rcode,
+                question_end,
+                edns,
+            }) => {
+                let len = encode::error_reply(self.message, rcode, question_end, edns, out);
+                return QueryOutcome::without_zone(len, AnswerKind::Malformed);
+            }
+        };
+        let mut session = None;
+        if query.signed {
+            match tsig::verify(&snapshot.keys, self.message, now) {
+                Ok(s) => session = s,
+                Err(rejected) => return reject(*rejected, &query, out),
+            }
+        }
+        if let Some(e) = query.edns.as_mut().filter(|_| peer.is_datagram()) {
+            e.keepalive = false; // RFC 7828 section 3.2.1: never over UDP
+        }
+        let mut items = None;
+        let answer = answer::answer(
+            snapshot,
+            &query,
+            self.place.as_ref(),
+            peer,
+            session.as_ref().map(tsig::TsigSession::key),
+            &mut items,
+        );
+        let limit = if peer.is_datagram() {
+            query.udp_limit()
+        } else {
+            TCP_SIZE
+        }
+        .min(out.len());
+        let signature = session.as_ref().map_or(0, tsig::TsigSession::size);
+        let (mut len, truncated) = encode::encode(
+            snapshot,
+            &query,
+            &answer,
+            &mut out[..limit.saturating_sub(signature)],
+        );
+        if let Some(session) = session.as_mut().filter(|_| len > 0) {
+            len = session.sign(&mut out[..limit], len, now).unwrap_or(0);
+        }
+        let kind = if len == 0 {
+            AnswerKind::Dropped
+        } else {
+            answer.kind()
+        };
+        QueryOutcome {
+            len,
+            zone: answer.zone.map(|z| snapshot.zones.all()[z].slot),
+            kind,
+            truncated,
         }
     }
-    if let Some(e) = parsed.edns.as_mut().filter(|_| peer.is_datagram()) {
-        e.keepalive = false; // RFC 7828 section 3.2.1: never over UDP
+}
+
+/// Reads ahead what the answers to some queries will look up.
+#[inline]
+pub fn prefetch<'p, 'a: 'p>(
+    snapshot: &Snapshot,
+    queries: impl Iterator<Item = &'p PendingQuery<'a>>,
+) {
+    let mut prefetch = Prefetch::new(&snapshot.tables);
+    for place in queries.filter_map(|q| q.place.as_ref()) {
+        prefetch.add(&snapshot.zones.all()[place.zone], &place.asked);
     }
-    let mut scratch = answer::Scratch::default();
-    let answer = answer::answer(
-        snapshot,
-        &parsed,
-        peer,
-        session.as_ref().map(tsig::TsigSession::key),
-        &mut scratch,
-    );
-    let limit = if peer.is_datagram() {
-        parsed.udp_limit()
-    } else {
-        TCP_SIZE
-    }
-    .min(out.len());
-    let signature = session.as_ref().map_or(0, tsig::TsigSession::size);
-    let (mut len, truncated) = encode::encode(
-        snapshot,
-        &parsed,
-        &answer,
-        &mut out[..limit.saturating_sub(signature)],
-    );
-    if let Some(session) = session.as_mut().filter(|_| len > 0) {
-        len = session.sign(&mut out[..limit], len, now).unwrap_or(0);
-    }
-    let kind = if len == 0 {
-        AnswerKind::Dropped
-    } else {
-        answer.kind()
-    };
-    QueryOutcome {
-        len,
-        zone: answer.zone.map(|z| snapshot.zones.all()[z].slot),
-        kind,
-        truncated,
-    }
+    prefetch.run();
 }
 
 /// The reply to a request with an invalid signature (RFC 8945 section 5.3.2).

@@ -97,9 +97,13 @@ fn rules_digest(mapping: Mapping, options: &Options) -> u64 {
     };
     match &options.reasoning {
         ReasonMapping::One(reason) => text += &format!(" reason={}", reason.0),
-        ReasonMapping::Codes(codes) => codes
-            .iter()
-            .for_each(|(code, reason)| text += &format!(" {code}={}", reason.0)),
+        mapping => {
+            if matches!(mapping, ReasonMapping::Bits(_)) {
+                text += " bits";
+            }
+            let codes = mapping.codes().iter();
+            codes.for_each(|(code, reason)| text += &format!(" {code}={}", reason.0));
+        }
     }
     options
         .allowed

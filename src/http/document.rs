@@ -120,12 +120,16 @@ fn describe_optional_properties(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Responds with the document, or with 304 to a client that has it.
-pub fn respond(api: &OpenApi, headers: &HeaderMap) -> Result<Response, ProblemDetails> {
+/// Responds with the document, or with 304 to a client that has it. `api` makes it for the first
+/// client: few daemons are ever asked for it, and it takes some megabytes.
+pub fn respond(
+    api: impl FnOnce() -> OpenApi,
+    headers: &HeaderMap,
+) -> Result<Response, ProblemDetails> {
     let document = match DOCUMENT.get() {
         Some(document) => document,
         None => {
-            let new = Document::new(api).map_err(ProblemDetails::internal)?;
+            let new = Document::new(&api()).map_err(ProblemDetails::internal)?;
             DOCUMENT.get_or_init(|| new)
         }
     };
@@ -225,7 +229,7 @@ mod tests {
         let request = |name: header::HeaderName, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            respond(&api, &headers).unwrap_or_else(|p| panic!("{p:?}"))
+            respond(|| api.clone(), &headers).unwrap_or_else(|p| panic!("{p:?}"))
         };
         async fn body(response: Response) -> Bytes {
             response.into_body().collect().await.unwrap().to_bytes()

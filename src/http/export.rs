@@ -53,6 +53,7 @@ fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
     let publish = z.publish.iter().map(|p| PublishedReasonResponse {
         reason: dictionary.reasons.name(p.reason).into(),
         code: std::net::Ipv4Addr::from(p.code).to_string(),
+        ttl: p.ttl,
         text: p.text.to_string(),
     });
     ZoneResponse {

@@ -14,7 +14,7 @@ use crate::{
     index::Snapshot,
     ledger::names::collisions,
     lists::entry::{self, PublicSuffix, Rules},
-    model::{Domain, Subject},
+    model::{Domain, Subject, ZoneAddresses},
 };
 
 /// How many names of each class are returned.
@@ -64,6 +64,9 @@ fn find(snapshot: &Snapshot) -> RejectedNamesResponse {
 
 /// The cause for which the intake rule rejects a name; `None` if it accepts it.
 fn class(domain: &Domain) -> Option<&'static str> {
+    if ZoneAddresses::Both.asked_subject(domain).is_some() {
+        return Some(NameClassResponse::OF_ADDRESS);
+    }
     match entry::parse(&domain.to_string(), &Rules::default()) {
         Err(e) => Some(e.class),
         Ok(subjects) => match &subjects[..] {

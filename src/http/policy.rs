@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use utoipa::openapi::{
     OpenApi, Ref, ResponseBuilder,
     content::ContentBuilder,
-    path::{Operation, ParameterBuilder, ParameterIn},
+    path::{Operation, ParameterBuilder, ParameterIn, PathItem},
     schema::{Object, Type},
     security::SecurityRequirement,
 };
@@ -131,20 +131,32 @@ impl RouteTable {
 pub(super) struct Routes {
     router: OpenApiRouter<App>,
     table: RouteTable,
+    /// Whether the descriptions are kept, which take some megabytes.
+    are_described: bool,
 }
 
 impl Routes {
-    pub fn new(api: OpenApi) -> Routes {
+    /// Routes that are added to a description.
+    pub fn described(api: OpenApi) -> Routes {
         Routes {
             router: OpenApiRouter::with_openapi(api),
             table: RouteTable::default(),
+            are_described: true,
+        }
+    }
+
+    /// Routes without a description.
+    pub fn plain() -> Routes {
+        Routes {
+            are_described: false,
+            ..Routes::described(OpenApi::default())
         }
     }
 
     /// Adds a route.
     #[must_use]
     pub fn add(mut self, policy: RoutePolicy, route: UtoipaMethodRouter<App>) -> Routes {
-        let (schemas, mut paths, handler) = route;
+        let (mut schemas, mut paths, handler) = route;
         for (path, item) in &mut paths.paths {
             let methods = [
                 ("GET", &mut item.get),
@@ -154,10 +166,17 @@ impl Routes {
             ];
             for (method, operation) in methods {
                 if let Some(operation) = operation {
-                    describe(method, operation, policy);
+                    if self.are_described {
+                        describe(method, operation, policy);
+                    }
                     self.table.insert(method, path, policy);
                 }
             }
+        }
+        if !self.are_described {
+            schemas.clear();
+            let items = paths.paths.values_mut();
+            items.for_each(|item| *item = PathItem::default());
         }
         self.router = self.router.routes((schemas, paths, handler));
         self
@@ -180,7 +199,8 @@ impl Routes {
         self
     }
 
-    /// The router, its description, and the policies.
+    /// The router, its description, and the policies. Of plain routes, the description has only the
+    /// paths.
     pub fn into_parts(self) -> (axum::Router<App>, OpenApi, RouteTable) {
         let (router, api) = self.router.split_for_parts();
         (router, api, self.table)

@@ -131,7 +131,7 @@ fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
         recommended: about.recommended(),
         codes: codes.collect(),
         bitmask: spec.bitmask,
-        ttls: zone.ttls,
+        ttls: [spec.longest_ttl().0 as u32, zone.ttls[1], zone.ttls[2]],
         contact: spec.contact.clone(),
         test_points: test_points(zone),
         open: zone.is_open(),

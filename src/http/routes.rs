@@ -10,7 +10,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use utoipa::OpenApi;
+use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_axum::routes;
 
 use super::{
@@ -63,7 +63,7 @@ struct Description;
 struct Bearer;
 
 impl utoipa::Modify for Bearer {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+    fn modify(&self, api: &mut OpenApiDocument) {
         use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -111,8 +111,17 @@ const fn bounded(policy: RoutePolicy) -> RoutePolicy {
 }
 
 /// All routes with their policies and descriptions.
-pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable) {
-    let limited = Routes::new(Description::openapi())
+pub(super) fn described() -> (Router<App>, OpenApiDocument, RouteTable) {
+    let new = || Routes::described(OpenApiDocument::default());
+    let first = Routes::described(Description::openapi());
+    let (router, mut api, table) = collect(first, new);
+    document::complete(&mut api);
+    (router, api, table)
+}
+
+/// Adds all routes to the `first` ones; `new` makes a collection of the same kind.
+fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument, RouteTable) {
+    let limited = first
         .add(READ, routes!(listings::search_listings))
         .add(change(REPORT), routes!(changes::create_listing))
         .add(READ, routes!(changes::get_listing))
@@ -177,19 +186,19 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
         .add(kept(OPERATE), routes!(notices::end_notice))
         .add(OWN.unlimited(), routes!(privacy::report_personal_data))
         .add(OWN.unlimited(), routes!(privacy::erase_personal_data))
-        .merge(relay_tests())
-        .merge(tickets_of_operators())
+        .merge(relay_tests(new()))
+        .merge(tickets_of_operators(new()))
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
         .add(READ, routes!(metrics::get_metrics))
         .add(PUBLIC, routes!(lookup::lookup))
         .add(PUBLIC, routes!(lookup::lookup_by_old_path))
         .add(PUBLIC, routes!(error::explain_problem))
-        .merge(removal_requests())
-        .merge(pages_as_json())
+        .merge(removal_requests(new()))
+        .merge(pages_as_json(new()))
         .map(|router| router.layer(DefaultBodyLimit::max(MAX_CHANGE_BYTES)));
     // Streams have limits of their own, for each line or block.
-    let streams = Routes::new(utoipa::openapi::OpenApi::default())
+    let streams = new()
         .add(
             EDIT.checks_bounds().idempotent(PerChange).unlimited(),
             routes!(bulk::apply_changes),
@@ -199,8 +208,7 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
             routes!(import::import_list),
         )
         .map(|router| router.layer(DefaultBodyLimit::disable()));
-    let (router, mut api, mut table) = limited.merge(streams).into_parts();
-    document::complete(&mut api);
+    let (router, api, mut table) = limited.merge(streams).into_parts();
     for path in ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"] {
         table.insert("GET", path, PUBLIC);
     }
@@ -208,8 +216,8 @@ pub(super) fn described() -> (Router<App>, utoipa::openapi::OpenApi, RouteTable)
 }
 
 /// The routes of relay tests.
-fn relay_tests() -> Routes {
-    Routes::new(utoipa::openapi::OpenApi::default())
+fn relay_tests(routes: Routes) -> Routes {
+    routes
         .add(bounded(REPORT), routes!(jobs::nominate_host))
         .add(READ, routes!(jobs::list_jobs))
         .add(READ, routes!(jobs::get_job))
@@ -230,8 +238,8 @@ fn relay_tests() -> Routes {
 }
 
 /// The routes of tickets for operators.
-fn tickets_of_operators() -> Routes {
-    Routes::new(utoipa::openapi::OpenApi::default())
+fn tickets_of_operators(routes: Routes) -> Routes {
+    routes
         .add(READ, routes!(operator_tickets::list_tickets))
         .add(READ, routes!(operator_tickets::get_ticket_of_operators))
         .add(personal(EDIT), routes!(operator_tickets::reply_to_ticket))
@@ -240,8 +248,8 @@ fn tickets_of_operators() -> Routes {
 }
 
 /// The routes of tickets for their requesters.
-fn removal_requests() -> Routes {
-    Routes::new(utoipa::openapi::OpenApi::default())
+fn removal_requests(routes: Routes) -> Routes {
+    routes
         .add(PUBLIC, routes!(tickets::post_ticket))
         .add(PUBLIC, routes!(tickets::get_ticket))
         .add(PUBLIC, routes!(tickets::post_ticket_retry))
@@ -260,8 +268,8 @@ fn removal_requests() -> Routes {
 }
 
 /// The pages of the public site, as JSON.
-fn pages_as_json() -> Routes {
-    Routes::new(utoipa::openapi::OpenApi::default())
+fn pages_as_json(routes: Routes) -> Routes {
+    routes
         .add(PUBLIC, routes!(public_pages::look_up_text))
         .add(PUBLIC, routes!(public_pages::list_public_lists))
         .add(PUBLIC, routes!(public_pages::get_public_list))
@@ -276,8 +284,7 @@ fn pages_as_json() -> Routes {
 
 /// The router of the socket and of `[admin] listen`.
 pub fn router(app: App) -> Router {
-    let (routes, api, table) = described();
-    let api = Arc::new(api);
+    let (routes, _, table) = collect(Routes::plain(), Routes::plain);
     let state = GuardState {
         app: app.clone(),
         table: Arc::new(table),
@@ -285,7 +292,7 @@ pub fn router(app: App) -> Router {
     routes
         .route(
             "/openapi.json",
-            get(move |headers: HeaderMap| async move { document::respond(&api, &headers) }),
+            get(|headers: HeaderMap| async move { document::respond(|| described().1, &headers) }),
         )
         .merge(
             utoipa_swagger_ui::SwaggerUi::new("/docs")

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cover::InternContext,
+    derive::Family,
     ip4::{Block, HostFacts, Ip4},
     ip6::Ip6,
     names::Names,
-    values::{FactsId, Interned, Interner, RawFacts, ValueId},
+    values::{Derivations, FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Domain, EntryText, Mask, Prefix4, Prefix6, Subject};
+use crate::model::{Domain, Mask, Prefix4, Prefix6, Subject};
 
 /// The tables from which queries are answered. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -61,8 +62,10 @@ impl Tables {
         let mut by_reasons = BTreeMap::new();
         for (id, n) in by_facts {
             let facts = self.interned.facts(id);
-            if facts.mask != 0 && !facts.exempt {
-                *by_reasons.entry(facts.mask).or_default() += n;
+            let listed = facts.facts.iter().filter(|f| !f.exclusion);
+            let mask = listed.fold(0, |m, f| m | f.reason.bit());
+            if mask != 0 && !facts.exempt {
+                *by_reasons.entry(mask).or_default() += n;
             }
         }
         by_reasons
@@ -135,6 +138,13 @@ impl Changes {
 }
 
 impl Builder {
+    /// A builder without facts that derives these reasons.
+    pub fn deriving(derivations: Derivations) -> Builder {
+        let mut builder = Builder::default();
+        builder.interner.derivations = derivations;
+        builder
+    }
+
     /// The present tables; cheap.
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -207,11 +217,14 @@ impl Builder {
         let mut context = InternContext {
             interned: &mut self.tables.interned,
             interner: &mut self.interner,
+            family: Family::Ip4,
         };
         self.tables
             .ip4
             .apply(&changes.hosts, &changes.nets, &mut context);
+        context.family = Family::Ip6;
         self.tables.ip6.apply(&changes.ip6, &mut context);
+        context.family = Family::Name;
         self.tables.names.apply(&changes.names, &mut context);
     }
 
@@ -241,51 +254,33 @@ impl Builder {
             .sweep(&mut self.tables.interned, facts, values);
     }
 
-    /// Interns the values of an image, in its order; for [`super::image`].
-    pub(super) fn intern_facts(
-        &mut self,
-        exempt: bool,
-        facts: Box<[super::values::Fact]>,
-    ) -> FactsId {
-        self.interner
-            .facts(&mut self.tables.interned, exempt, facts)
-    }
-
-    /// Interns a text of an image.
-    pub(super) fn intern_text(&mut self, text: &EntryText) -> super::values::TextId {
-        self.interner.text(&mut self.tables.interned, text)
-    }
-
-    /// Puts a block of an image into place.
-    pub(super) fn put_block(&mut self, ab: u16, block: Block) {
-        let mut context = InternContext {
-            interned: &mut self.tables.interned,
-            interner: &mut self.interner,
+    /// From the parts of an image: interned values, blocks of IPv4 hosts, IPv4 prefixes, and the
+    /// tables of IPv6 and of names.
+    pub(super) fn from_image(
+        (interned, interner): (Interned, Interner),
+        blocks: Vec<(u16, Block)>,
+        nets: Vec<(Prefix4, FactsId)>,
+        ip6: Ip6,
+        names: Names,
+    ) -> Builder {
+        let mut builder = Builder {
+            tables: Tables {
+                ip4: Ip4::default(),
+                ip6,
+                names,
+                interned,
+            },
+            interner,
+            changed: 0,
         };
-        self.tables.ip4.put_block(ab, block, &mut context);
-    }
-
-    /// Puts the facts of everything but plain hosts into place, from an image.
-    pub(super) fn put_others(&mut self, others: Vec<(Subject, FactsId)>) {
-        let mut changes = Changes::default();
-        for (s, f) in others {
-            match &s {
-                // Its own entry came with the block.
-                Subject::V4(p) => changes.nets.push((*p, f)),
-                _ => self.add(&mut changes, &s, f),
-            }
+        let ip4 = &mut builder.tables.ip4;
+        for (ab, block) in blocks {
+            ip4.put_block(ab, block, &builder.tables.interned);
         }
-        self.apply(changes);
+        builder.put(Changes {
+            nets,
+            ..Changes::default()
+        });
+        builder
     }
-}
-
-/// Every subject that is not a plain IPv4 host, with its facts; for an image.
-pub(super) fn others(tables: &Tables) -> Vec<(Subject, FactsId)> {
-    let mut out: Vec<(Subject, FactsId)> = Vec::new();
-    for row in tables.ip4.rows.iter().flatten() {
-        out.extend(row.nets().map(|(p, f)| (Subject::V4(p), f)));
-    }
-    tables.ip6.visit(&mut |p, f| out.push((Subject::V6(p), f)));
-    tables.names_with_facts(&mut |domain, f| out.push((Subject::Domain(domain), f)));
-    out
 }

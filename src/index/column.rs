@@ -1,8 +1,10 @@
 //! Columns of numbers, each in the smallest of a few forms: most leaves have one value for all of
 //! their entries.
 
+use serde::{Deserialize, Serialize};
+
 /// A column of values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Column<T> {
     /// All rows have this value.
     Same(T),
@@ -13,7 +15,7 @@ pub(super) enum Column<T> {
 }
 
 /// At most 256 different values, and for each row its place among them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Few<T> {
     kinds: Box<[T]>,
     places: Box<[u8]>,
@@ -62,6 +64,18 @@ impl<T: Copy + Eq> Column<T> {
         }
     }
 
+    /// Whether there is a value for each of so many rows; for a column from a file.
+    pub fn has_rows(&self, rows: usize) -> bool {
+        match self {
+            Column::Same(_) => true,
+            Column::Few(few) => {
+                few.places.len() == rows
+                    && few.places.iter().all(|p| usize::from(*p) < few.kinds.len())
+            }
+            Column::Each(all) => all.len() == rows,
+        }
+    }
+
     /// Every value that some row has, some of them more than once.
     pub fn kinds(&self) -> &[T] {
         match self {
@@ -73,7 +87,7 @@ impl<T: Copy + Eq> Column<T> {
 }
 
 /// A column of numbers of interned things.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Ids {
     /// All are below 65,536.
     Short(Column<u16>),
@@ -103,6 +117,17 @@ impl Ids {
             Ids::Short(c) => u32::from(c.get(row)),
             Ids::Long(c) => c.get(row),
         }
+    }
+
+    /// Whether there is a number below `limit` for each of so many rows; for a column from a file.
+    pub fn are_sound(&self, rows: usize, limit: usize) -> bool {
+        let there = match self {
+            Ids::Short(c) => c.has_rows(rows),
+            Ids::Long(c) => c.has_rows(rows),
+        };
+        let mut below = true;
+        self.kinds(|n| below &= (n as usize) < limit);
+        there && (below || rows == 0)
     }
 
     /// Every number that some row has, some of them more than once.

@@ -3,7 +3,10 @@
 
 use std::cmp::Reverse;
 
-use super::values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId};
+use super::{
+    derive::Family,
+    values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId},
+};
 use crate::model::{ReasonId, SourceId};
 
 /// The longest match of one source for one reason so far.
@@ -66,7 +69,12 @@ impl State {
 
     /// What a point here answers. The text of a reason comes from the most specific listing; among
     /// equals from one that has a text, then from the first source.
-    pub fn resolve(&self, interned: &mut Interned, interner: &mut Interner) -> ValueId {
+    pub fn resolve(
+        &self,
+        family: Family,
+        interned: &mut Interned,
+        interner: &mut Interner,
+    ) -> ValueId {
         if self.exempt {
             return ValueId::EXEMPT;
         }
@@ -91,11 +99,17 @@ impl State {
         if items.is_empty() {
             return ValueId::EMPTY;
         }
-        items.sort_by_key(|(i, ..)| i.reason);
-        interner.value(
-            interned,
-            Value::new(items.into_iter().map(|(i, ..)| i).collect()),
-        )
+        let mut items: Vec<Item> = items.into_iter().map(|(i, ..)| i).collect();
+        let listings = self.parts.iter();
+        let listings = listings.filter_map(|p| Some((p.reason, p.source, p.listed?, p.len)));
+        items.extend(interner.derivations.items(family, interned, &listings));
+        items.sort_by_key(|i| i.reason);
+        interner.value(interned, Value::new(items))
+    }
+
+    /// Whether nothing is listed here.
+    pub fn is_unlisted(&self) -> bool {
+        self.exempt || self.parts.iter().all(|p| p.listed.is_none())
     }
 }
 
@@ -144,12 +158,14 @@ pub struct InternContext<'a> {
     pub interned: &'a mut Interned,
     /// The writer's side.
     pub interner: &'a mut Interner,
+    /// The table that is changed.
+    pub family: Family,
 }
 
 impl InternContext<'_> {
     /// What a state answers.
     pub fn resolve(&mut self, state: &State) -> ValueId {
-        state.resolve(self.interned, self.interner)
+        state.resolve(self.family, self.interned, self.interner)
     }
 
     /// Goes on into a subject with these facts.

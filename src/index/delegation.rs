@@ -1,7 +1,7 @@
 //! Delegations of a zone, and the addresses of name servers inside it (RFC 9471: glue).
 
 use super::{
-    find::labels_in,
+    listing::labels_in,
     records::starts_label,
     zone_set::ZoneSet,
     zones::{Rr, StaticRecords, ZoneView, rtype},

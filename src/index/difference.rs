@@ -10,11 +10,12 @@ use std::collections::HashSet;
 
 use super::{
     build::Tables,
+    listing::Items,
     names::name_key,
     parts::ChildSet,
-    render::{Emit, Rendered, below, closed, digest, name, opened},
+    render::{Emit, Rendered, below, digest, name, render_branch, render_leaf},
     rows::{Bits4, Bits6, digest_row, name_row},
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles},
     zones::{MAX_NAME, ZoneView},
 };
 use crate::{
@@ -51,60 +52,11 @@ pub fn difference(
         go = go && found(new, owner, at);
         go
     };
+    addresses([old, new], (zone, view), subjects, &mut found);
     match zone.spec.kind {
-        ZoneKind::Address => {
-            let four = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V4(p) => Some((
-                    u128::from(p.first()) << 96,
-                    u128::from(p.last()) << 96 | u128::MAX >> 32,
-                )),
-                _ => None,
-            }));
-            let six = spans(subjects.iter().filter_map(|s| match s {
-                Subject::V6(p) => Some((p.first(), p.last())),
-                _ => None,
-            }));
-            fn octets(t: &Tables) -> Ip4Octets<'_> {
-                Ip4Octets {
-                    ip4: &t.ip4,
-                    interned: &t.interned,
-                }
-            }
-            fn hextets(t: &Tables) -> Ip6Nibbles<'_> {
-                Ip6Nibbles::new(&t.ip6, &t.interned)
-            }
-            if view == View::Rows {
-                family(
-                    [&Bits4(octets(old)), &Bits4(octets(new))],
-                    zone.mask,
-                    &four,
-                    &mut found,
-                );
-                family(
-                    [&Bits6(hextets(old)), &Bits6(hextets(new))],
-                    zone.mask,
-                    &six,
-                    &mut found,
-                );
-                return go;
-            }
-            family([&octets(old), &octets(new)], zone.mask, &four, &mut found);
-            if zone.spec.ipv4_mapped {
-                family(
-                    [
-                        &MappedIp4Nibbles(octets(old)),
-                        &MappedIp4Nibbles(octets(new)),
-                    ],
-                    zone.mask,
-                    &four,
-                    &mut found,
-                );
-            }
-            family([&hextets(old), &hextets(new)], zone.mask, &six, &mut found);
-        }
         ZoneKind::Domain => names([old, new], (zone, view), subjects, &mut found),
         ZoneKind::Hash => digests([old, new], (zone, view), subjects, &mut found),
-        ZoneKind::Catalog => {}
+        ZoneKind::Address | ZoneKind::Catalog => {}
     }
     go
 }
@@ -123,6 +75,57 @@ fn spans(all: impl Iterator<Item = Span>) -> Vec<Span> {
         }
     }
     out
+}
+
+/// Addresses of all families that the zone has.
+fn addresses(
+    sides: [&Tables; 2],
+    (zone, view): (&ZoneView, View),
+    subjects: &[Subject],
+    found: Found,
+) {
+    fn octets(t: &Tables) -> Ip4Octets<'_> {
+        Ip4Octets {
+            ip4: &t.ip4,
+            interned: &t.interned,
+        }
+    }
+    fn nibbles(t: &Tables) -> Ip6Nibbles<'_> {
+        Ip6Nibbles::new(&t.ip6, &t.interned)
+    }
+    let is_rows = view == View::Rows;
+    let [old, new] = sides;
+    if zone.has_ip4 {
+        let spans = spans(subjects.iter().filter_map(|s| match s {
+            Subject::V4(p) => Some((
+                u128::from(p.first()) << 96,
+                u128::from(p.last()) << 96 | u128::MAX >> 32,
+            )),
+            _ => None,
+        }));
+        let (a, b) = (octets(old), octets(new));
+        if is_rows {
+            family([&Bits4(a), &Bits4(b)], zone.mask, &spans, found);
+        } else {
+            family([&a, &b], zone.mask, &spans, found);
+            if zone.has_ip6 && zone.spec.ipv4_mapped {
+                let mapped = [&MappedIp4Nibbles(a), &MappedIp4Nibbles(b)];
+                family(mapped, zone.mask, &spans, found);
+            }
+        }
+    }
+    if zone.has_ip6 {
+        let spans = spans(subjects.iter().filter_map(|s| match s {
+            Subject::V6(p) => Some((p.first(), p.last())),
+            _ => None,
+        }));
+        let (a, b) = (nibbles(old), nibbles(new));
+        if is_rows {
+            family([&Bits6(a), &Bits6(b)], zone.mask, &spans, found);
+        } else {
+            family([&a, &b], zone.mask, &spans, found);
+        }
+    }
 }
 
 fn family<S: LabelTree>(sides: [&S; 2], zone: Mask, spans: &[Span], found: Found) {
@@ -151,7 +154,7 @@ impl<S: LabelTree> Walk<'_, '_, S> {
     /// A node that is open on both sides.
     fn both(&mut self, key: &mut Vec<u8>, spans: &[Span]) {
         let [(old_wild, old_parts), (new_wild, new_parts)] =
-            self.sides.map(|s| opened(s, key, self.zone));
+            self.sides.map(|s| render_branch(s, key, self.zone));
         let same = old_wild.same(&new_wild);
         if !same {
             for (side, wild) in [&old_wild, &new_wild]
@@ -201,7 +204,7 @@ impl<S: LabelTree> Walk<'_, '_, S> {
         *go = *go
             && match open {
                 true => below(s, key, *zone, &mut tell),
-                false => closed(s, key, *zone, wildcard, &mut tell),
+                false => render_leaf(s, key, *zone, wildcard, &mut tell),
             };
     }
 }
@@ -275,6 +278,9 @@ fn names(sides: [&Tables; 2], (zone, view): (&ZoneView, View), subjects: &[Subje
     });
     for d in domains {
         let key = name_key(d.name());
+        if !zone.has_name_key(&key) {
+            continue;
+        }
         let ends = key
             .iter()
             .enumerate()
@@ -371,7 +377,7 @@ mod tests {
             Builder, RawFacts,
             render::{records, render},
             rows,
-            tests::{HASH, any_world, apply, test_zone},
+            tests::{HASH, MASKS, any_world, apply, test_zone},
         },
         model::{FeedPath, StoreId},
     };
@@ -414,8 +420,16 @@ mod tests {
             let new = builder.tables().clone();
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
             let publish = [&[0, 1, 2][..], &[1], &[2, 0]][publish];
-            let names = test_zone("domain", publish, "txt = 'all'");
-            for zone in [test_zone("address", publish, "ipv4_mapped = true"), names, test_zone("hash", publish, HASH)] {
+            let domain = |extra| test_zone("domain", publish, extra);
+            let masks = ["address", "domain"].map(|kind| test_zone(kind, publish, MASKS));
+            let codes = [
+                test_zone("address", publish, "ipv4_mapped = true"),
+                domain("txt = 'all'"),
+                domain("addresses = true"),
+                domain("addresses = 'both'\nipv4_mapped = true"),
+                test_zone("hash", publish, HASH),
+            ];
+            for zone in codes.into_iter().chain(masks) {
                 let (was, is) = (rendered(&old, &zone), rendered(&new, &zone));
                 let mut sides = [Owners::new(), Owners::new()];
                 difference(&old, &new, &zone, View::Names, &subjects, &mut |side, owner, at| {
@@ -489,7 +503,13 @@ mod tests {
             apply(&mut builder, &changes);
             let new = builder.tables().clone();
             let subjects: Vec<Subject> = changes.iter().map(|(s, _)| s.clone()).collect();
-            for zone in [test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)] {
+            for zone in [
+                test_zone("address", &[0, 1], ""),
+                test_zone("domain", &[0, 1], ""),
+                test_zone("domain", &[0, 1], "addresses = true"),
+                test_zone("domain", &[0, 1], "addresses = 'both'"),
+                test_zone("hash", &[0, 1], HASH),
+            ] {
                 let mut next = sent(&old, &zone);
                 let mut come = BTreeMap::new();
                 difference(&old, &new, &zone, View::Rows, &subjects, &mut |side, owner, at| {

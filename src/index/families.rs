@@ -3,13 +3,15 @@
 use std::fmt;
 
 use super::zone_set::ZoneSet;
-use crate::model::{Digest, ReasonId, Reasons, Scope, Subject, ZoneKind};
+use crate::model::{Digest, ReasonId, Reasons, Scope, Subject, ZoneAddresses, ZoneKind};
 
 /// The kinds of subject that the zones of a reason publish.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Families {
-    /// Addresses and prefixes, by an address zone.
-    pub addresses: bool,
+    /// IPv4 addresses and prefixes, by an address zone or a domain zone with addresses.
+    pub ip4: bool,
+    /// IPv6 addresses and prefixes, likewise.
+    pub ip6: bool,
     /// Names, by a domain zone.
     pub names: bool,
     /// Digests of this form, by a hash zone.
@@ -20,10 +22,22 @@ impl Families {
     /// Whether a subject is published if it is listed.
     pub fn publish(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::V4(_) | Subject::V6(_) => self.addresses,
+            Subject::V4(_) => self.ip4,
+            Subject::V6(_) => self.ip6,
             Subject::Domain(d) => {
                 self.names || self.digest.is_some_and(|digest| digest.publishes(d))
             }
+        }
+    }
+
+    /// What either of two publishes.
+    #[must_use]
+    pub fn or(self, other: Families) -> Families {
+        Families {
+            ip4: self.ip4 || other.ip4,
+            ip6: self.ip6 || other.ip6,
+            names: self.names || other.names,
+            digest: self.digest.or(other.digest),
         }
     }
 
@@ -36,11 +50,13 @@ impl Families {
 impl fmt::Display for Families {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digests = self.digest.map(|d| format!("{d} digests"));
-        let all = [
-            self.addresses.then_some("addresses"),
-            self.names.then_some("names"),
-            digests.as_deref(),
-        ];
+        let addresses = match (self.ip4, self.ip6) {
+            (true, true) => Some("addresses"),
+            (true, false) => Some("IPv4 addresses"),
+            (false, true) => Some("IPv6 addresses"),
+            (false, false) => None,
+        };
+        let all = [addresses, self.names.then_some("names"), digests.as_deref()];
         let all: Vec<&str> = all.into_iter().flatten().collect();
         f.write_str(if all.is_empty() { "nothing" } else { "" })?;
         f.write_str(&all.join(" and "))
@@ -67,15 +83,24 @@ impl ZoneSet {
         out
     }
 
+    /// The addresses that domain zones publish besides names for a reason.
+    pub fn domain_addresses(&self, reason: ReasonId) -> ZoneAddresses {
+        let zones = self.all().iter();
+        zones
+            .filter(|z| z.spec.kind == ZoneKind::Domain)
+            .filter(|z| z.publish.iter().any(|p| p.reason == reason))
+            .fold(ZoneAddresses::None, |all, z| all.or(z.spec.addresses))
+    }
+
     fn families(&self, of: impl Fn(&super::ZoneView) -> bool) -> Families {
         let mut out = Families::default();
         for z in self.all().iter().filter(|z| of(z)) {
-            match z.spec.kind {
-                ZoneKind::Address => out.addresses = true,
-                ZoneKind::Domain => out.names = true,
-                ZoneKind::Hash => out.digest = out.digest.or(z.spec.digest),
-                ZoneKind::Catalog => {}
-            }
+            out = out.or(Families {
+                ip4: z.has_ip4,
+                ip6: z.has_ip6,
+                names: z.spec.kind == ZoneKind::Domain,
+                digest: z.spec.digest.filter(|_| z.spec.kind == ZoneKind::Hash),
+            });
         }
         out
     }
@@ -96,13 +121,8 @@ impl ZoneSet {
             .all()
             .iter()
             .filter(|z| z.publish.iter().any(|p| p.reason == reason));
-        let takes = |z: &super::ZoneView| match (z.spec.kind, z.spec.digest) {
-            (ZoneKind::Hash, Some(d)) => format!("{d} digests"),
-            (ZoneKind::Address, _) => "addresses".into(),
-            _ => "names".into(),
-        };
         let of_reason: Vec<String> = zones
-            .map(|z| format!("{} publishes {}", z.name, takes(z)))
+            .map(|z| format!("{} publishes {}", z.name, self.of_zone(z)))
             .collect();
         let what = match subject {
             Subject::Domain(d)
@@ -111,7 +131,8 @@ impl ZoneSet {
                 "a digest"
             }
             Subject::Domain(_) => "a name",
-            _ => "an address",
+            Subject::V4(_) => "an address",
+            Subject::V6(_) => "an IPv6 address",
         };
         let mut text =
             format!("{subject} ({what}) would not be published for the reason `{name}`: ");
@@ -174,14 +195,16 @@ mod tests {
         assert_eq!(
             families("r0"),
             Families {
-                addresses: true,
+                ip4: true,
+                ip6: true,
                 ..Families::default()
             }
         );
         assert_eq!(
             families("r1"),
             Families {
-                addresses: true,
+                ip4: true,
+                ip6: true,
                 names: true,
                 digest: None
             }
@@ -204,6 +227,30 @@ mod tests {
             (vec![Digest::Md5Hex], vec![Digest::Md5Hex])
         );
         assert_eq!(set.digests(reasons.get("r0")), []);
+    }
+
+    #[test]
+    fn domain_zone_with_addresses_publishes_names_and_addresses() {
+        let set = |extra| ZoneSet::new(vec![test_zone("domain", &[0], extra)]).unwrap();
+        let (address, name) = ("45.1.2.3".parse().unwrap(), "bad.example".parse().unwrap());
+        for (extra, ip4, ip6, text) in [
+            ("", false, false, "names"),
+            ("addresses = true", true, false, "IPv4 addresses and names"),
+            ("addresses = 'both'", true, true, "addresses and names"),
+        ] {
+            let (set, reason) = (set(extra), ReasonId(0));
+            let families = set.published(reason);
+            assert_eq!(families.to_string(), text);
+            assert_eq!(families.publish(&address), ip4, "{extra}");
+            assert_eq!(
+                families.publish(&"2a00::1".parse().unwrap()),
+                ip6,
+                "{extra}"
+            );
+            assert!(families.publish(&name), "{extra}");
+            assert_eq!(set.domain_addresses(reason), set.all()[0].spec.addresses);
+            assert_eq!(set.domain_addresses(ReasonId(1)), ZoneAddresses::None);
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use super::{
     build::Tables,
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
-    values::{FactsId, Item, ValueId},
+    listing::{Items, Listing, Where},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles},
+    values::{FactsId, ValueId},
     zones::{StaticRecords, ZoneView},
 };
-use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL};
+use crate::model::{Mask, ZoneKind, domain::MAX_LABEL, zone_addresses::octet};
 
 /// A name below a zone's origin, decoded once: the address or branch that its labels spell from the
 /// right.
@@ -14,6 +15,8 @@ use crate::model::{Mask, Prefix4, Prefix6, ReasonId, ZoneKind, domain::MAX_LABEL
 pub struct Asked<'a> {
     /// The labels in wire form, lower case, without a root label.
     pub labels: &'a [u8],
+    /// The places of their length bytes.
+    pub starts: &'a [u8],
     /// How many labels there are.
     pub count: usize,
     /// As many octets as the labels spell from the right, at most four.
@@ -29,18 +32,17 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Decodes labels in wire form, lower case; `starts` are the places of their length bytes.
     #[inline]
-    pub fn new(labels: &'a [u8], starts: &[u8]) -> Asked<'a> {
+    pub fn new(labels: &'a [u8], starts: &'a [u8]) -> Asked<'a> {
         let mut out = Asked {
             labels,
+            starts,
             count: starts.len(),
             octets: [0; 4],
             octets_len: 0,
             nibbles: [0; 32],
             nibbles_len: 0,
         };
-        for (i, start) in starts.iter().rev().enumerate() {
-            let start = usize::from(*start);
-            let label = &labels[start + 1..start + 1 + usize::from(labels[start])];
+        for (i, label) in from_right(labels, starts).enumerate() {
             if i == out.octets_len
                 && i < 4
                 && let Some(o) = octet(label)
@@ -63,6 +65,12 @@ impl<'a> Asked<'a> {
         out
     }
 
+    /// Whether the name is in the part of a domain zone that has addresses: below a label of an
+    /// address ([`crate::model::ZoneAddresses::is_label`]).
+    fn is_below_address_label(&self, zone: &ZoneView) -> bool {
+        (zone.has_ip4 && self.octets_len > 0) || (zone.has_ip6 && self.nibbles_len > 0)
+    }
+
     /// Whether the name is below the wildcard at its last `n` labels. The wildcard itself is an
     /// ordinary name and has nothing below it, so no wildcard matches there (RFC 4592 sections
     /// 2.1.1 and 4.2).
@@ -72,106 +80,20 @@ impl<'a> Asked<'a> {
 
     /// The last `n` labels.
     fn suffix(&self, n: usize) -> &'a [u8] {
-        let mut rest = self.labels;
-        for _ in n..self.count {
-            rest = &rest[usize::from(rest[0]) + 1..];
-        }
-        rest
+        let start = self.starts.get(self.count - n);
+        &self.labels[start.map_or(self.labels.len(), |s| usize::from(*s))..]
+    }
+
+    /// The labels without their length bytes, from the right.
+    pub fn labels_from_right(&self) -> impl Iterator<Item = &'a [u8]> {
+        from_right(self.labels, self.starts)
     }
 }
 
-/// An octet as a label: decimal, without leading zeros.
-fn octet(label: &[u8]) -> Option<u8> {
-    if label.len() > 3 || label.is_empty() || (label[0] == b'0' && label.len() > 1) {
-        return None;
-    }
-    label.iter().try_fold(0u8, |n, b| {
-        n.checked_mul(10)?
-            .checked_add((*b as char).to_digit(10)? as u8)
-    })
-}
-
-/// The listed subject, as far as the tables know it: `$` stands for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Where<'a> {
-    /// An IPv4 address, or the first of a branch.
-    V4(u32),
-    /// An IPv6 address, or the first of a branch.
-    V6(u128),
-    /// A name's labels in wire form.
-    Name(&'a [u8]),
-}
-
-/// A listing: items of the subject's own, then of what covers it. If both have a reason, the first
-/// counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Listing<'a> {
-    /// Its own.
-    pub own: &'a [Item],
-    /// What covers it.
-    pub cover: &'a [Item],
-    /// What it is about.
-    pub at: Where<'a>,
-}
-
-impl Listing<'_> {
-    /// The item of a reason.
-    #[inline]
-    pub fn item(&self, reason: ReasonId) -> Option<Item> {
-        self.own
-            .iter()
-            .chain(self.cover)
-            .find(|i| i.reason == reason)
-            .copied()
-    }
-
-    /// Writes the subject that is listed by `item`.
-    pub fn write_subject(&self, item: Item, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-        match self.at {
-            Where::V4(a) => dotted(Prefix4::new(a, item.len.min(32)), out),
-            Where::V6(a) => write!(out, "{}", Prefix6::new(a, item.len)),
-            Where::Name(labels) => {
-                let count = labels_in(labels).count();
-                let mut dot = "";
-                for label in labels_in(labels).skip(count.saturating_sub(usize::from(item.len))) {
-                    write!(out, "{dot}{}", label.escape_ascii())?;
-                    dot = ".";
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Writes an IPv4 address or prefix; a transfer calls it for each of millions.
-fn dotted(p: Prefix4, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-    let (mut text, mut len) = ([0u8; 24], 0);
-    let mut number = |n: u8, after: u8| {
-        let digits = [n / 100, n / 10 % 10, n % 10];
-        let from = digits.iter().position(|d| *d > 0).unwrap_or(2);
-        for d in digits[from..].iter().map(|d| b'0' + d).chain([after]) {
-            text[len] = d;
-            len += 1;
-        }
-    };
-    let octets = p.first().to_be_bytes();
-    octets
-        .into_iter()
-        .zip(*b".../")
-        .for_each(|(o, after)| number(o, after));
-    if !p.is_host() {
-        number(p.len(), b'/');
-    }
-    out.write_str(std::str::from_utf8(&text[..len - 1]).unwrap_or_default())
-}
-
-/// The labels of a name in wire form without a root label.
-pub fn labels_in(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (len, rest) = wire.split_first()?;
-        let (label, rest) = rest.split_at_checked(usize::from(*len))?;
-        wire = rest;
-        Some(label)
+fn from_right<'a>(labels: &'a [u8], starts: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    starts.iter().rev().map(move |start| {
+        let start = usize::from(*start);
+        &labels[start + 1..start + 1 + usize::from(labels[start])]
     })
 }
 
@@ -198,7 +120,7 @@ pub fn find<'a>(
     scratch: &'a mut Option<Items>,
 ) -> Found<'a> {
     // The fast path, for nearly every query: a whole IPv4 address.
-    let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.spec.kind == ZoneKind::Address;
+    let whole4 = asked.count == 4 && asked.octets_len == 4 && zone.has_ip4;
     if whole4 && asked.octets[0] != 127 {
         let addr = u32::from_be_bytes(asked.octets);
         let (own, cover) = tables.ip4.get(addr);
@@ -219,7 +141,7 @@ pub fn find<'a>(
     // A whole IPv6 address.
     let whole6 = asked.count == 32 && asked.nibbles_len == 32;
     if whole6
-        && zone.spec.kind == ZoneKind::Address
+        && zone.has_ip6
         && let Some(last) = asked.labels.last_chunk::<2>()
         && !zone.may_have_static(last)
         && !(zone.spec.ipv4_mapped && asked.nibbles[..24] == MAPPED)
@@ -245,6 +167,9 @@ pub fn find<'a>(
     let fixed = fixed.map_or(0, |(n, _)| n);
     match zone.spec.kind {
         ZoneKind::Address => find_address(tables, zone, asked, fixed, scratch),
+        ZoneKind::Domain if asked.is_below_address_label(zone) => {
+            find_address(tables, zone, asked, fixed, scratch)
+        }
         ZoneKind::Domain => find_name(tables, zone, asked, fixed),
         ZoneKind::Hash => find_digest(tables, zone, asked, fixed),
         ZoneKind::Catalog if fixed == asked.count => Found::Empty,
@@ -293,9 +218,10 @@ fn find_address<'a>(
         interned: &tables.interned,
     };
     let hextets = Ip6Nibbles::new(&tables.ip6, &tables.interned);
+    let nibbles_len = if zone.has_ip6 { asked.nibbles_len } else { 0 };
     let (key4, key6) = (
         &asked.octets[..asked.octets_len],
-        &asked.nibbles[..asked.nibbles_len],
+        &asked.nibbles[..nibbles_len],
     );
     let mut buf4 = [0u8; 4];
     buf4[..key4.len()].copy_from_slice(key4);
@@ -456,15 +382,7 @@ fn find_name<'a>(tables: &'a Tables, zone: &ZoneView, asked: &'a Asked, fixed: u
     // The key: labels from the right, each with a zero after it. A name has at most 255 bytes.
     let mut key = [0u8; 256];
     let mut len = 0;
-    let mut starts = [0u8; 128];
-    let mut at = 0;
-    for s in starts.iter_mut().take(asked.count) {
-        *s = at as u8;
-        at += usize::from(asked.labels[at]) + 1;
-    }
-    for s in starts[..asked.count].iter().rev() {
-        let s = usize::from(*s);
-        let label = &asked.labels[s + 1..s + 1 + usize::from(asked.labels[s])];
+    for label in asked.labels_from_right() {
         if label.contains(&0) {
             break; // a zero byte is in no listed name, and would look like the end of a label
         }

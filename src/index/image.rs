@@ -1,65 +1,156 @@
-//! The tables as bytes, so that a start does not have to read the store: reasons and sources, never
-//! codes.
+//! The tables as a file, so that a start does not have to read the store: reasons and sources,
+//! never codes.
 //!
-//! Layout, all numbers little-endian: texts, facts, IPv4 blocks, then everything that is not a
-//! plain IPv4 host as subject keys. Covers are compiled again when it is read. Version, store,
-//! sequence and checksum around it belong to the store.
+//! Layout: sections of records. A record is its length (32 bits, little-endian) and its bytes; an
+//! empty one ends a section. Sections: texts; facts; values; blocks of IPv4 hosts; IPv4 prefixes;
+//! the leaves of the table of IPv6; those of the table of names. Texts, facts and values keep their
+//! numbers, so that leaves are stored as they are. What IPv4 prefixes cover is compiled again.
+//! Version, store, commit and checksum around it belong to the store.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
-    build::{Builder, Tables, others},
+    build::{Builder, Tables},
     ip4::{Block, HostFacts, Hosts},
-    values::{Fact, FactsId, TextId, ValueId},
+    ip6::Ip6,
+    names::Names,
+    tree::{Leaf, Span, Tree},
+    values::{Fact, FactsId, Interned, Interner, Item, ValueId},
 };
-use crate::model::{EntryText, FeedPath, ReasonId, SourceId, StoreId, Subject};
+use crate::model::{EntryText, FeedPath, Prefix4, StoreId};
 
-/// Writes the tables.
-pub fn write(tables: &Tables) -> Vec<u8> {
-    let mut out = Vec::with_capacity(tables.ip4.hosts() * 2 + (1 << 16));
-    let interned = &tables.interned;
-    let [texts, facts, _] = interned.counts();
-    put32(&mut out, texts as u32);
-    for t in interned.texts() {
-        write_text(&mut out, t);
-    }
-    put32(&mut out, facts as u32);
-    for f in interned.all_facts() {
-        out.push(u8::from(f.exempt));
-        put32(&mut out, f.facts.len() as u32);
-        for fact in &f.facts {
-            out.extend([fact.reason.0, u8::from(fact.exclusion)]);
-            out.extend(fact.source.0.to_le_bytes());
-            put32(&mut out, fact.text.0);
-        }
-    }
-    let blocks = tables
-        .ip4
-        .rows
-        .iter()
-        .enumerate()
-        .filter_map(|(a, r)| Some((a, r.as_deref()?)));
-    let blocks = blocks.flat_map(|(a, r)| {
-        r.blocks
-            .iter()
-            .enumerate()
-            .filter_map(move |(b, x)| Some((a << 8 | b, x.as_deref()?)))
-    });
-    for (ab, block) in blocks.filter(|(_, x)| x.hosts.len() > 0) {
-        out.push(1);
-        out.extend((ab as u16).to_le_bytes());
-        write_block(&mut out, block);
-    }
-    out.push(0);
-    for (subject, facts) in others(tables) {
-        let key = subject.key();
-        out.extend((key.len() as u16).to_le_bytes());
-        out.extend(key);
-        put32(&mut out, facts.0);
-    }
-    out
+/// Why an image cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Its content is none that this version writes.
+    #[error("{0}")]
+    Damaged(&'static str),
 }
 
-/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, its
-/// length and the text.
+/// Writes the tables.
+///
+/// # Errors
+///
+/// What writing to `out` says.
+pub fn write(tables: &Tables, out: &mut impl Write) -> io::Result<()> {
+    let mut out = RecordWriter {
+        out,
+        record: Vec::new(),
+    };
+    let interned = &tables.interned;
+    for text in interned.texts() {
+        out.put(|record| write_text(record, text))?;
+    }
+    out.end()?;
+    for f in interned.all_facts() {
+        out.put_value(&(f.exempt, &f.facts))?;
+    }
+    out.end()?;
+    for value in interned.values() {
+        out.put_value(&value.items)?;
+    }
+    out.end()?;
+    for (a, row) in (0u16..).zip(tables.ip4.rows.iter()) {
+        for (b, block) in (0u16..).zip(row.iter().flat_map(|r| &r.blocks)) {
+            if let Some(block) = block.as_deref().filter(|block| block.hosts.len() > 0) {
+                out.put(|record| write_block(record, a << 8 | b, block))?;
+            }
+        }
+    }
+    out.end()?;
+    for (p, facts) in tables.ip4.rows.iter().flatten().flat_map(|row| row.nets()) {
+        out.put_value(&(p.first(), p.len(), facts))?;
+    }
+    out.end()?;
+    write_leaves(&tables.ip6.tree, &mut out)?;
+    write_leaves(&tables.names.tree, &mut out)
+}
+
+/// Reads tables that [`write`] wrote.
+///
+/// # Errors
+///
+/// The image is damaged; nothing of it can be used then.
+pub fn read(input: &mut impl Read) -> Result<Builder, ImageError> {
+    let mut input = RecordReader {
+        input,
+        record: Vec::new(),
+    };
+    let interned = read_interned(&mut input)?;
+    let [_, facts, values] = interned.0.counts();
+    let is_known = |f: &FactsId| (f.0 as usize) < facts;
+    let mut blocks = Vec::new();
+    while let Some(record) = input.next()? {
+        let block = read_block(record).filter(|(_, block)| {
+            let mut known = true;
+            block.facts.kinds(&mut |f| known &= is_known(&f));
+            known
+        });
+        blocks.push(block.ok_or(ImageError::Damaged("a block of IPv4 hosts is damaged"))?);
+    }
+    let mut nets = Vec::new();
+    while let Some((first, len, facts)) = input.next_value::<(u32, u8, FactsId)>()? {
+        let net = (8..=32).contains(&len).then(|| Prefix4::new(first, len));
+        match net.filter(|p| p.first() == first && is_known(&facts)) {
+            Some(p) => nets.push((p, facts)),
+            None => return Err(ImageError::Damaged("an IPv4 prefix is damaged")),
+        }
+    }
+    let tree = read_leaves(&mut input, &interned.0, [facts, values])?;
+    let ip6 = Ip6 { tree };
+    let tree = read_leaves(&mut input, &interned.0, [facts, values])?;
+    let names = Names { tree };
+    Ok(Builder::from_image(interned, blocks, nets, ip6, names))
+}
+
+fn read_interned<R: Read>(input: &mut RecordReader<R>) -> Result<(Interned, Interner), ImageError> {
+    let (mut texts, mut facts, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(record) = input.next()? {
+        texts.push(read_text(&mut Bytes(record)).ok_or(ImageError::Damaged("a text is damaged"))?);
+    }
+    while let Some(record) = input.next_value::<(bool, Box<[Fact]>)>()? {
+        facts.push(record);
+    }
+    while let Some(items) = input.next_value::<Box<[Item]>>()? {
+        values.push(items);
+    }
+    Interner::restore(texts, facts, values)
+        .ok_or(ImageError::Damaged("facts or values are damaged"))
+}
+
+fn write_leaves<L: Leaf, W: Write>(
+    tree: &Tree<L>,
+    out: &mut RecordWriter<'_, W>,
+) -> io::Result<()> {
+    let mut written = Ok(());
+    tree.leaves(&mut |Span { leaf, from, .. }| {
+        if written.is_ok() {
+            written = out.put_value(&(from, leaf));
+        }
+    });
+    written.and_then(|()| out.end())
+}
+
+fn read_leaves<L: Leaf, R: Read>(
+    input: &mut RecordReader<R>,
+    interned: &Interned,
+    limits: [usize; 2],
+) -> Result<Tree<L>, ImageError> {
+    let mut leaves: Vec<(L::Bound, L)> = Vec::new();
+    while let Some(leaf) = input.next_value()? {
+        leaves.push(leaf);
+    }
+    Tree::from_leaves(leaves, interned, limits)
+        .ok_or(ImageError::Damaged("a leaf of a table is damaged"))
+}
+
+/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, and the
+/// text.
 fn write_text(out: &mut Vec<u8>, t: &EntryText) {
     out.push(t.path.hops());
     t.path
@@ -67,143 +158,137 @@ fn write_text(out: &mut Vec<u8>, t: &EntryText) {
         .iter()
         .for_each(|s| out.extend(s.0.to_le_bytes()));
     out.push(u8::from(t.is_some()));
-    let text = t.as_deref().unwrap_or_default();
-    put32(out, text.len() as u32);
-    out.extend(text.as_bytes());
+    out.extend(t.as_deref().unwrap_or_default().as_bytes());
 }
 
-fn read_text(r: &mut Reader) -> Result<EntryText, &'static str> {
-    let path = match r.u8()? {
-        FeedPath::UNTRACED_HOPS => FeedPath::Untraced,
-        hops => FeedPath::via(
+fn read_text(r: &mut Bytes) -> Option<EntryText> {
+    let path = match r.array()? {
+        [FeedPath::UNTRACED_HOPS] => FeedPath::Untraced,
+        [hops] => FeedPath::via(
             (0..hops)
-                .map(|_| r.array().map(|b| StoreId(u64::from_le_bytes(b))))
-                .collect::<Result<_, _>>()?,
+                .map(|_| Some(StoreId(u64::from_le_bytes(r.array()?))))
+                .collect::<Option<_>>()?,
         ),
     };
-    let there = r.u8()? != 0;
-    let len = r.u32()? as usize;
-    let text = std::str::from_utf8(r.take(len)?).map_err(|_| "a text is not UTF-8")?;
-    Ok(EntryText {
-        text: there.then(|| text.into()),
+    let [there] = r.array()?;
+    let text = std::str::from_utf8(r.0).ok()?;
+    Some(EntryText {
+        text: (there != 0).then(|| text.into()),
         path,
     })
 }
 
-fn write_block(out: &mut Vec<u8>, block: &Block) {
+/// A block: its number; the number of hosts and their suffixes; the facts of all, or of each.
+fn write_block(out: &mut Vec<u8>, ab: u16, block: &Block) {
     let suffixes = block.hosts.to_vec();
-    put32(out, suffixes.len() as u32);
+    out.extend(ab.to_le_bytes());
+    out.extend((suffixes.len() as u32).to_le_bytes());
     suffixes.iter().for_each(|s| out.extend(s.to_le_bytes()));
     match &block.facts {
-        HostFacts::One(f) => {
-            out.push(1);
-            put32(out, f.0);
-        }
-        _ => {
-            out.push(2);
-            (0..suffixes.len()).for_each(|i| put32(out, block.facts.get(i).0));
-        }
+        HostFacts::One(f) => out.extend(f.0.to_le_bytes()),
+        all => (0..suffixes.len()).for_each(|i| out.extend(all.get(i).0.to_le_bytes())),
     }
 }
 
-fn put32(out: &mut Vec<u8>, n: u32) {
-    out.extend(n.to_le_bytes());
+fn read_block(record: &[u8]) -> Option<(u16, Block)> {
+    let mut r = Bytes(record);
+    let ab = u16::from_le_bytes(r.array()?);
+    let n = u32::from_le_bytes(r.array()?) as usize;
+    let suffixes = r.take(n.checked_mul(2)?)?.chunks_exact(2);
+    let suffixes: Vec<u16> = suffixes.map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+    let facts = r.0.chunks_exact(4);
+    let facts: Vec<FactsId> = facts
+        .map(|c| FactsId(u32::from_le_bytes([c[0], c[1], c[2], c[3]])))
+        .collect();
+    let facts = match &facts[..] {
+        [all] => HostFacts::One(*all),
+        each if each.len() == n => HostFacts::new(each),
+        _ => return None,
+    };
+    let block = Block {
+        hosts: Hosts::new(&suffixes),
+        facts,
+        ..Block::empty(ValueId::EMPTY)
+    };
+    let sound = n > 0 && suffixes.is_sorted_by(|a, b| a < b) && r.0.len().is_multiple_of(4);
+    sound.then_some((ab, block))
 }
 
-/// Reads tables into a new builder. An error says that the image is damaged; nothing of it is used
-/// then.
-pub fn read(bytes: &[u8]) -> Result<Builder, &'static str> {
-    let mut r = Reader(bytes);
-    let mut builder = Builder::default();
-    let texts: Vec<TextId> = (0..r.u32()?)
-        .map(|_| Ok(builder.intern_text(&read_text(&mut r)?)))
-        .collect::<Result<_, &str>>()?;
-    let text = |id: u32| match id {
-        u32::MAX => Ok(TextId::NONE),
-        id => texts
-            .get(id as usize)
-            .copied()
-            .ok_or("a fact names a text that is not there"),
-    };
-    let mut facts = Vec::new();
-    for _ in 0..r.u32()? {
-        let exempt = r.u8()? != 0;
-        let n = r.u32()?;
-        let mut list = Vec::new();
-        for _ in 0..n {
-            let (reason, exclusion) = (ReasonId(r.u8()?), r.u8()? != 0);
-            let source = SourceId(r.u16()?);
-            list.push(Fact {
-                reason,
-                source,
-                exclusion,
-                text: text(r.u32()?)?,
-            });
-        }
-        facts.push(builder.intern_facts(exempt, list.into()));
+struct RecordWriter<'w, W> {
+    out: &'w mut W,
+    record: Vec<u8>,
+}
+
+impl<W: Write> RecordWriter<'_, W> {
+    fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.record.clear();
+        fill(&mut self.record);
+        self.write()
     }
-    let fact = |id: u32| {
-        facts
-            .get(id as usize)
-            .copied()
-            .ok_or("a subject names facts that are not there")
-    };
-    while r.u8()? == 1 {
-        let ab = r.u16()?;
-        let n = r.u32()? as usize;
-        let suffixes: Vec<u16> = r
-            .take(n * 2)?
-            .chunks_exact(2)
-            .map(|c| u16::from_le_bytes([c[0], c[1]]))
-            .collect();
-        if !suffixes.is_sorted_by(|a, b| a < b) {
-            return Err("a block is not in order");
+
+    fn write(&mut self) -> io::Result<()> {
+        let len = self.record.len() as u32;
+        self.out.write_all(&len.to_le_bytes())?;
+        self.out.write_all(&self.record)
+    }
+
+    fn put_value(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.record.clear();
+        let record = std::mem::take(&mut self.record);
+        self.record = postcard::to_extend(value, record).map_err(io::Error::other)?;
+        self.write()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.write_all(&[0; 4])
+    }
+}
+
+struct RecordReader<'r, R> {
+    input: &'r mut R,
+    record: Vec<u8>,
+}
+
+impl<R: Read> RecordReader<'_, R> {
+    /// The next record; `None` at the end of the section.
+    fn next(&mut self) -> Result<Option<&[u8]>, ImageError> {
+        let mut len = [0; 4];
+        self.input.read_exact(&mut len)?;
+        let len = u32::from_le_bytes(len);
+        self.record.clear();
+        // Room is made as bytes come, so a damaged length costs nothing.
+        let read = self
+            .input
+            .by_ref()
+            .take(u64::from(len))
+            .read_to_end(&mut self.record)?;
+        if read < len as usize {
+            return Err(ImageError::Damaged("it ends too early"));
         }
-        let facts = match r.u8()? {
-            1 => HostFacts::One(fact(r.u32()?)?),
-            _ => HostFacts::new(
-                &(0..n)
-                    .map(|_| fact(r.u32()?))
-                    .collect::<Result<Vec<FactsId>, _>>()?,
-            ),
+        Ok((len > 0).then_some(&self.record))
+    }
+
+    fn next_value<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ImageError> {
+        let Some(record) = self.next()? else {
+            return Ok(None);
         };
-        builder.put_block(
-            ab,
-            Block {
-                hosts: Hosts::new(&suffixes),
-                facts,
-                ..Block::empty(ValueId::EMPTY)
-            },
-        );
+        match postcard::take_from_bytes(record) {
+            Ok((value, [])) => Ok(Some(value)),
+            _ => Err(ImageError::Damaged("a record cannot be read")),
+        }
     }
-    let mut others = Vec::new();
-    while !r.0.is_empty() {
-        let len = usize::from(r.u16()?);
-        let subject = Subject::from_key(r.take(len)?).ok_or("a subject's key cannot be read")?;
-        others.push((subject, fact(r.u32()?)?));
-    }
-    builder.put_others(others);
-    Ok(builder)
 }
 
-struct Reader<'a>(&'a [u8]);
+/// The rest of a record.
+struct Bytes<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], &'static str> {
-        let (head, rest) = self.0.split_at_checked(n).ok_or("it ends too early")?;
+impl<'a> Bytes<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
-        Ok(head)
+        Some(head)
     }
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
-        self.take(N)?.try_into().map_err(|_| "it ends too early")
-    }
-    fn u8(&mut self) -> Result<u8, &'static str> {
-        self.array().map(|[b]| b)
-    }
-    fn u16(&mut self) -> Result<u16, &'static str> {
-        self.array().map(u16::from_le_bytes)
-    }
-    fn u32(&mut self) -> Result<u32, &'static str> {
-        self.array().map(u32::from_le_bytes)
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     cover::{InternContext, State},
     ip4::{Block, HostFacts, Hosts, Ip4, Nets, Range, Row, SORTED_MAX, varied},
-    values::{FactsId, ValueId},
+    values::{FactsId, Interned, ValueId},
 };
 use crate::model::Prefix4;
 
@@ -26,6 +26,14 @@ impl Ip4 {
             }
         }
         let mut stale: BTreeSet<(u8, Option<u8>)> = BTreeSet::new();
+        if !pool.interner.derivations.is_empty() {
+            // A host's own listing and those around it count together.
+            stale.extend(
+                hosts
+                    .iter()
+                    .map(|(h, _)| ((h >> 24) as u8, Some((h >> 16) as u8))),
+            );
+        }
         for (p, facts) in nets {
             let (a, b) = ((p.first() >> 24) as u8, (p.first() >> 16) as u8);
             self.row_mut(a).set_net(*p, *facts);
@@ -71,14 +79,14 @@ impl Ip4 {
     }
 
     /// Puts a block of an image into place; covers are compiled later.
-    pub(super) fn put_block(&mut self, ab: u16, block: Block, pool: &mut InternContext) {
+    pub(super) fn put_block(&mut self, ab: u16, block: Block, interned: &Interned) {
         let row = self.row_mut((ab >> 8) as u8);
         let b = (ab & 255) as u8;
         row.blocks[usize::from(b)] = Some(Arc::new(Block {
             default_value: row.cover(b),
             ..block
         }));
-        row.retouch(b, pool);
+        row.retouch(b, interned);
     }
 }
 
@@ -131,15 +139,14 @@ impl Row {
         if block.is_empty() {
             self.blocks[usize::from(b)] = None;
         }
-        self.retouch(b, pool);
+        self.retouch(b, pool.interned);
     }
 
     /// The summary of one block after it changed.
-    fn retouch(&mut self, b: u8, pool: &InternContext) {
+    fn retouch(&mut self, b: u8, interned: &Interned) {
         let block = self.blocks[usize::from(b)].as_deref();
-        self.touched[usize::from(b)] = block.map_or(0, |block| {
-            block.varies_below(0, u16::MAX, 16, pool.interned)
-        });
+        self.touched[usize::from(b)] =
+            block.map_or(0, |block| block.varies_below(0, u16::MAX, 16, interned));
     }
 
     /// The facts of prefixes of at most 16 bits for a /16.
@@ -183,7 +190,7 @@ impl Row {
             let at = self.at;
             self.covers.get_or_insert_with(|| Box::new([at; 256]))[usize::from(b)] = default_value;
         }
-        self.retouch(b, pool);
+        self.retouch(b, pool.interned);
     }
 
     /// The runs of a block that differ from its cover, and that cover: a walk over the nested
@@ -211,7 +218,18 @@ impl Row {
         };
         let end_of = |p: Prefix4| u64::from(p.last()) + 1;
         let mut full = u64::from(base);
-        for (p, facts) in self.narrow(b).into_iter().flatten() {
+        let nets = self.narrow(b).into_iter().flatten().map(|(p, f)| (*p, *f));
+        let joined = !pool.interner.derivations.is_empty();
+        let mut nets: Vec<(Prefix4, FactsId)> = nets.collect();
+        if joined && let Some(block) = &self.blocks[usize::from(b)] {
+            block.hosts.each(0, u16::MAX, |place, suffix| {
+                let host = Prefix4::new(base | u32::from(suffix), 32);
+                nets.push((host, block.facts.get(place)));
+            });
+            nets.sort_by_key(|(p, _)| *p);
+            nets.dedup_by_key(|(p, _)| *p);
+        }
+        for (p, facts) in &nets {
             while let Some((top, _, value)) = stack.last().filter(|(top, ..)| !top.contains(*p)) {
                 if end_of(*top) > full {
                     emit(&mut at, end_of(*top), *value);
@@ -222,12 +240,16 @@ impl Row {
             let Some((_, state, value)) = stack.last() else {
                 break;
             };
+            let overrides = pool.interned.facts(*facts).overrides_parent();
+            if p.is_host() && !overrides && state.is_unlisted() {
+                continue; // its own listings are all that it has
+            }
             if u64::from(p.first()) > full {
                 emit(&mut at, u64::from(p.first()), *value);
                 full = u64::from(p.first());
             }
             let mut state = state.clone();
-            if p.is_host() {
+            if p.is_host() && !joined {
                 state.enter_exclusions(pool.interned.facts(*facts));
             } else {
                 pool.enter(&mut state, *facts, p.len());

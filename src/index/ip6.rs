@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     column::{Column, Ids},
     cover::InternContext,
@@ -14,7 +16,7 @@ use crate::model::{Mask, Prefix6};
 /// The IPv6 table. A copy shares everything.
 #[derive(Debug, Clone, Default)]
 pub struct Ip6 {
-    tree: Tree<Leaf6>,
+    pub(super) tree: Tree<Leaf6>,
 }
 
 /// Keeps the leaf of the last look-up, so that the next one nearby finds it at once.
@@ -265,7 +267,7 @@ impl Ip6 {
 
     /// Visits every prefix with its facts, in order.
     pub(super) fn visit(&self, each: &mut dyn FnMut(Prefix6, FactsId)) {
-        self.tree.leaves(&mut |leaf| {
+        self.tree.leaves(&mut |Span { leaf, .. }| {
             for i in 0..leaf.len() {
                 let key = leaf.key(i);
                 each(Prefix6::new(key.start, key.len), FactsId(leaf.facts.get(i)));
@@ -409,7 +411,7 @@ impl Bounds<u128, u128> for Box<[u128]> {
 }
 
 /// Where prefixes start: steps of a power of two from the first one on, in the narrowest numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Starts {
     Narrow(Box<[u16]>),
     Medium(Box<[u32]>),
@@ -470,7 +472,7 @@ impl Starts {
 }
 
 /// Prefixes in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Leaf6 {
     /// The start of the first prefix.
     base: u128,
@@ -501,6 +503,18 @@ impl Leaf6 {
     #[inline]
     fn value(&self, i: usize) -> ValueId {
         ValueId(self.values.get(i))
+    }
+
+    /// Reads what a look-up reads first, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.starts.len() ^ self.ancestors.len()
+    }
+
+    /// Reads what a look-up of an address reads next, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch_place(&self, addr: u128) -> usize {
+        self.upto(addr)
     }
 
     /// How many prefixes start at an address or before it.
@@ -695,6 +709,38 @@ impl Leaf for Leaf6 {
             fold.add_run(value, interned)
         });
         fold.done()
+    }
+    fn is_sound(&self, from: &u128, to: Option<&u128>, limits: [usize; 2]) -> bool {
+        let (n, last) = (self.len(), to.map_or(u128::MAX, |to| to - 1));
+        let most = (0..n).map(|i| self.starts.get(i)).max().unwrap_or(0);
+        let fits = n < usize::from(NO_PARENT)
+            && self.shift < 128
+            && most.leading_zeros() >= u32::from(self.shift)
+            && self.base.checked_add(most << self.shift).is_some()
+            && self.lens.has_rows(n)
+            && self.facts.are_sound(n, limits[0])
+            && self.values.are_sound(n, limits[1])
+            && self.parents.as_ref().is_none_or(|all| all.len() == n);
+        let is_key = |i: usize| {
+            let key = self.key(i);
+            key.len <= 128
+                && key.start & host_bits(key.len) == 0
+                && (*from..=last).contains(&key.start)
+                && (i == 0 || self.key(i - 1) < key)
+        };
+        let is_parent = |(i, p): (usize, &u16)| {
+            *p == NO_PARENT
+                || (usize::from(*p) < i && self.key(usize::from(*p)).contains(self.key(i)))
+        };
+        fits && (0..n).all(is_key)
+            && self
+                .parents
+                .iter()
+                .all(|all| all.iter().enumerate().all(is_parent))
+            && self
+                .ancestors
+                .iter()
+                .all(|a| a.len <= 128 && a.is_sound(limits))
     }
     fn combine(all: &[Summary], interned: &Interned) -> Summary {
         let mut fold = Fold::default();

@@ -11,6 +11,7 @@ pub mod build;
 mod column;
 mod cover;
 pub mod delegation;
+pub mod derive;
 pub mod difference;
 mod entries;
 mod families;
@@ -19,14 +20,17 @@ pub mod image;
 pub mod ip4;
 mod ip4_update;
 pub mod ip6;
+pub mod listing;
 pub mod name_leaf;
 pub mod names;
 mod parts;
-pub mod pieces;
+mod prefetch;
+pub mod prefix_cover;
 mod pvec;
 pub mod records;
 pub mod render;
 pub mod rows;
+pub mod rrsets;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -36,13 +40,14 @@ mod zone_set;
 pub mod zones;
 
 #[cfg(test)]
-pub(crate) use tests::{HASH, any_facts, any_world, apply, names, test_zone};
+pub(crate) use tests::{HASH, MASKS, any_facts, any_world, apply, names, test_zone};
 
 pub use build::{Builder, Changes, Tables};
 pub use delegation::MissingAddress;
 pub use families::Families;
-pub use find::{Asked, Found, Listing, Where, find};
-pub use space::Items;
+pub use find::{Asked, Found, find};
+pub use listing::{Items, Listing, Where};
+pub use prefetch::Prefetch;
 pub use values::{Interned, RawFact, RawFacts};
 pub use zone_set::ZoneSet;
 pub use zones::ZoneView;

@@ -1,6 +1,8 @@
 //! A leaf of the table of names: each key is stored as what differs from the key before it, and
 //! every sixteenth one has its place in a list that is searched first.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     column::{Column, Ids},
     entries::{Entry, Key},
@@ -17,6 +19,9 @@ pub struct NodeValue {
     /// The names below it.
     pub below: ValueId,
 }
+
+/// The longest key: a name of 253 bytes and the zero after its last label.
+const MAX_KEY: usize = 254;
 
 pub(super) fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
@@ -127,7 +132,7 @@ impl Bounds<Box<[u8]>, [u8]> for NameBounds {
 const RESTART: usize = if cfg!(test) { 3 } else { 16 };
 
 /// Names in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NameLeaf {
     /// What all keys begin with; then for each entry how many bytes it shares with the key before
     /// it, how many follow, and these, without the zero at the end. Every [`RESTART`]th shares only
@@ -150,7 +155,7 @@ pub struct NameLeaf {
 }
 
 /// The nearest entry around another one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Parent {
     /// Its place, or [`NO_PARENT`].
     place: u16,
@@ -246,6 +251,55 @@ impl NameLeaf {
         }
     }
 
+    /// Whether the stored bytes are keys in order, in the range of the leaf.
+    fn has_sound_keys(&self, from: &[u8], to: Option<&[u8]>) -> bool {
+        let all = usize::from(self.prefix);
+        if self.bytes.len() < all
+            || self.starts.len() != self.len().div_ceil(RESTART)
+            || self.heads.len() != self.starts.len()
+        {
+            return false;
+        }
+        let (mut at, mut key) = (all, self.bytes[..all].to_vec());
+        let (mut last, mut last_scope) = (Vec::new(), TREE);
+        for i in 0..self.len() {
+            let Some([shared, len]) = self.bytes.get(at..at + 2) else {
+                return false;
+            };
+            let (shared, len) = (usize::from(*shared), usize::from(*len));
+            let Some(rest) = self.bytes.get(at + 2..at + 2 + len) else {
+                return false;
+            };
+            let restart = i.is_multiple_of(RESTART);
+            if restart || len > 0 {
+                if shared < all || shared > key.len() || (restart && shared != all) {
+                    return false;
+                }
+                key.truncate(shared);
+                key.extend(rest);
+                key.push(0);
+                if i == 0 && *key < *from {
+                    return false;
+                }
+            }
+            let place = i / RESTART;
+            if restart
+                && (self.starts[place] as usize != at || self.heads[place] != head(&key[all..]))
+            {
+                return false;
+            }
+            let scope = self.scopes.get(i);
+            if (&last, last_scope) >= (&key, scope) && i > 0 || key.len() > MAX_KEY {
+                return false;
+            }
+            last.clone_from(&key);
+            last_scope = scope;
+            at += 2 + len;
+        }
+        let after = to.is_none_or(|to| *last < *to);
+        at == self.bytes.len() && after
+    }
+
     /// What all keys begin with.
     #[inline]
     fn prefix(&self) -> &[u8] {
@@ -300,6 +354,22 @@ impl NameLeaf {
         };
         let before = from + self.starts[from..from + same].partition_point(before);
         before.saturating_sub(1)
+    }
+
+    /// Reads what a search reads first, for [`super::prefetch`].
+    #[inline]
+    pub(super) fn touch(&self) -> usize {
+        self.heads.len() ^ self.ancestors.len() ^ self.bytes.first().map_or(0, |b| usize::from(*b))
+    }
+
+    /// Reads what a search reads next, for [`super::prefetch`]: about the place of a key.
+    #[inline]
+    pub(super) fn touch_place(&self, key: &[u8]) -> usize {
+        let sought = head(key.get(usize::from(self.prefix)..).unwrap_or_default());
+        let block = self.heads.partition_point(|h| *h <= sought);
+        let start = self.starts.get(block.saturating_sub(1));
+        let byte = start.and_then(|s| self.bytes.get(*s as usize));
+        byte.map_or(0, |b| usize::from(*b))
     }
 
     /// Finds a key.
@@ -580,6 +650,25 @@ impl Leaf for NameLeaf {
     }
     fn summary(&self, _: &Box<[u8]>, _: Option<&Box<[u8]>>, _: &Interned) -> Mask {
         self.touch.kinds().iter().fold(0, |m, t| m | t)
+    }
+    fn is_sound(&self, from: &Box<[u8]>, to: Option<&Box<[u8]>>, limits: [usize; 2]) -> bool {
+        let n = self.len();
+        let fits = n < usize::from(NO_PARENT)
+            && self.scopes.has_rows(n)
+            && self.scopes.kinds().iter().all(|s| *s <= BELOW)
+            && self.touch.has_rows(n)
+            && self.facts.are_sound(n, limits[0])
+            && self.values.are_sound(n, limits[1]);
+        let is_ancestor = |a: &Ancestor| {
+            usize::from(a.len) <= from.len() && a.scope <= BELOW && a.is_sound(limits)
+        };
+        let is_parent = |(i, p): (usize, &Parent)| p.place == NO_PARENT || usize::from(p.place) < i;
+        fits && self.has_sound_keys(from, to.map(|to| &**to))
+            && self.ancestors.iter().all(is_ancestor)
+            && self
+                .parents
+                .as_ref()
+                .is_none_or(|all| all.len() == n && all.iter().enumerate().all(is_parent))
     }
     fn combine(all: &[Mask], _: &Interned) -> Mask {
         all.iter().fold(0, |m, t| m | t)

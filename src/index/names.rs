@@ -14,7 +14,7 @@ use crate::model::{Domain, Mask, Scope};
 /// The table of names. A copy shares everything.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    tree: Tree<NameLeaf>,
+    pub(super) tree: Tree<NameLeaf>,
 }
 
 /// What a zone has on the way to a name.
@@ -204,7 +204,7 @@ impl Names {
 
     /// Visits every domain with its facts, in order.
     pub(super) fn visit(&self, each: &mut dyn FnMut(&[u8], Scope, FactsId)) {
-        self.tree.leaves(&mut |leaf| {
+        self.tree.leaves(&mut |Span { leaf, .. }| {
             let mut room = Vec::new();
             for e in leaf.decode(&mut room) {
                 each(e.key.bytes(), e.key.scope(), e.facts);

@@ -3,7 +3,7 @@
 
 use super::{
     ip4::{Block, Ip4},
-    space::Items,
+    listing::Items,
     values::{Interned, ValueId},
 };
 use crate::model::{Mask, Prefix4};

@@ -2,10 +2,13 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where, digest_value},
+    find::digest_value,
+    listing::{Items, Listing, Where},
     name_leaf::NodeValue,
+    parts::ChildSet,
     records::EXCLUDED_HINFO,
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree, MappedIp4Nibbles},
+    rrsets::{CodeRrset, Published},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, MappedIp4Nibbles, Tell},
     values::{Interned, Item},
     zones::{MAX_NAME, StaticRecords, Text, ZoneView, rtype},
 };
@@ -19,11 +22,21 @@ pub enum Rendered<'a> {
     /// A listing.
     Listed(Listing<'a>),
     /// A name's row; only in [`super::rows`].
-    Row(super::rows::Name<'a>),
+    Row(NameRow<'a>),
     /// The store that sends rows; only in [`super::rows`].
     Identity(StoreId),
     /// One HINFO record, so that the name exists and a wildcard above does not match it.
     Excluded,
+}
+
+/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
+/// it.
+#[derive(Debug, Clone, Copy)]
+pub struct NameRow<'a> {
+    pub(super) own: &'a Items,
+    pub(super) below: &'a Items,
+    pub(super) given: &'a Items,
+    pub(super) labels: &'a [u8],
 }
 
 /// Called with an owner's labels, relative to the origin, in wire form without a root label; false
@@ -52,31 +65,35 @@ pub fn render_while(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
             return false;
         }
     }
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            let octets = || Ip4Octets {
-                ip4: &tables.ip4,
-                interned: &tables.interned,
-            };
-            family(&octets(), zone.mask, emit)
-                && (!zone.spec.ipv4_mapped || family(&MappedIp4Nibbles(octets()), zone.mask, emit))
-                && family(
-                    &Ip6Nibbles::new(&tables.ip6, &tables.interned),
-                    zone.mask,
-                    emit,
-                )
-        }
-        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, value| {
-            name(tables, zone, key, value, emit)
-        }),
-        ZoneKind::Hash => tables
-            .names
-            .existing(&[], zone.mask, &mut |key, _| match key {
-                [label @ .., 0] => digest(tables, zone, label, emit),
-                _ => true,
-            }),
-        ZoneKind::Catalog => true,
-    }
+    addresses(tables, zone, emit) && (!zone.spec.has_names() || names(tables, zone, emit))
+}
+
+/// Renders the addresses that a zone lists, until `emit` returns false.
+fn addresses(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    let octets = || Ip4Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
+    (!zone.has_ip4 || family(&octets(), zone.mask, emit))
+        && (!(zone.has_ip6 && zone.spec.ipv4_mapped)
+            || family(&MappedIp4Nibbles(octets()), zone.mask, emit))
+        && (!zone.has_ip6
+            || family(
+                &Ip6Nibbles::new(&tables.ip6, &tables.interned),
+                zone.mask,
+                emit,
+            ))
+}
+
+/// Renders the names or digests that a zone lists or excludes, until `emit` returns false.
+pub fn names(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
+    let is_digests = zone.spec.kind == ZoneKind::Hash;
+    tables
+        .names
+        .existing(&[], zone.mask, &mut |key, value| match key {
+            [label @ .., 0] if is_digests => digest(tables, zone, label, emit),
+            _ => is_digests || !zone.has_name_key(key) || name(tables, zone, key, value, emit),
+        })
 }
 
 /// Renders one name of a hash zone: a digest, which has nothing below it. `label` may be several
@@ -117,15 +134,8 @@ fn family<S: LabelTree>(s: &S, zone: Mask, emit: Emit) -> bool {
     )
 }
 
-/// Gets a key, whether the owner is the wildcard below it, and the items; false ends the rendering.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
-
 /// The wildcard value of an open node, and its children to visit.
-pub(super) fn opened<S: LabelTree>(
-    s: &S,
-    key: &[u8],
-    zone: Mask,
-) -> (Items, super::parts::ChildSet) {
+pub(super) fn render_branch<S: LabelTree>(s: &S, key: &[u8], zone: Mask) -> (Items, ChildSet) {
     let value = if key.is_empty() {
         Items::default()
     } else {
@@ -136,7 +146,7 @@ pub(super) fn opened<S: LabelTree>(
     let parts = if value.same(&wildcard) {
         s.child_candidates(key, zone, &value)
     } else {
-        super::parts::ChildSet::all(S::ARITY)
+        ChildSet::all(S::ARITY)
     };
     (wildcard, parts)
 }
@@ -145,7 +155,7 @@ pub(super) fn opened<S: LabelTree>(
 pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Tell) -> bool {
     let depth = key.len();
     s.skip_chain(key, zone);
-    let (wildcard, parts) = opened(s, key, zone);
+    let (wildcard, parts) = render_branch(s, key, zone);
     let mut go = wildcard.is_empty() || tell(key, true, &wildcard);
     for i in parts.iter() {
         key.push(i);
@@ -153,7 +163,7 @@ pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Te
             && s.fast_path(key, zone, tell)
                 .unwrap_or_else(|| match s.open(key, zone) {
                     true => below(s, key, zone, tell),
-                    false => closed(s, key, zone, &wildcard, tell),
+                    false => render_leaf(s, key, zone, &wildcard, tell),
                 });
         key.pop();
     }
@@ -162,7 +172,7 @@ pub(super) fn below<S: LabelTree>(s: &S, key: &mut Vec<u8>, zone: Mask, tell: Te
 }
 
 /// Renders a node of uniform value, under its parent's wildcard.
-pub(super) fn closed<S: LabelTree>(
+pub(super) fn render_leaf<S: LabelTree>(
     s: &S,
     key: &[u8],
     zone: Mask,
@@ -231,7 +241,7 @@ pub fn too_long(tables: &Tables, zone: &ZoneView, emit: &mut dyn FnMut(TooLong))
     }
     tables.names.existing(&[], zone.mask, &mut |key, value| {
         // The key has as many bytes as the labels in wire form.
-        if key.len() + 2 > room {
+        if key.len() + 2 > room && zone.has_name_key(key) {
             let listed = |v| tables.interned.value(v).mask & zone.mask != 0;
             let (own, below, fits) = (listed(value.own), listed(value.below), key.len() <= room);
             if !fits || (below && !own) {
@@ -265,6 +275,19 @@ fn owner(key: &[u8]) -> Vec<u8> {
     name
 }
 
+/// The A RRset of items, each of another reason.
+pub fn codes_of(zone: &ZoneView, items: &[Item]) -> CodeRrset {
+    let listed = |p: &&Published| items.iter().any(|i| i.reason == p.reason);
+    CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
+}
+
+/// The A RRset of a listing.
+#[inline]
+pub fn codes(zone: &ZoneView, listing: &Listing) -> CodeRrset {
+    let listed = |p: &&Published| listing.item(p.reason).is_some();
+    CodeRrset::new(zone.spec.bitmask, zone.publish.iter().filter(listed))
+}
+
 /// The texts of a listing in the order of the zone, each with its item: of the first reason that
 /// has one, or of all, by the zone's settings.
 pub fn texts<'a>(
@@ -272,16 +295,32 @@ pub fn texts<'a>(
     zone: &'a ZoneView,
     listing: &'a Listing,
 ) -> impl Iterator<Item = (&'a str, Item)> {
-    let limit = match zone.spec.txt {
-        TxtPolicy::First => 1,
-        TxtPolicy::All => usize::MAX,
-    };
+    texts_with_ttl(interned, zone, listing).map(|(text, item, _)| (text, item))
+}
+
+fn texts_with_ttl<'a>(
+    interned: &'a Interned,
+    zone: &'a ZoneView,
+    listing: &'a Listing,
+) -> impl Iterator<Item = (&'a str, Item, u32)> {
     let listed = zone
         .publish
         .iter()
         .filter_map(|p| Some((p, listing.item(p.reason)?)));
-    let texts = listed.map(|(p, item)| (interned.own_text(item.text).unwrap_or(&p.text), item));
-    texts.filter(|(t, _)| !t.is_empty()).take(limit)
+    let texts = listed.map(|(p, item)| {
+        let text = interned.own_text(item.text).unwrap_or(&p.text);
+        (text, item, p.ttl)
+    });
+    texts.filter(|(t, ..)| !t.is_empty()).take(zone.max_texts())
+}
+
+/// The TTL of the TXT RRset of a listing, in seconds: the least of the reasons whose texts it has
+/// (RFC 2181 section 5.2).
+pub fn text_ttl(interned: &Interned, zone: &ZoneView, listing: &Listing) -> u32 {
+    zone.uniform_ttl.unwrap_or_else(|| {
+        let ttls = texts_with_ttl(interned, zone, listing).map(|(.., ttl)| ttl);
+        ttls.min().unwrap_or(zone.ttls[0])
+    })
 }
 
 /// The records of an owner in the order of an answer: type, TTL in seconds, data in wire form. Each
@@ -298,19 +337,11 @@ pub fn records(
         Rendered::Excluded => tell(rtype::HINFO, ttl, EXCLUDED_HINFO),
         Rendered::Row(_) | Rendered::Identity(_) => {}
         Rendered::Listed(l) => {
-            let mut shown: u64 = 0;
-            for (i, p) in zone.publish.iter().enumerate() {
-                let given = || {
-                    zone.publish[..i]
-                        .iter()
-                        .enumerate()
-                        .any(|(j, q)| shown >> j & 1 == 1 && q.code == p.code)
-                };
-                if l.item(p.reason).is_some() && !given() {
-                    shown |= 1 << i;
-                    tell(rtype::A, ttl, &p.code);
-                }
+            let rrset = codes(zone, l);
+            for code in rrset.codes() {
+                tell(rtype::A, rrset.ttl, code);
             }
+            let ttl = text_ttl(interned, zone, l);
             let mut said: Vec<Box<[u8]>> = Vec::new();
             let many = zone.spec.txt == TxtPolicy::All;
             for (template, item) in texts(interned, zone, l) {

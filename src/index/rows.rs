@@ -23,11 +23,12 @@
 
 use super::{
     build::Tables,
-    find::{Listing, Where, digest_value},
+    find::digest_value,
+    listing::{Items, Listing, Where},
     names::Names,
     parts::ChildSet,
-    render::{Emit, Rendered, Tell, below},
-    space::{Ip4Octets, Ip6Nibbles, Items, LabelTree},
+    render::{Emit, NameRow, Rendered, below},
+    space::{Ip4Octets, Ip6Nibbles, LabelTree, Tell},
     values::{Interned, Item, OWN, ValueId},
     zones::{Text, ZoneView, rtype},
 };
@@ -231,32 +232,22 @@ fn render_subjects(tables: &Tables, zone: &ZoneView, emit: Emit) -> bool {
         };
         below(s, &mut Vec::with_capacity(S::LEVELS), zone, tell)
     }
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            family(
-                &Bits4(Ip4Octets {
-                    ip4: &tables.ip4,
-                    interned: &tables.interned,
-                }),
-                zone.mask,
-                emit,
-            ) && family(
-                &Bits6(Ip6Nibbles::new(&tables.ip6, &tables.interned)),
-                zone.mask,
-                emit,
-            )
-        }
-        ZoneKind::Domain => tables.names.existing(&[], zone.mask, &mut |key, _| {
-            name_row(&tables.names, &tables.interned, zone, key, emit)
-        }),
-        ZoneKind::Hash => tables
-            .names
-            .existing(&[], zone.mask, &mut |key, _| match key {
-                [label @ .., 0] => digest_row(tables, zone, label, emit),
-                _ => true,
-            }),
-        ZoneKind::Catalog => true,
-    }
+    let octets = || Ip4Octets {
+        ip4: &tables.ip4,
+        interned: &tables.interned,
+    };
+    let nibbles = || Ip6Nibbles::new(&tables.ip6, &tables.interned);
+    let is_digests = zone.spec.kind == ZoneKind::Hash;
+    (!zone.has_ip4 || family(&Bits4(octets()), zone.mask, emit))
+        && (!zone.has_ip6 || family(&Bits6(nibbles()), zone.mask, emit))
+        && (!zone.spec.has_names()
+            || tables
+                .names
+                .existing(&[], zone.mask, &mut |key, _| match key {
+                    [label @ .., 0] if is_digests => digest_row(tables, zone, label, emit),
+                    _ if is_digests || !zone.has_name_key(key) => true,
+                    _ => name_row(&tables.names, &tables.interned, zone, key, emit),
+                }))
 }
 
 /// The row of a digest, like that of a name with nothing above and below it.
@@ -275,7 +266,7 @@ pub(super) fn digest_row(tables: &Tables, zone: &ZoneView, label: &[u8], emit: E
     }
     emit(
         &owner,
-        Rendered::Row(Name {
+        Rendered::Row(NameRow {
             own: &own,
             below: &none,
             given: &none,
@@ -320,23 +311,13 @@ pub(super) fn name_row(
     }
     emit(
         &owner,
-        Rendered::Row(Name {
+        Rendered::Row(NameRow {
             own: &own,
             below: &below,
             given: &given,
             labels: &place,
         }),
     )
-}
-
-/// What is sent ([`Items::sent`]) of a name itself, of everything below it, and of what is above
-/// it.
-#[derive(Debug, Clone, Copy)]
-pub struct Name<'a> {
-    own: &'a Items,
-    below: &'a Items,
-    given: &'a Items,
-    labels: &'a [u8],
 }
 
 /// Something that is listed above is not listed here.
@@ -367,7 +348,7 @@ pub fn data(interned: &Interned, zone: &ZoneView, owner: &[u8], at: &Rendered) -
                     interned,
                     zone,
                     &listing,
-                    super::find::labels_in(row.labels).count() as u8,
+                    super::listing::labels_in(row.labels).count() as u8,
                     items,
                     &mut out,
                 );

@@ -8,124 +8,16 @@
 //! rules without making it, and mirrors answer from it by RFC 4592.
 
 use super::{
-    find::Where,
     ip4::Ip4,
     ip6::{Cursor, Ip6, Summary},
+    listing::{Items, Where},
     parts::{ChildSet, child_candidates4},
-    render::Tell,
-    values::{FactsId, Interned, Item, ValueId},
+    values::{FactsId, Interned, ValueId},
 };
-use crate::model::{MAX_REASONS, Mask, Prefix4, Prefix6, ReasonId, SourceId};
+use crate::model::{Mask, Prefix4, Prefix6};
 
-/// How many items fit without an allocation: a subject with more reasons is as rare as a zone with
-/// as many codes.
-const INLINE: usize = 6;
-
-/// The items of an answer, at most one for each reason.
-#[derive(Debug, Clone)]
-pub struct Items {
-    len: usize,
-    items: [Item; INLINE],
-    /// All of them, if there are more than that.
-    more: Vec<Item>,
-}
-
-impl Default for Items {
-    fn default() -> Items {
-        let none = Item::new(
-            ReasonId(0),
-            0,
-            super::values::TextId::NONE,
-            (0, SourceId(0)),
-        );
-        Items {
-            len: 0,
-            items: [none; INLINE],
-            more: Vec::new(),
-        }
-    }
-}
-
-impl Items {
-    /// Adds the items of a zone whose reasons are not there yet; for the others, takes the shorter
-    /// path for rows.
-    #[inline]
-    pub fn extend(&mut self, from: &[Item], zone: Mask) {
-        for i in from {
-            if zone & i.reason.bit() == 0 {
-                continue;
-            }
-            if let Some(there) = self
-                .as_mut_slice()
-                .iter_mut()
-                .find(|j| j.reason == i.reason)
-            {
-                *there = there.with_shortest_path(i);
-            } else if self.len < MAX_REASONS {
-                self.add(*i);
-            }
-        }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [Item] {
-        if self.len > INLINE {
-            &mut self.more
-        } else {
-            &mut self.items[..self.len]
-        }
-    }
-
-    #[inline]
-    fn add(&mut self, item: Item) {
-        match self.items.get_mut(self.len) {
-            Some(place) => *place = item,
-            None => {
-                if self.more.is_empty() {
-                    self.more.extend(self.items);
-                }
-                self.more.push(item);
-            }
-        }
-        self.len += 1;
-    }
-
-    /// The items as a slice.
-    pub fn as_slice(&self) -> &[Item] {
-        self.items.get(..self.len).unwrap_or(&self.more)
-    }
-
-    /// Whether there are none: not listed.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The items for answers, without those for rows, so that a zone's owner names do not depend on
-    /// paths.
-    #[must_use]
-    pub fn shown(mut self) -> Items {
-        self.as_mut_slice()
-            .iter_mut()
-            .for_each(|i| *i = Item::new(i.reason, i.len, i.text, (0, SourceId(0))));
-        self
-    }
-
-    /// What rows send, without what answers show: so that a zone's rows do not depend on listings
-    /// that are not sent.
-    #[must_use]
-    pub fn sent(&self) -> Items {
-        let mut out = Items::default();
-        self.as_slice()
-            .iter()
-            .filter_map(Item::sent)
-            .for_each(|i| out.add(i));
-        out
-    }
-
-    /// Whether both have the same items, in any order.
-    pub fn same(&self, other: &Items) -> bool {
-        self.len == other.len && self.as_slice().iter().all(|i| other.as_slice().contains(i))
-    }
-}
+/// Gets a key, whether the owner is the wildcard below it, and the items; false ends the rendering.
+pub(super) type Tell<'t> = &'t mut dyn FnMut(&[u8], bool, &Items) -> bool;
 
 /// One family's addresses as a tree of labels. Keys are labels from the top.
 pub trait LabelTree {

@@ -1,26 +1,44 @@
 //! The index compared with a naive model: random subjects, exclusions, exemptions, both families
 //! and domains.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 
 use super::{
-    build::{Builder, Changes},
+    build::{Builder, Changes, Tables},
+    derive::{Derivation, Family, Listed},
     find::{Asked, Found, find},
     image,
+    listing::{Items, Listing},
     render::{Rendered, render},
-    space::Items,
-    values::{RawFact, RawFacts, TextId},
+    values::{Derivations, RawFact, RawFacts, TextId, ValueId},
     zones::{ZoneView, rtype},
 };
-use crate::model::{Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone};
+use crate::model::{
+    Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone,
+    zone_addresses::octet,
+};
+
+/// The key of a zone of bit masks.
+pub(crate) const MASKS: &str = "bitmask = true";
 
 /// A zone for tests: publishes the given reasons of r0, r1, r2.
 pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView {
     let publish: Vec<String> = publish
         .iter()
-        .map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2))
+        .map(|i| match extra.contains(MASKS) {
+            // In a zone of bit masks, each reason has another TTL.
+            true => format!(
+                "{{reason = 'r{i}', code = '127.0.0.{}', ttl = '{}m'}}",
+                2 << i,
+                9 - i
+            ),
+            false => format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2),
+        })
         .collect();
     let text = format!(
         "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n{extra}\npublish = [{}]\n",
@@ -29,7 +47,7 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
     let zone: Zone = toml::from_str(&text).unwrap();
     let mut reasons = Reasons::default();
     let mut texts = HashMap::new();
-    for i in 0..3 {
+    for i in 0..7 {
         reasons.add(&format!("r{i}")).unwrap();
         texts.insert(format!("r{i}"), format!("reason {i}: $"));
     }
@@ -117,6 +135,8 @@ fn any_subject() -> impl Strategy<Value = Subject> {
         3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
         3 => ("([abx]\\.){0,3}[abxm][ab]?", 0..3usize)
             .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
+        1 => ("([0-9]\\.){1,3}(2|12)", 0..3usize)
+            .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
         1 => (prop_oneof![4 => Just(""), 1 => Just("x.")], prop::sample::select(&DIGESTS[..]), prop_oneof![4 => Just(0), 1 => 0..3usize])
             .prop_map(|(below, n, s)| {
                 Subject::Domain(Domain::from_canonical(&format!("{below}{n}"), [Scope::Name, Scope::Below, Scope::Tree][s]))
@@ -155,19 +175,20 @@ pub(crate) fn apply(builder: &mut Builder, world: &[(Subject, RawFacts)]) {
 /// Length of the listed subject, and its text.
 type Part = (u8, Option<String>);
 
-/// (reason, text, length of the listed subject), sorted: what an address answers by the rules of
-/// the design.
-fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
+/// The longest match of each source for each reason; `None` where it excludes.
+type Matches = BTreeMap<(u8, u16), Option<Part>>;
+
+fn longest_matches(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Matches {
     // The widest first; then every deeper fact of the same reason and source takes its place.
     let mut way: Vec<(u8, &RawFacts)> = facts
         .iter()
         .filter_map(|(s, f)| Some((covers(s)?, f)))
         .collect();
     way.sort_by_key(|(n, _)| *n);
+    let mut parts = Matches::new();
     if way.iter().any(|(_, f)| f.exempt) {
-        return vec![];
+        return parts;
     }
-    let mut parts: BTreeMap<(u8, u16), Option<Part>> = BTreeMap::new();
     for (n, f) in way {
         for f in &f.facts {
             if f.source == SourceId::ALL {
@@ -184,8 +205,14 @@ fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Opt
             );
         }
     }
+    parts
+}
+
+/// (reason, text, length of the listed subject), sorted: what an address answers by the rules of
+/// the design.
+fn naive(facts: &Facts, covers: impl Fn(&Subject) -> Option<u8>) -> Vec<(u8, Option<String>, u8)> {
     let mut best: BTreeMap<u8, (u8, Option<String>)> = BTreeMap::new();
-    for ((r, _), part) in parts {
+    for ((r, _), part) in longest_matches(facts, covers) {
         if let Some((n, text)) = part
             && best
                 .get(&r)
@@ -233,7 +260,7 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
                 .collect::<Vec<_>>()
         ),
         Rendered::Listed(l) => {
-            let mut out = String::new();
+            let mut out = format!("{:?} ", code_records(builder, zone, l));
             for p in &zone.publish {
                 if let Some(i) = l.item(p.reason) {
                     let mut subject = String::new();
@@ -251,14 +278,30 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> String {
     }
 }
 
+/// The A records of a listing, each with its TTL.
+fn code_records(builder: &Builder, zone: &ZoneView, l: Listing) -> Vec<([u8; 4], u32)> {
+    let (mut out, listed) = (Vec::new(), Rendered::Listed(l));
+    super::render::records(
+        &builder.tables().interned,
+        zone,
+        &listed,
+        &mut |rtype, ttl, data| {
+            if rtype == rtype::A {
+                out.push((data.try_into().unwrap(), ttl));
+            }
+        },
+    );
+    out
+}
+
 /// A zone's rendering as a table, and an RFC 4592 look-up in it.
-struct Naive4592(BTreeMap<String, String>, std::collections::HashSet<String>);
+struct Naive4592(BTreeMap<String, String>, HashSet<String>);
 
 impl Naive4592 {
     fn new(builder: &Builder, zone: &ZoneView) -> Naive4592 {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = super::find::labels_in(owner)
+            let labels: Vec<_> = super::listing::labels_in(owner)
                 .map(|l| String::from_utf8_lossy(l).into_owned())
                 .collect();
             let old = all.insert(labels.join("."), records(builder, zone, at));
@@ -387,6 +430,82 @@ pub(crate) fn names(facts: &Facts, noise: &[u32]) -> Vec<String> {
     out
 }
 
+fn image_of(tables: &Tables) -> Vec<u8> {
+    let mut out = Vec::new();
+    image::write(tables, &mut out).unwrap();
+    out
+}
+
+/// Functions from the listings of a point to a derived reason.
+#[derive(Debug)]
+enum Rule {
+    /// What one source lists, for any reason.
+    OfSource(SourceId),
+    /// What is listed in one table.
+    OfFamily(Family),
+    /// What at least so many sources list.
+    AtLeast(usize),
+    /// Where the weights of the reasons' listings, 1, 2 and 3, add up to at least this.
+    Score(u32),
+}
+
+impl Rule {
+    fn all() -> Vec<Arc<dyn Derivation>> {
+        vec![
+            Arc::new(Rule::OfSource(SourceId(1))),
+            Arc::new(Rule::OfFamily(Family::Ip6)),
+            Arc::new(Rule::AtLeast(2)),
+            Arc::new(Rule::Score(4)),
+        ]
+    }
+}
+
+impl Derivation for Rule {
+    fn reason(&self) -> ReasonId {
+        ReasonId(match self {
+            Rule::OfSource(_) => 3,
+            Rule::OfFamily(_) => 4,
+            Rule::AtLeast(_) => 5,
+            Rule::Score(_) => 6,
+        })
+    }
+    fn counts(&self, family: Family, listing: Listed) -> bool {
+        match self {
+            Rule::OfSource(source) => listing.source == *source,
+            Rule::OfFamily(wanted) => family == *wanted,
+            Rule::AtLeast(_) | Rule::Score(_) => true,
+        }
+    }
+    fn is_listed(&self, counted: &[Listed]) -> bool {
+        match self {
+            Rule::OfSource(_) | Rule::OfFamily(_) => true,
+            Rule::AtLeast(least) => {
+                let sources: HashSet<SourceId> = counted.iter().map(|l| l.source).collect();
+                sources.len() >= *least
+            }
+            Rule::Score(least) => {
+                let score = counted.iter().map(|l| u32::from(l.reason.0) + 1);
+                score.sum::<u32>() >= *least
+            }
+        }
+    }
+}
+
+/// The derived reasons of a point by the words of [`Rule`].
+fn naive_derived(matches: &Matches, family: Family) -> Vec<u8> {
+    let listed = || matches.iter().filter(|(_, part)| part.is_some());
+    let sources: HashSet<u16> = listed().map(|((_, s), _)| *s).collect();
+    let score: u32 = listed().map(|((r, _), _)| u32::from(*r) + 1).sum();
+    let is_listed = [
+        sources.contains(&1),
+        family == Family::Ip6 && listed().count() > 0,
+        sources.len() >= 2,
+        score >= 4,
+    ];
+    let derived = (3u8..).zip(is_listed).filter(|(_, is_listed)| *is_listed);
+    derived.map(|(reason, _)| reason).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -406,7 +525,7 @@ proptest! {
                     let want = naive(&facts, |s| match s { Subject::V4(p) if s.covers(&host) => Some(p.len()), _ => None });
                     let (own, cover) = t.ip4.get(a);
                     let mut got = Items::default();
-                    if cover != super::values::ValueId::EXEMPT {
+                    if cover != ValueId::EXEMPT {
                         got.extend(&t.interned.facts(own).items, u64::MAX);
                         got.extend(&t.interned.value(cover).items, u64::MAX);
                     }
@@ -426,15 +545,114 @@ proptest! {
         }
     }
 
+    /// A zone can publish what some sources, a family, several sources together or a score list:
+    /// each point has what the functions of its listings say, and the zone is as any other.
+    #[test]
+    fn derived_reasons_are_functions_of_a_points_listings(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
+        let mut builder = Builder::deriving(Derivations::new(Rule::all()));
+        apply(&mut builder, &world);
+        apply(&mut builder, &more);
+        let facts: Facts = world.iter().chain(&more).cloned().collect();
+        let t = builder.tables();
+        for (i, s) in facts.keys().enumerate() {
+            let points: Vec<Subject> = match s {
+                Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).into(),
+                Subject::V6(p) => [p.first(), p.last(), p.last() ^ 1 << 70].map(|a| Subject::V6(Prefix6::host(a))).into(),
+                Subject::Domain(_) => vec![],
+            };
+            for point in points {
+                let covers = |s: &Subject| match s {
+                    Subject::V4(p) if s.covers(&point) => Some(p.len()),
+                    Subject::V6(p) if s.covers(&point) => Some(p.len()),
+                    _ => None,
+                };
+                let matches = longest_matches(&facts, covers);
+                let (mask, family) = match &point {
+                    Subject::V4(p) => {
+                        let (own, cover) = t.ip4.get(p.first());
+                        let mask = t.interned.facts(own).mask | t.interned.value(cover).mask;
+                        (if cover == ValueId::EXEMPT { 0 } else { mask }, Family::Ip4)
+                    }
+                    Subject::V6(p) => (t.interned.value(t.ip6.get(p.first())).mask, Family::Ip6),
+                    Subject::Domain(_) => unreachable!(),
+                };
+                let got: Vec<u8> = (3..7).filter(|r| mask & ReasonId(*r).bit() != 0).collect();
+                prop_assert_eq!(got, naive_derived(&matches, family), "{} {:?}", point, matches);
+            }
+        }
+        let mut at_once = Builder::deriving(Derivations::new(Rule::all()));
+        apply(&mut at_once, &facts.clone().into_iter().collect::<Vec<_>>());
+        for publish in [&[3][..], &[4], &[5], &[6], &[0, 5, 6]] {
+            for kind in ["address", "domain"] {
+                let zone = test_zone(kind, publish, "");
+                let naive = Naive4592::new(&builder, &zone);
+                for name in names(&facts, &noise) {
+                    prop_assert_eq!(shown(&builder, &zone, &name), naive.look_up(&name), "{} in {:?}", name, naive.0);
+                }
+                prop_assert_eq!(naive.0, Naive4592::new(&at_once, &zone).0);
+            }
+        }
+    }
+
+    /// The A records of an address are the codes of the reasons that list it, or one record with all
+    /// bits, and have the least TTL.
+    #[test]
+    fn codes_are_those_of_the_naive_model(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), masks: bool) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let mut facts: Facts = world.into_iter().collect();
+        facts.retain(|_, f| *f != RawFacts::default());
+        let zone = test_zone("address", &[2, 0, 1], if masks { MASKS } else { "" });
+        let hosts = facts.keys().enumerate().flat_map(|(i, s)| match s {
+            Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).to_vec(),
+            Subject::V6(p) => [p.first(), p.last(), p.first() ^ 1].map(|a| Subject::V6(Prefix6::host(a))).to_vec(),
+            Subject::Domain(_) => vec![],
+        });
+        for host in hosts {
+            let by = naive(&facts, |s| match s {
+                Subject::V4(p) if s.covers(&host) => Some(p.len()),
+                Subject::V6(p) if s.covers(&host) => Some(p.len()),
+                _ => None,
+            });
+            let by: Vec<u8> = [2, 0, 1].into_iter().filter(|r| by.iter().any(|b| b.0 == *r)).collect();
+            let want: Vec<([u8; 4], u32)> = match masks {
+                _ if by.is_empty() => vec![],
+                true => {
+                    let bits = by.iter().fold(0, |all, r| all | 2 << r);
+                    let ttl = by.iter().map(|r| (9 - u32::from(*r)) * 60).min().unwrap();
+                    vec![([127, 0, 0, bits], ttl)]
+                }
+                false => by.iter().map(|r| ([127, 0, 0, r + 2], 300)).collect(),
+            };
+            let name = match &host {
+                Subject::V4(p) => p.first().to_le_bytes().map(|o| o.to_string()).join("."),
+                Subject::V6(p) => super::ip6::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect::<Vec<_>>().join("."),
+                Subject::Domain(_) => unreachable!("only hosts are queried"),
+            };
+            let (labels, starts) = wire(&name);
+            let (asked, mut scratch) = (Asked::new(&labels, &starts), None);
+            let got = match find(builder.tables(), &zone, &asked, &mut scratch) {
+                Found::Listed(l) => code_records(&builder, &zone, l),
+                _ => vec![],
+            };
+            prop_assert_eq!(got, want, "{}", host);
+        }
+    }
+
     /// A name is answered as RFC 4592 answers it in the rendered zone.
     #[test]
-    fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize) {
+    fn answers_are_those_of_the_rendering(world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), zone in 0..4usize, masks: bool) {
         let mut builder = Builder::default();
         apply(&mut builder, &world);
         let facts: Facts = world.into_iter().collect();
         let publish = [&[0, 1, 2][..], &[1], &[2, 0], &[0, 1, 2]][zone];
-        let addresses = test_zone("address", publish, if zone == 3 { "ipv4_mapped = true" } else { "" });
-        for zone in [addresses, test_zone("domain", publish, ""), test_zone("hash", publish, HASH)] {
+        let masks = if masks { MASKS } else { "" };
+        let mapped = if zone == 3 { "ipv4_mapped = true" } else { "" };
+        let addresses = test_zone("address", publish, &format!("{masks}\n{mapped}"));
+        let domain = |extra| test_zone("domain", publish, &format!("{masks}\n{extra}"));
+        let both = domain(format!("addresses = 'both'\n{mapped}"));
+        let hashes = test_zone("hash", publish, &format!("{masks}\n{HASH}"));
+        for zone in [addresses, domain(String::new()), domain("addresses = true".into()), both, hashes] {
             let naive = Naive4592::new(&builder, &zone);
             let mut asked = names(&facts, &noise);
             if zone.spec.ipv4_mapped {
@@ -450,13 +668,48 @@ proptest! {
         }
     }
 
+    /// Names and addresses of one zone are apart from the first label on.
+    #[test]
+    fn domain_zone_with_addresses_answers_names_and_addresses_as_a_zone_of_each(
+        world in any_world(), noise in prop::collection::vec(any::<u32>(), 8), both in any::<bool>(),
+    ) {
+        let mut builder = Builder::default();
+        apply(&mut builder, &world);
+        let facts: Facts = world.into_iter().collect();
+        let (of_addresses, of_names) = (test_zone("address", &[0, 1], ""), test_zone("domain", &[0, 1], ""));
+        let zone = test_zone("domain", &[0, 1], if both { "addresses = 'both'" } else { "addresses = true" });
+        for name in names(&facts, &noise) {
+            let labels: Vec<&str> = name.rsplit('.').collect();
+            let host = labels.len() == 4 && labels.iter().all(|l| octet(l.as_bytes()).is_some());
+            let (same, is_compared) = match zone.spec.addresses.is_label(labels[0].as_bytes()) {
+                // Without IPv6, names between and wildcards are others.
+                true => (&of_addresses, both || host),
+                false => (&of_names, true),
+            };
+            if is_compared && labels[0] != "127" && !name.is_empty() {
+                let [mut got, mut want] = [&zone, same].map(|z| shown(&builder, z, &name));
+                if !both && host {
+                    // The labels of a host can be the first nibbles of IPv6 addresses.
+                    [&mut got, &mut want].into_iter().filter(|s| *s == "nodata").for_each(|s| *s = "nxdomain".into());
+                }
+                prop_assert_eq!(got, want, "{}", name);
+            }
+        }
+    }
+
     /// However the same facts were reached, and also from an image, the rendering is the same.
     #[test]
     fn changes_in_any_order_render_the_same(before in any_world(), after in any_world(), parts in 1..4usize) {
         let (mut stepwise, mut at_once) = (Builder::default(), Builder::default());
         apply(&mut stepwise, &before);
         let kept = stepwise.tables().clone();
-        let zones = [test_zone("address", &[0, 1, 2], "ipv4_mapped = true"), test_zone("domain", &[0, 1], ""), test_zone("hash", &[0, 1], HASH)];
+        let zones = [
+            test_zone("address", &[0, 1, 2], "ipv4_mapped = true"),
+            test_zone("domain", &[0, 1], ""),
+            test_zone("domain", &[0, 1], "addresses = 'both'"),
+            test_zone("domain", &[1, 2], MASKS),
+            test_zone("hash", &[0, 1], HASH),
+        ];
         let old: Vec<_> = zones.iter().map(|z| Naive4592::new(&stepwise, z).0).collect();
         let gone: Vec<_> = before.iter().map(|(s, _)| (s.clone(), RawFacts::default())).collect();
         for part in gone.chunks(parts).chain(after.chunks(parts)) {
@@ -465,7 +718,7 @@ proptest! {
         stepwise.sweep();
         let facts: Facts = after.into_iter().collect();
         apply(&mut at_once, &facts.into_iter().collect::<Vec<_>>());
-        let from_image = image::read(&image::write(at_once.tables())).unwrap();
+        let mut from_image = image::read(&mut &image_of(stepwise.tables())[..]).unwrap();
         for (zone, old) in zones.iter().zip(old) {
             let want = Naive4592::new(&at_once, zone).0;
             prop_assert_eq!(&Naive4592::new(&stepwise, zone).0, &want);
@@ -476,17 +729,25 @@ proptest! {
             prop_assert_eq!(same.len(), old.len());
         }
         prop_assert_eq!(stepwise.tables().counts(), at_once.tables().counts());
+        prop_assert_eq!(from_image.tables().counts(), at_once.tables().counts());
+        // Tables from an image change like any others.
+        for builder in [&mut from_image, &mut at_once] {
+            apply(builder, &before);
+        }
+        for zone in &zones {
+            prop_assert_eq!(Naive4592::new(&from_image, zone).0, Naive4592::new(&at_once, zone).0);
+        }
     }
 
     #[test]
     fn a_damaged_image_is_refused_and_never_a_panic(world in any_world(), cut in any::<prop::sample::Index>(), flip in any::<u8>()) {
         let mut builder = Builder::default();
         apply(&mut builder, &world);
-        let mut bytes = image::write(builder.tables());
+        let mut bytes = image_of(builder.tables());
         let at = cut.index(bytes.len());
         bytes[at] ^= flip;
-        let _ = image::read(&bytes);
-        let _ = image::read(&bytes[..at]);
+        let _ = image::read(&mut &bytes[..]);
+        let _ = image::read(&mut &bytes[..at]);
     }
 }
 
@@ -531,8 +792,8 @@ fn records_of(builder: &Builder, zone: &ZoneView, name: &str) -> String {
     Naive4592::new(builder, zone).look_up(name)
 }
 
-fn listing(subjects: &[&str]) -> Builder {
-    let listed = RawFacts {
+fn listed() -> RawFacts {
+    RawFacts {
         exempt: false,
         facts: vec![RawFact {
             reason: ReasonId(0),
@@ -540,7 +801,11 @@ fn listing(subjects: &[&str]) -> Builder {
             exclusion: false,
             text: Default::default(),
         }],
-    };
+    }
+}
+
+fn listing(subjects: &[&str]) -> Builder {
+    let listed = listed();
     let exempt = RawFacts {
         exempt: true,
         facts: vec![],
@@ -588,6 +853,100 @@ fn nothing_stands_below_a_wildcard_itself() {
             records_of(&builder, &zone, &name),
             "{name}"
         );
+    }
+}
+
+/// RFC 5782 section 5: the test points of names and of addresses.
+#[test]
+fn domain_zone_with_addresses_has_the_test_points_of_both() {
+    let builder = listing(&[
+        "bad.example",
+        "45.51.100.7",
+        "45.51.101.0/24",
+        "45.0.0.0/20",
+    ]);
+    let nibbles = |last: u8| format!("{last}.0.0.0.0.0.f.7.f.f.f.f{}", ".0".repeat(20));
+    let listed = |extra: &str, name: &str| {
+        let shown = shown(&builder, &test_zone("domain", &[0], extra), name);
+        !["nxdomain", "nodata"].contains(&&*shown)
+    };
+    for (name, none, ip4, both) in [
+        ("test", true, true, true),
+        ("invalid", false, false, false),
+        ("2.0.0.127", false, true, true),
+        ("1.0.0.127", false, false, false),
+        ("3.0.0.127", false, false, false),
+        (&nibbles(2), false, false, true),
+        (&nibbles(1), false, false, false),
+        ("bad.example", true, true, true),
+        ("7.100.51.45", false, true, true),
+        ("x.7.100.51.45", false, false, false),
+        ("8.100.51.45", false, false, false),
+        ("9.101.51.45", false, true, true),
+        ("9.15.0.45", false, true, true),
+        ("9.16.0.45", false, false, false),
+    ] {
+        assert_eq!(listed("", name), none, "{name}");
+        assert_eq!(listed("addresses = true", name), ip4, "{name}");
+        assert_eq!(listed("addresses = 'both'", name), both, "{name}");
+    }
+}
+
+/// A stored name of digits must not answer for another address, or hide one.
+#[test]
+fn domain_zone_with_addresses_has_no_names_below_labels_of_addresses() {
+    let numeric = |name: &str| Subject::Domain(Domain::parse_any(name).unwrap());
+    let mut builder = listing(&["45.51.100.0/24", "bad.example"]);
+    let (listed, exempt) = (
+        listed(),
+        RawFacts {
+            exempt: true,
+            facts: vec![],
+        },
+    );
+    apply(
+        &mut builder,
+        &[
+            (numeric("9.9.9.46"), listed.clone()),
+            (numeric(".256"), listed),
+            (numeric("7.100.51.45"), exempt),
+        ],
+    );
+    let zone = test_zone("domain", &[0], "addresses = true");
+    let owners: Vec<String> = Naive4592::new(&builder, &zone).0.into_keys().collect();
+    assert_eq!(
+        owners,
+        [
+            "",
+            "*.100.51.45",
+            "*.256",
+            "2.0.0.127",
+            "256",
+            "bad.example",
+            "test"
+        ]
+    );
+}
+
+#[test]
+fn static_name_of_a_domain_zone_with_addresses_cannot_be_part_of_an_address() {
+    let with = |extra: &str, name: &str| {
+        let zone = test_zone("domain", &[0], extra).spec;
+        let record = format!("[[record]]\nname = '{name}'\ntype = 'A'\ndata = '192.0.2.1'\n");
+        let text = toml::to_string(&zone).unwrap().replace("record = []\n", "") + &record;
+        let mut reasons = Reasons::default();
+        reasons.add("r0").unwrap();
+        ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).is_ok()
+    };
+    for (name, none, ip4) in [
+        ("www", true, true),
+        ("7.www", true, true),
+        ("www.7", true, false),
+        ("f", true, false),
+        ("test", false, false),
+    ] {
+        assert_eq!(with("", name), none, "{name}");
+        assert_eq!(with("addresses = true", name), ip4, "{name}");
     }
 }
 

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
 use super::{
     column::Ids,
     cover::InternContext,
@@ -27,7 +29,7 @@ const FEWEST_CHILDREN: usize = if cfg!(test) { 2 } else { 32 };
 const AT_ONCE: usize = if cfg!(test) { 16 } else { 1 << 16 };
 
 /// An entry of an earlier leaf around the start of a leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ancestor {
     /// How much of the leaf's bound is its key: bits of an address, bytes of a name's key.
     pub len: u8,
@@ -37,6 +39,13 @@ pub(super) struct Ancestor {
     pub facts: FactsId,
     /// What it gives to everything inside it.
     pub value: ValueId,
+}
+
+impl Ancestor {
+    /// Whether its numbers are below these limits: how many facts and values there are.
+    pub fn is_sound(&self, limits: [usize; 2]) -> bool {
+        (self.facts.0 as usize) < limits[0] && (self.value.0 as usize) < limits[1]
+    }
 }
 
 /// The bounds between the children of a node.
@@ -50,13 +59,15 @@ pub(super) trait Bounds<B, P: ?Sized>: std::fmt::Debug {
 }
 
 /// Packed entries.
-pub(super) trait Leaf: Sized + std::fmt::Debug + 'static {
+pub(super) trait Leaf:
+    Sized + std::fmt::Debug + Serialize + DeserializeOwned + 'static
+{
     /// The key of an entry.
     type Key<'a>: Key;
     /// A place to look for.
     type Probe: ?Sized;
     /// Where a leaf begins: no entry before it is in the leaf.
-    type Bound: Clone + std::fmt::Debug;
+    type Bound: Clone + Ord + std::fmt::Debug + Serialize + DeserializeOwned;
     /// The bounds of a node's children.
     type Bounds: Bounds<Self::Bound, Self::Probe>;
     /// What a node keeps about a child.
@@ -93,6 +104,9 @@ pub(super) trait Leaf: Sized + std::fmt::Debug + 'static {
         to: Option<&Self::Bound>,
         interned: &Interned,
     ) -> Self::Summary;
+    /// Whether a leaf from a file is one that [`Leaf::encode`] can have made for its range: nothing
+    /// that reads it panics. `limits`: how many facts and values there are.
+    fn is_sound(&self, from: &Self::Bound, to: Option<&Self::Bound>, limits: [usize; 2]) -> bool;
     /// The summary of neighbours.
     fn combine(all: &[Self::Summary], interned: &Interned) -> Self::Summary;
 }
@@ -258,20 +272,51 @@ impl<L: Leaf> Tree<L> {
         }
     }
 
-    /// Visits all leaves in order.
-    pub fn leaves(&self, each: &mut dyn FnMut(&L)) {
-        fn visit<L: Leaf>(node: &Node<L>, each: &mut dyn FnMut(&L)) {
-            match node {
-                Node::Leaf(leaf) => each(leaf),
-                Node::Inner(inner) => inner.children.iter().for_each(|c| visit(c, each)),
-            }
+    /// From leaves in order, each with its bound; the first one begins at the lowest. `None` if
+    /// they are none that a tree can have. `limits`: see [`Leaf::is_sound`].
+    pub fn from_leaves(
+        leaves: Vec<(L::Bound, L)>,
+        interned: &Interned,
+        limits: [usize; 2],
+    ) -> Option<Tree<L>> {
+        let lowest = L::lowest();
+        let bounds = || leaves.iter().map(|(bound, _)| bound);
+        if bounds().next() != Some(&lowest) || !bounds().is_sorted_by(|a, b| a < b) {
+            return None;
         }
-        visit(&self.root, each);
+        let mut len = 0;
+        let mut summaries = Vec::with_capacity(leaves.len());
+        for (i, (from, leaf)) in leaves.iter().enumerate() {
+            let to = leaves.get(i + 1).map(|(to, _)| to);
+            if !leaf.is_sound(from, to, limits) {
+                return None;
+            }
+            len += leaf.len();
+            summaries.push(leaf.summary(from, to, interned));
+        }
+        let parts = leaves.into_iter().zip(summaries);
+        let mut parts: Vec<Part<L>> = parts
+            .map(|((bound, leaf), summary)| Part {
+                bound,
+                node: Node::Leaf(Arc::new(leaf)),
+                summary,
+            })
+            .collect();
+        while parts.len() > 1 {
+            parts = group(parts, &lowest, interned);
+        }
+        let root = parts.pop()?.node;
+        Some(Tree { root, lowest, len })
+    }
+
+    /// Visits all leaves in order.
+    pub fn leaves<'a>(&'a self, each: &mut dyn FnMut(Span<'a, L>)) {
+        self.walk(None, &mut Leaves(each));
     }
 
     /// Reports the numbers of facts and values in use, for the sweep.
     pub fn used(&self, fact: &mut dyn FnMut(FactsId), value: &mut dyn FnMut(ValueId)) {
-        self.leaves(&mut |leaf| {
+        self.leaves(&mut |Span { leaf, .. }| {
             let (facts, values) = leaf.columns();
             facts.kinds(|n| fact(FactsId(n)));
             values.kinds(|n| value(ValueId(n)));
@@ -331,6 +376,19 @@ impl<L: Leaf> Tree<L> {
         {
             self.root = only.clone();
         }
+    }
+}
+
+/// Visits every leaf.
+struct Leaves<'f, 'a, L: Leaf>(&'f mut dyn FnMut(Span<'a, L>));
+
+impl<'a, L: Leaf> Visitor<'a, L> for Leaves<'_, 'a, L> {
+    fn child(&mut self, _: &'a L::Bound, _: Option<&'a L::Bound>, _: &L::Summary) -> Step {
+        Step::Enter
+    }
+    fn leaf(&mut self, span: Span<'a, L>) -> bool {
+        (self.0)(span);
+        true
     }
 }
 

@@ -4,18 +4,26 @@
 //! range answers after the longest match of each source was taken. Texts, facts and values are
 //! interned and named by 32-bit numbers; a sweep frees those that are no longer used.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
-use super::pvec::PersistentVec;
-use crate::model::{EntryText, FeedPath, MAX_HOPS, Mask, ReasonId, SourceId};
+use super::{
+    derive::{Derivation, Family, Listed},
+    pvec::PersistentVec,
+};
+use crate::model::{EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
 
 /// The number of an interned text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TextId(pub u32);
 impl TextId {
     /// No text of its own.
@@ -23,7 +31,7 @@ impl TextId {
 }
 
 /// The number of interned facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FactsId(pub u32);
 impl FactsId {
     /// The subject has no entries.
@@ -31,7 +39,7 @@ impl FactsId {
 }
 
 /// The number of an interned value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ValueId(pub u32);
 impl ValueId {
     /// Not listed.
@@ -41,7 +49,7 @@ impl ValueId {
 }
 
 /// The entry of one source for a subject and a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fact {
     /// The reason.
     pub reason: ReasonId,
@@ -61,7 +69,7 @@ pub struct Fact {
 /// anything that another server's rows can change decided between paths, such as the length,
 /// servers that follow each other could change their minds for ever; and if text and path were of
 /// different listings, a text could outlive its listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Item {
     /// The reason.
     pub reason: ReasonId,
@@ -137,7 +145,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    fn new(exempt: bool, facts: Box<[Fact]>, interned: &Interned) -> Facts {
+    fn new(
+        exempt: bool,
+        facts: Box<[Fact]>,
+        interned: &Interned,
+        derivations: &Derivations,
+    ) -> Facts {
         let mut items: Vec<Item> = Vec::new();
         for f in facts.iter().filter(|f| !f.exclusion) {
             let own = Item::new(f.reason, OWN, f.text, (interned.hops(f.text), f.source));
@@ -155,6 +168,9 @@ impl Facts {
                 None => items.push(own),
             }
         }
+        let own = facts.iter().filter(|f| !f.exclusion);
+        let own = own.map(|f| (f.reason, f.source, f.text, OWN));
+        items.extend(derivations.items(Family::Ip4, interned, &own));
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
         Facts {
             exempt,
@@ -254,6 +270,10 @@ impl Interned {
     pub fn all_facts(&self) -> impl Iterator<Item = &Facts> {
         self.facts.iter()
     }
+    /// All values in order of number.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter()
+    }
 }
 
 /// A fact whose text is not interned yet.
@@ -310,9 +330,58 @@ impl RawFacts {
 
 type Map<K> = HashMap<K, u32, FxBuildHasher>;
 
+/// The derived reasons of all zones.
+#[derive(Debug, Default, Clone)]
+pub struct Derivations(Arc<[Arc<dyn Derivation>]>);
+
+impl Derivations {
+    /// From these.
+    pub fn new(all: Vec<Arc<dyn Derivation>>) -> Derivations {
+        Derivations(all.into())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The items of a point that has these listings: reason, source, text, and length of the
+    /// subject.
+    pub fn items(
+        &self,
+        family: Family,
+        interned: &Interned,
+        listings: &(impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone),
+    ) -> Vec<Item> {
+        let mut out = Vec::new();
+        for derivation in self.0.iter() {
+            let counted = listings
+                .clone()
+                .map(|(reason, source, text, len)| (Listed { reason, source }, text, len))
+                .filter(|(listed, ..)| derivation.counts(family, *listed));
+            let (all, best) = (
+                counted.clone().map(|(listed, ..)| listed),
+                counted.max_by_key(|(listed, text, len)| {
+                    let has_text = interned.own_text(*text).is_some();
+                    (*len, has_text, Reverse(listed.source))
+                }),
+            );
+            if let Some((listed, text, len)) = best
+                && derivation.is_listed(&all.collect::<Vec<_>>())
+            {
+                let path = (interned.hops(text), listed.source);
+                out.push(Item::new(derivation.reason(), len, text, path));
+            }
+        }
+        out
+    }
+}
+
 /// Gives numbers to texts, facts and values: the writer's side of [`Interned`].
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
+    /// The derived reasons.
+    pub derivations: Derivations,
     texts: Map<EntryText>,
     facts: Map<(bool, Box<[Fact]>)>,
     values: Map<Box<[Item]>>,
@@ -339,6 +408,58 @@ impl Interner {
         new.facts.insert((false, Box::new([])), FactsId::NONE.0);
         new.values.insert(Box::new([]), ValueId::EMPTY.0);
         new
+    }
+
+    /// The interned values of an image, each with the number that it had; free places are empty.
+    /// `None` if they name each other wrongly.
+    pub fn restore(
+        texts: Vec<EntryText>,
+        facts: Vec<(bool, Box<[Fact]>)>,
+        values: Vec<Box<[Item]>>,
+    ) -> Option<(Interned, Interner)> {
+        let (mut to, mut new) = (Interned::default(), Interner::default());
+        let known = |id: TextId| id == TextId::NONE || (id.0 as usize) < texts.len();
+        let is_reason = |r: ReasonId| usize::from(r.0) < MAX_REASONS;
+        let is_fact = |f: &Fact| is_reason(f.reason) && known(f.text);
+        let is_item = |i: &Item| is_reason(i.reason) && known(i.text) && known(i.row);
+        let fixed = facts
+            .first()
+            .is_some_and(|(exempt, f)| !exempt && f.is_empty())
+            && values.len() >= 2
+            && values[..2].iter().all(|v| v.is_empty());
+        let sound = facts.iter().all(|(_, f)| f.iter().all(is_fact))
+            && values.iter().all(|v| v.iter().all(is_item));
+        if !fixed || !sound {
+            return None;
+        }
+        for (i, text) in texts.into_iter().enumerate() {
+            if text == EntryText::default() {
+                new.free[0].push(i as u32);
+            } else {
+                new.texts.insert(text.clone(), i as u32);
+            }
+            to.texts.push(text);
+        }
+        for (i, (exempt, list)) in facts.into_iter().enumerate() {
+            let free = i > 0 && !exempt && list.is_empty();
+            let fact = Facts::new(exempt, list.clone(), &to, &new.derivations);
+            to.facts.push(fact);
+            if free {
+                new.free[1].push(i as u32);
+            } else {
+                new.facts.insert((exempt, list), i as u32);
+            }
+        }
+        for (i, items) in values.into_iter().enumerate() {
+            to.values.push(Value::new(items.to_vec()));
+            match i {
+                0 => drop(new.values.insert(items, ValueId::EMPTY.0)),
+                1 => {}
+                i if items.is_empty() => new.free[2].push(i as u32),
+                i => drop(new.values.insert(items, i as u32)),
+            }
+        }
+        Some((to, new))
     }
 
     /// The number of a text.
@@ -374,7 +495,7 @@ impl Interner {
         if let Some(i) = self.facts.get(&key) {
             return FactsId(*i);
         }
-        let facts = Facts::new(exempt, key.1.clone(), to);
+        let facts = Facts::new(exempt, key.1.clone(), to, &self.derivations);
         let i = place(&mut to.facts, &mut self.free[1], facts);
         self.facts.insert(key, i);
         FactsId(i)

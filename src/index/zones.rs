@@ -1,19 +1,23 @@
 //! Zones prepared for answers: names in wire form, codes in order, static names with their records.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use rustc_hash::FxHashMap;
 
-pub use super::records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name};
 use super::{
-    find::labels_in,
+    listing::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
+    rrsets::CodeRrset,
+};
+pub use super::{
+    records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name},
+    rrsets::Published,
 };
 use crate::model::{
-    Mask, ReasonId, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
+    Mask, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
 };
 
 /// Increase it when this program renders the same data differently; it is part of every zone's
@@ -28,17 +32,6 @@ const CATALOG_VERSION: &[u8] = b"\x012";
 pub struct StaticRecords {
     /// Sorted by type.
     pub rrs: Vec<Rr>,
-}
-
-/// A published reason.
-#[derive(Debug, Clone)]
-pub struct Published {
-    /// Its number.
-    pub reason: ReasonId,
-    /// The A record's data.
-    pub code: [u8; 4],
-    /// The text for entries without one of their own, with `$`.
-    pub text: Box<str>,
 }
 
 /// A zone prepared for answers.
@@ -68,6 +61,12 @@ pub struct ZoneView {
     pub soa_parts: Vec<(std::ops::Range<usize>, Option<u16>)>,
     /// TTLs: of listings, of NXDOMAIN, of an existing branch; in seconds.
     pub ttls: [u32; 3],
+    /// Whether it has IPv4 addresses.
+    pub has_ip4: bool,
+    /// Whether it has IPv6 addresses.
+    pub has_ip6: bool,
+    /// The TTL of listings, if all published reasons have the same.
+    pub uniform_ttl: Option<u32>,
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
     /// The store whose rows these are ([`super::rows`]).
@@ -77,6 +76,16 @@ pub struct ZoneView {
     allow: Vec<ipnet::IpNet>,
     open: bool,
     transfer: TransferRights,
+}
+
+/// A name that is listed for tests (RFC 5782 section 5).
+struct TestPoint {
+    /// The name, relative to the origin.
+    name: String,
+    /// The code whose reasons list it; `None`: all reasons.
+    code: Option<[u8; 4]>,
+    /// The subject for `$`.
+    subject: String,
 }
 
 /// Who may transfer a zone: [`crate::model::zone::TransferRules`], prepared.
@@ -125,6 +134,7 @@ impl ZoneView {
                 reason,
                 code: p.code.octets(),
                 text: text.into(),
+                ttl: p.ttl.unwrap_or(zone.ttl).0 as u32,
             });
         }
         let mut soa_names = wire_name(zone.ns.first().ok_or("ns: none is named")?)?;
@@ -139,7 +149,15 @@ impl ZoneView {
                 .collect::<Vec<_>>(),
             without_rules(zone),
         );
-        let hash = fnv(&postcard::to_stdvec(&hashed).map_err(|e| e.to_string())?);
+        let mut hash = fnv(&postcard::to_stdvec(&hashed).map_err(|e| e.to_string())?);
+        if zone.bitmask {
+            // Earlier versions answered one record for each code, with the hash of the zone alone.
+            hash = fnv(&[&hash.to_le_bytes()[..], b"bitmask"].concat());
+        }
+        let uniform_ttl = match &publish[..] {
+            [] => Some(zone.ttl.0 as u32),
+            [first, rest @ ..] => rest.iter().all(|p| p.ttl == first.ttl).then_some(first.ttl),
+        };
         let mut view = ZoneView {
             origin: origin.into(),
             soa_parts,
@@ -150,6 +168,9 @@ impl ZoneView {
             cuts: Vec::new(),
             soa_names: soa_names.into(),
             ttls: [zone.ttl, zone.negative_ttl, zone.nodata_ttl].map(|s| s.0 as u32),
+            has_ip4: zone.has_ip4(),
+            has_ip6: zone.has_ip6(),
+            uniform_ttl,
             hash,
             store: StoreId::default(),
             slot: 0,
@@ -187,6 +208,13 @@ impl ZoneView {
             self.hash = fnv(&[&self.hash.to_le_bytes()[..], b"empty"].concat());
         }
         self
+    }
+
+    /// Whether changes of listings can change the zone: `masks` are the reasons of the changed
+    /// addresses, and those of the changed names.
+    pub fn changed_by(&self, [addresses, names]: [Mask; 2]) -> bool {
+        let of = |is_published: bool, mask: Mask| if is_published { mask & self.mask } else { 0 };
+        of(self.has_ip4, addresses) | of(self.spec.has_names(), names) != 0
     }
 
     /// Whether [`ZoneView::at`] would now return something else.
@@ -261,43 +289,47 @@ impl ZoneView {
                 },
             );
         }
-        for (name, codes, subject) in self.test_points() {
-            let place = relative(&name)?;
-            for code in &codes {
-                self.add(
-                    &place,
-                    Rr {
-                        rtype: rtype::A,
-                        ttl: self.ttls[0],
-                        data: (*code).into(),
-                    },
-                );
-            }
-            let shown = self
-                .publish
-                .iter()
-                .filter(|p| codes.contains(&p.code) && !p.text.is_empty());
-            let limit = if self.spec.txt == TxtPolicy::First {
-                1
-            } else {
-                usize::MAX
-            };
-            let texts: Vec<Box<[u8]>> = shown
-                .take(limit)
-                .map(|p| txt_data(&p.text, &subject))
-                .collect();
-            for data in announced.clone().map_or(texts, |a| vec![a]) {
-                self.add(
-                    &place,
-                    Rr {
-                        rtype: rtype::TXT,
-                        ttl: self.ttls[0],
-                        data,
-                    },
-                );
-            }
+        for point in self.test_points() {
+            self.add_test_point(&point, announced.as_deref())?;
         }
         self.link();
+        Ok(())
+    }
+
+    /// Adds the records of a test point: those of a listing with its reasons. `announced` is the
+    /// text of a retired zone, which takes the place of the others.
+    fn add_test_point(
+        &mut self,
+        point: &TestPoint,
+        announced: Option<&[u8]>,
+    ) -> Result<(), String> {
+        let place = relative(&point.name)?;
+        let contributes = |p: &&Published| point.code.is_none_or(|code| p.code == code);
+        let reasons = || self.publish.iter().filter(contributes);
+        let rrset = CodeRrset::new(self.spec.bitmask, reasons());
+        let mut records: Vec<Rr> = Vec::new();
+        records.extend(rrset.codes().iter().map(|code| Rr {
+            rtype: rtype::A,
+            ttl: rrset.ttl,
+            data: (*code).into(),
+        }));
+        let shown = || {
+            reasons()
+                .filter(|p| !p.text.is_empty())
+                .take(self.max_texts())
+        };
+        let ttl = shown().map(|p| p.ttl).min().unwrap_or(self.ttls[0]);
+        let texts = shown().map(|p| txt_data(&p.text, &point.subject));
+        let texts: Vec<Box<[u8]>> = match announced {
+            Some(text) => vec![text.into()],
+            None => texts.collect(),
+        };
+        records.extend(texts.into_iter().map(|data| Rr {
+            rtype: rtype::TXT,
+            ttl,
+            data,
+        }));
+        records.into_iter().for_each(|rr| self.add(&place, rr));
         Ok(())
     }
 
@@ -332,8 +364,8 @@ impl ZoneView {
             return Err("`*` cannot be a label of it: what is listed makes the wildcards".into());
         }
         match (self.spec.kind, labels_in(place).last()) {
-            (ZoneKind::Address, Some(top))
-                if top.len() < 2 || top.iter().all(u8::is_ascii_digit) =>
+            (ZoneKind::Address | ZoneKind::Domain, Some(top))
+                if self.has_ip4 && (top.len() < 2 || top.iter().all(u8::is_ascii_digit)) =>
             {
                 Err(format!(
                     "the label `{}` next to the origin could be part of an address; take two or more characters, not all digits (RFC 5782 section 2.3)",
@@ -450,19 +482,22 @@ impl ZoneView {
         }
     }
 
-    /// The test points of RFC 5782 section 5: name, codes, and the subject for `$`.
-    fn test_points(&self) -> Vec<(String, Vec<[u8; 4]>, String)> {
-        let mut all: Vec<[u8; 4]> = Vec::new();
-        for p in &self.publish {
-            if !all.contains(&p.code) {
-                all.push(p.code);
-            }
-        }
-        if all.is_empty() {
+    /// The test points of RFC 5782 section 5.
+    fn test_points(&self) -> Vec<TestPoint> {
+        let all = |name: &str, subject: &str| TestPoint {
+            name: name.into(),
+            code: None,
+            subject: subject.into(),
+        };
+        if self.publish.is_empty() {
             return Vec::new();
         }
-        if self.spec.kind != ZoneKind::Address {
-            return vec![("test".into(), all, "test".into())];
+        let mut out = Vec::new();
+        if self.spec.has_names() {
+            out.push(all("test", "test"));
+        }
+        if !self.has_ip4 {
+            return out;
         }
         let nibbles = |a: Ipv6Addr| {
             let n: Vec<String> = super::ip6::nibbles(a.to_bits())
@@ -473,16 +508,38 @@ impl ZoneView {
             n.join(".")
         };
         let mapped = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
-        let mut out = vec![(nibbles(mapped), all.clone(), "127.0.0.2".into())];
-        for code in all.iter().filter(|c| c[..3] == [127, 0, 0] && c[3] > 2) {
-            out.push((
-                format!("{}.0.0.127", code[3]),
-                vec![*code],
-                Ipv4Addr::from(*code).to_string(),
-            ));
+        if self.has_ip6 {
+            out.push(all(&nibbles(mapped), "127.0.0.2"));
         }
-        out.push(("2.0.0.127".into(), all, "127.0.0.2".into()));
+        let codes: BTreeSet<[u8; 4]> = self.publish.iter().map(|p| p.code).collect();
+        let own = codes
+            .into_iter()
+            .filter(|c| self.spec.kind == ZoneKind::Address && c[..3] == [127, 0, 0] && c[3] > 2);
+        out.extend(own.map(|code| TestPoint {
+            name: format!("{}.0.0.127", code[3]),
+            code: Some(code),
+            subject: Ipv4Addr::from(code).to_string(),
+        }));
+        out.push(all("2.0.0.127", "127.0.0.2"));
         out
+    }
+
+    /// Whether a key of the names ([`super::names`]) can be a name of this zone: those below a label
+    /// of an address are left to the addresses.
+    #[inline]
+    pub(super) fn has_name_key(&self, key: &[u8]) -> bool {
+        !self.has_ip4 || {
+            let top = key.split(|b| *b == 0).next().unwrap_or_default();
+            !self.spec.addresses.is_label(top)
+        }
+    }
+
+    /// The most TXT records of a name.
+    pub(super) fn max_texts(&self) -> usize {
+        match self.spec.txt {
+            TxtPolicy::First => 1,
+            TxtPolicy::All => usize::MAX,
+        }
     }
 
     /// Whether a static name can be under the label (with its length byte) next to the origin.
@@ -604,6 +661,89 @@ mod tests {
         }
         let long = vec!["a".repeat(60); 4].join(".");
         assert!(zone("address", &record(&long)).unwrap_err().contains("255"));
+    }
+
+    /// A zone of bit masks with r as 127.0.0.4 and 1 minute, s as 127.0.0.128.
+    fn masks(kind: &str, tail: &str) -> ZoneView {
+        let text = format!(
+            "origin = 'bl.orbs.example'\nkind = '{kind}'\nbitmask = true\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n\
+             publish = [{{reason = 'r', code = '127.0.0.4', ttl = '1m', text = 'r $'}}, {{reason = 's', code = '127.0.0.128', text = 's $'}}]\n{tail}"
+        );
+        let mut reasons = Reasons::default();
+        for r in ["r", "s"] {
+            reasons.add(r).unwrap();
+        }
+        ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).unwrap()
+    }
+
+    #[test]
+    fn test_points_of_a_bit_mask_are_all_bits_and_each_bit() {
+        let records = |zone: &ZoneView, name: &str| {
+            let fixed = zone.fixed.get(&relative(name).unwrap()[..]);
+            let rrs = fixed.map(|f| f.rrs.iter().map(|r| (r.rtype, r.ttl, r.data.to_vec())));
+            rrs.map(Iterator::collect::<Vec<_>>)
+        };
+        let a = |ttl, bits| (rtype::A, ttl, vec![127, 0, 0, bits]);
+        let txt = |ttl, text: &str| (rtype::TXT, ttl, txt_data(text, "").to_vec());
+        let first = masks("address", "");
+        let mapped = format!("2.0.0.0.0.0.f.7.f.f.f.f.{}", ["0"; 20].join("."));
+        for name in ["2.0.0.127", &mapped] {
+            let want = vec![a(60, 132), txt(60, "r 127.0.0.2")];
+            assert_eq!(records(&first, name), Some(want), "{name}");
+        }
+        assert_eq!(
+            records(&first, "4.0.0.127"),
+            Some(vec![a(60, 4), txt(60, "r 127.0.0.4")])
+        );
+        assert_eq!(
+            records(&first, "128.0.0.127"),
+            Some(vec![a(300, 128), txt(300, "s 127.0.0.128")])
+        );
+        for absent in ["1.0.0.127", "8.0.0.127", "132.0.0.127"] {
+            assert_eq!(records(&first, absent), None, "{absent}");
+        }
+        let all = masks("domain", "txt = 'all'");
+        let want = vec![a(60, 132), txt(60, "r test"), txt(60, "s test")];
+        assert_eq!(records(&all, "test"), Some(want));
+    }
+
+    /// The stored hash decides whether a zone gets a new serial and a barrier for IXFR.
+    #[test]
+    fn zone_of_bit_masks_has_another_hash_than_in_earlier_versions() {
+        let earlier = |zone: &ZoneView| {
+            let publish = zone.publish.iter().map(|p| (p.reason.0, p.code, &p.text));
+            let hashed = (
+                RENDER_VERSION,
+                publish.collect::<Vec<_>>(),
+                without_rules(&zone.spec),
+            );
+            fnv(&postcard::to_stdvec(&hashed).unwrap())
+        };
+        let masks = masks("address", "");
+        assert_ne!(masks.hash, earlier(&masks));
+        let codes = zone("address", "").unwrap();
+        assert_eq!(
+            codes.hash,
+            earlier(&codes),
+            "other zones keep their serials"
+        );
+    }
+
+    #[test]
+    fn ttl_of_a_reason_changes_the_hash() {
+        let with = |ttl: &str| {
+            let text = toml::to_string(&zone("address", "").unwrap().spec).unwrap();
+            let text = text.replace(
+                "code = \"127.0.0.2\"",
+                &format!("code = \"127.0.0.2\"{ttl}"),
+            );
+            let mut reasons = Reasons::default();
+            reasons.add("r").unwrap();
+            ZoneView::new(&toml::from_str(&text).unwrap(), &reasons, &HashMap::new()).unwrap()
+        };
+        assert_eq!(with("").hash, zone("address", "").unwrap().hash);
+        assert_ne!(with("\nttl = \"1h\"").hash, with("").hash);
+        assert_eq!(with("\nttl = \"1h\"").uniform_ttl, Some(3600));
     }
 
     #[test]

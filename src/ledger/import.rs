@@ -32,8 +32,6 @@ pub struct Import {
     pub max_age: Option<Seconds>,
     /// The same as a point in time, which the file states.
     pub expires: Option<Time>,
-    /// See [`StageOptions::exceptions`](crate::store::stage::StageOptions::exceptions).
-    pub exceptions: bool,
     /// The step in the zone that the source follows. An import without one ends the following.
     pub follow: Option<Follow>,
     /// The subjects of a [`Mode::Patch`], in order; at most
@@ -67,7 +65,6 @@ impl Import {
             dry_run: false,
             max_age: None,
             expires: None,
-            exceptions: true,
             follow: None,
             touched: Vec::new(),
             audit: None,

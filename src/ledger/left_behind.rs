@@ -66,6 +66,7 @@ pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> Configure
         let published = z.publish.iter().map(|p| &p.reason);
         let configured = ConfiguredZone {
             names: z.kind != ZoneKind::Address,
+            addresses: z.kind == ZoneKind::Domain && z.has_ip4(),
             reasons: published.filter_map(|r| v.reasons.get(r)).collect(),
         };
         let origin = z.origin.trim_end_matches('.').to_ascii_lowercase();
@@ -106,11 +107,12 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Counts by reading every verdict. `zones`: whether each lists names, and its reasons.
+    /// Counts by reading every verdict. `zones`: the reasons of the addresses that each publishes,
+    /// and those of the names.
     pub(super) fn read(
         store: &Store,
         v: &Dictionary,
-        zones: &[(bool, Mask)],
+        zones: &[[Mask; 2]],
     ) -> Result<Usage, StoreError> {
         let mut u = Usage {
             reasons: vec![[0; 2]; v.reasons.0.all().len()],
@@ -132,8 +134,8 @@ impl Usage {
             for (i, n) in u.reasons.iter_mut().enumerate() {
                 n[usize::from(names)] += mask >> i & 1;
             }
-            for (n, (of_names, reasons)) in u.zones.iter_mut().zip(zones) {
-                *n += u64::from(*of_names == names && mask & reasons != 0);
+            for (n, reasons) in u.zones.iter_mut().zip(zones) {
+                *n += u64::from(mask & reasons[usize::from(names)] != 0);
             }
             for h in &verdict.holds {
                 u.held_reasons |= h.reason.bit();
@@ -173,14 +175,14 @@ pub(super) fn left_behind(
         match now.zones.get(origin).filter(|n| n.names == zone.names) {
             None => {
                 zones.push(origin);
-                masks.push((zone.names, zone.reasons.iter().fold(0, |m, r| m | r.bit())));
+                masks.push(zone.masks());
             }
             Some(n) => {
                 let gone = zone
                     .reasons
                     .difference(&n.reasons)
                     .filter(|r| !reasons.contains(r));
-                publish.extend(gone.map(|r| (origin, zone.names, *r)));
+                publish.extend(gone.map(|r| (origin, zone.masks(), *r)));
             }
         }
     }
@@ -210,8 +212,12 @@ pub(super) fn left_behind(
     for (origin, n) in zones.into_iter().zip(&usage.zones) {
         add("zone", origin, None, *n);
     }
-    for (zone, names, r) in publish {
-        let n = usage.of_reason(r)[usize::from(names)];
+    for (zone, masks, r) in publish {
+        let counts = usage.of_reason(r).into_iter().zip(masks);
+        let n = counts
+            .filter(|(_, m)| m & r.bit() != 0)
+            .map(|(n, _)| n)
+            .sum();
         add("publish", v.reasons.name(r), Some(zone), n);
     }
     Ok(out)

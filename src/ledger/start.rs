@@ -126,7 +126,7 @@ pub fn open(
         queues: Default::default(),
         removals: None,
         clock: clock.clone(),
-        expiring: false,
+        publishes_later: false,
         audited: store.audited()?,
         accounts: accounts.clone(),
         journal_bytes: store.journal_bytes()?,
@@ -151,6 +151,7 @@ pub fn open(
     };
     writer.count_queues()?;
     writer.apply_settings(settings.clone(), lost)?;
+    writer.turn_asked_names()?;
     // Check the whole removal log: a line that was removed while the daemon was stopped would
     // otherwise be noticed only by a restore.
     writer.watch_removals(true);

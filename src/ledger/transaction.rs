@@ -148,7 +148,7 @@ impl Transaction {
     }
 
     /// The verdict on a subject after the changes so far.
-    fn present(&self, store: &Store, subject: &Subject) -> Result<Verdict, LedgerError> {
+    pub(super) fn present(&self, store: &Store, subject: &Subject) -> Result<Verdict, LedgerError> {
         match self.touched.get(subject) {
             Some((_, verdict)) => Ok(verdict.clone()),
             None => Ok(store.verdict(subject)?),
@@ -580,16 +580,16 @@ impl Transaction {
         out
     }
 
-    /// The subjects whose published reasons change: whether each is an address, and its reasons
-    /// before and after.
-    pub(super) fn published_changes(&self) -> Vec<(bool, Mask, Mask)> {
+    /// The subjects whose published reasons change, each with its reasons before and after.
+    pub(super) fn published_changes(&self) -> Vec<(&Subject, Mask, Mask)> {
         let published = |v: &Verdict| {
             v.in_force()
                 .fold(0, |mask, entry| mask | entry.reason.bit())
         };
-        let changes = self.touched.iter().map(|(subject, (before, after))| {
-            (subject.is_address(), published(before), published(after))
-        });
+        let changes = self
+            .touched
+            .iter()
+            .map(|(subject, (before, after))| (subject, published(before), published(after)));
         changes
             .filter(|(_, before, after)| before != after)
             .collect()

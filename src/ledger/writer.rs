@@ -1,6 +1,7 @@
 //! The writer's loop: handles commands in order. Consecutive changes that wait become one commit.
 
 mod accounts;
+mod asked_names;
 mod configure;
 mod diff;
 mod expiry;
@@ -89,8 +90,8 @@ pub(super) struct Writer {
     pub(super) removals: Option<RemovalLog>,
     /// Trusted time.
     pub(super) clock: Clock,
-    /// Whether listings and holds that are due are being ended. They are published together.
-    pub(super) expiring: bool,
+    /// Whether a step of several commits is being made, which are published together at its end.
+    pub(super) publishes_later: bool,
     /// The number of the last audit record.
     pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
@@ -299,7 +300,7 @@ impl Writer {
             self.builder = tables;
         }
         self.apply(transaction);
-        if !self.expiring {
+        if !self.publishes_later {
             self.publish();
             let times = &self.health.publish_times;
             times.elapsed.add(started.elapsed());
@@ -323,9 +324,9 @@ impl Writer {
     fn count_zone_changes(&self, transaction: &Transaction) {
         let changes = transaction.published_changes();
         for zone in self.zones.all() {
-            let is_address = zone.spec.kind == crate::model::ZoneKind::Address;
             let mut counts = ZoneChanges::default();
-            for (_, before, after) in changes.iter().filter(|(a, ..)| *a == is_address) {
+            let of_zone = changes.iter().filter(|(s, ..)| zone.spec.has_kind_of(s));
+            for (_, before, after) in of_zone {
                 match (before & zone.mask != 0, after & zone.mask != 0) {
                     (false, true) => counts.listed += 1,
                     (true, false) => counts.delisted += 1,
@@ -345,8 +346,7 @@ impl Writer {
             ..Receipt::default()
         };
         for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
-            let names = zone.spec.kind != crate::model::ZoneKind::Address;
-            if masks[usize::from(names)] & zone.mask != 0 {
+            if zone.changed_by(masks) {
                 *serial = serial.next();
                 receipt.serials.insert(zone.name.to_string(), *serial);
             }

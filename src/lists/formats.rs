@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use super::{
-    Input, ListReport, Options, ReasonMapping, Sink, access_list, adblock, apache, csv, delegated,
-    dnsmasq, emule, hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p,
-    plain, postfix, rbldnsd,
+    Input, ListReport, Options, Sink, access_list, adblock, apache, csv, delegated, dnsmasq, emule,
+    hosts, ip_route, ipset, iptables, json, list, master, nftables, nginx, p2p, plain, postfix,
+    rbldnsd,
     recognise::{self, Head},
     rpz, unbound,
 };
@@ -319,7 +319,7 @@ pub fn read<'a>(
         let (name, names) = (format.name, format_names());
         return Err(format!("`{name}` is not read; the formats are {names}"));
     }
-    if !format.codes && matches!(options.reasoning, ReasonMapping::Codes(_)) {
+    if !format.codes && options.reasoning.is_by_code() {
         let with: Vec<&str> = FORMATS.iter().filter(|f| f.codes).map(|f| f.name).collect();
         return Err(format!(
             "{file}: the format `{}` has no A values for codes; give a reason instead. Formats with codes: {}",

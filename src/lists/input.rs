@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ListReport, Options, ReasonMapping,
+    ListReport, Options,
     entry::{self, EntryError, PublicSuffix, Rules},
     report::{Omission, Remark},
     text,
@@ -20,6 +20,9 @@ use crate::model::{
 
 /// The longest line; a longer one is an error.
 const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// The A value of an entry that has none.
+pub(super) const DEFAULT_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,31 +302,30 @@ impl<'a> Input<'a> {
             own_text(kept, &subject).into()
         });
         let options = self.options;
-        let (listed, codes) = match &options.reasoning {
-            ReasonMapping::One(reason) => (Some(*reason), &[][..]),
-            ReasonMapping::Codes(codes) => {
-                let code = code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
-                let listed = codes.iter().find(|c| c.0 == code && !exclusion);
-                if listed.is_none() && !exclusion {
-                    let known: Vec<String> = codes.iter().map(|(c, _)| c.to_string()).collect();
-                    let codes = known.join(", ");
-                    let what = format!("`{code}` is not a code of the zone; its codes are {codes}");
+        let listed = match &options.reasoning {
+            mapping if mapping.is_by_code() && exclusion => 0,
+            mapping => match mapping.reasons_of(code.unwrap_or(DEFAULT_CODE)) {
+                Ok(reasons) => reasons,
+                Err(what) => {
                     self.problem(column, &what);
                     return Ok(());
                 }
-                (listed.map(|l| l.1), &codes[..])
-            }
+            },
         };
         self.report.accepted += 1;
         self.count(&subject, exclusion);
         // The longest match decides for all reasons, so other reasons are excluded here.
         if !self.alone {
-            for (_, other) in codes.iter().filter(|c| Some(c.1) != listed) {
+            let codes = options.reasoning.codes().iter();
+            for (_, other) in codes.filter(|c| c.1.bit() & listed == 0) {
                 (self.sink)(ListEntry::exclusion(subject.clone(), *other, !exclusion))?;
             }
         }
-        let Some(reason) = listed else { return Ok(()) };
-        (self.sink)(ListEntry {
+        let mut reasons = ReasonId::all_of(listed);
+        let Some(reason) = reasons.next() else {
+            return Ok(());
+        };
+        let entry = ListEntry {
             subject,
             reason,
             exclusion,
@@ -331,7 +333,14 @@ impl<'a> Input<'a> {
             text,
             path: self.path.clone(),
             note: self.note.clone(),
-        })
+        };
+        for reason in reasons {
+            (self.sink)(ListEntry {
+                reason,
+                ..entry.clone()
+            })?;
+        }
+        (self.sink)(entry)
     }
 
     /// Accepts an implied exclusion for every reason.

@@ -150,7 +150,10 @@ pub(super) fn own(
             let texts: Vec<String> = texts.iter().map(|t| literal(t)).collect();
             let paired = texts.len() == codes.len();
             for (i, code) in codes.iter().enumerate() {
-                let text = texts.get(if paired { i } else { 0 }).map(String::as_str);
+                // Without its own texts, an entry has that of each of its reasons.
+                let joined = texts.len() > 1 && input.options.reasoning.joins_reasons(*code);
+                let place = if paired { i } else { 0 };
+                let text = texts.get(place).filter(|_| !joined).map(String::as_str);
                 input.take(s.clone(), false, Some(*code), text, column)?;
             }
         }

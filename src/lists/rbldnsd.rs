@@ -40,11 +40,9 @@ use self::{
     stamp::timestamp,
     values::{Template, value_of},
 };
-use super::{Input, entry::EntryError, report::Omission};
+use super::{Input, entry::EntryError, input::DEFAULT_CODE, report::Omission};
 use crate::model::{Prefix4, Subject, Time};
 
-/// The A value of entries before the first default line.
-const DEFAULT_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// How many keys of a trie are stored to find duplicates.
 const MAX_TRIE_KEYS: usize = 1 << 20;
 
@@ -292,7 +290,12 @@ impl State {
                 return Ok(Prefix4::cover(first, last).map(Subject::V4).collect());
             }
             // If the type is unknown, a key in the form of an address is read as one.
-            _ => keys::name(key, self.kind == Kind::Any, input.options.digest)?,
+            _ => match keys::name(key, self.kind == Kind::Any, input.options)? {
+                Some(subject) => subject,
+                // An exclusion of a name that is not an address changes no listing.
+                None if exclusion => return Ok(Vec::new()),
+                None => return Err(keys::not_asked(key)),
+            },
         };
         Ok(vec![subject])
     }

@@ -366,7 +366,7 @@ impl ListReport {
         ];
         let unpublished = counts.into_iter().filter(|u| u.0 > 0).map(|(n, what)| {
             format!(
-                "note: {n} {what} are listed but not published: no zone of the reason has {what}"
+                "note: {n} {what} are listed but not published: no zone of the reason publishes them"
             )
         });
         left.chain(remarks)

@@ -110,7 +110,7 @@ fn others(reasoning: &ReasonMapping, listed: &[Listed]) -> BTreeSet<ReasonId> {
     let given: Vec<ReasonId> = match reasoning {
         ReasonMapping::One(_) if listed.is_empty() => Vec::new(),
         ReasonMapping::One(reason) => vec![*reason],
-        ReasonMapping::Codes(codes) => codes
+        ReasonMapping::Codes(codes) | ReasonMapping::Bits(codes) => codes
             .iter()
             .filter(|c| is_listed(&c.0))
             .map(|c| c.1)

@@ -355,6 +355,45 @@ fn master_directives_that_hide_records_are_errors() {
 }
 
 #[test]
+fn value_of_a_bit_mask_lists_each_of_its_bits() {
+    let code = |(last, reason): (u8, u8)| ([127, 0, 0, last].into(), ReasonId(reason));
+    let bits = Options {
+        reasoning: ReasonMapping::Bits([(2, 0), (4, 1), (8, 2)].map(code).into()),
+        ..Options::default()
+    };
+    // One text belongs to all reasons; to which of them several texts belong is not known.
+    let zone = "$ORIGIN bl.x.\n4.3.2.1 A 127.0.0.6\n TXT both\n5.3.2.1 A 127.0.0.10\n TXT one\n TXT two\n\
+                6.3.2.1 A 127.0.0.8\n A 127.0.0.4\n TXT a\n TXT b\n";
+    let (mut out, report, _) = parse_with("master", zone.as_bytes(), &bits);
+    out.retain(|l| !l.starts_with('~'));
+    out.sort();
+    assert_eq!(
+        out,
+        [
+            "1.2.3.4 0 both",
+            "1.2.3.4 1 both",
+            "1.2.3.5 0",
+            "1.2.3.5 2",
+            "1.2.3.6 1 b",
+            "1.2.3.6 2 a",
+        ]
+    );
+    assert_eq!(report.errors, 0);
+    let (out, report, _) = parse_with(
+        "rbldnsd",
+        b"1.2.3.4 :6:t\n1.2.3.5 :3:\n1.2.3.6 :127.0.1.2:",
+        &bits,
+    );
+    assert_eq!(out, ["~1.2.3.4 2", "1.2.3.4 1 t", "1.2.3.4 0 t"]);
+    let problems: Vec<&str> = report.problems.iter().map(|p| p.what.as_str()).collect();
+    assert_eq!(report.errors, 2, "{problems:?}");
+    assert!(
+        problems[0].contains("`127.0.0.3` is not made of the bits"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn master_texts_are_literal_joined_and_paired_with_codes() {
     let zone = "$ORIGIN bl.x.\n4.3.2.1 A 127.0.0.3\n A 127.0.0.2\n TXT \"cost $5 \" \"and\\032more\"\n TXT (\n \"see 1.2.3.4\" )\n\
                 5.3.2.1 A 127.0.0.2\n A 127.0.0.3\n TXT one\n";

@@ -35,9 +35,9 @@ use super::text::label;
 use crate::{
     index::{
         Items, Listing, Snapshot, ZoneView,
-        find::labels_in,
-        pieces::{Cut, OnReshaped, Shape, pieces_reshaped},
-        render::{Rendered, render_while, too_long},
+        listing::labels_in,
+        prefix_cover::{CoverMode, OnReshaped, Shape, address_cover, prefix_cover_reshaped},
+        render::{self, Rendered, render_while, too_long},
         values::Item,
     },
     model::{Domain, Scope, Subject, ZoneKind},
@@ -79,14 +79,14 @@ pub const WRITERS: [Writer; 10] = [
         what: "one subject a line",
         comment: "#",
         addresses: false,
-        write: |e, report, out| list::list(e, Cut::Subjects, report, out),
+        write: |e, report, out| list::list(e, CoverMode::Subjects, report, out),
     },
     Writer {
         name: "cidr",
         what: "the fewest prefixes that cover the same addresses",
         comment: "#",
         addresses: false,
-        write: |e, report, out| list::list(e, Cut::Fewest, report, out),
+        write: |e, report, out| list::list(e, CoverMode::Fewest, report, out),
     },
     Writer {
         name: "jsonl",
@@ -266,6 +266,19 @@ impl<'a> Export<'a> {
         result
     }
 
+    /// Renders the names of the zone, without its addresses and static names, until the sink fails.
+    fn render_names(
+        &self,
+        sink: &mut dyn FnMut(&[u8], Rendered) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut result = Ok(());
+        render::names(&self.snapshot.tables, self.view, &mut |owner, rendered| {
+            result = sink(owner, rendered);
+            result.is_ok()
+        });
+        result
+    }
+
     /// Visits the fewest disjoint prefixes that cover exactly the listed addresses: IPv4, then
     /// IPv6.
     fn prefixes(
@@ -273,14 +286,17 @@ impl<'a> Export<'a> {
         report: &ReportBuilder,
         sink: &mut dyn FnMut(&Subject) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.pieces(Cut::Fewest, Some(report), &mut |prefix, _| sink(prefix))
+        self.prefix_cover(CoverMode::Fewest, Some(report), &mut |prefix, _| {
+            sink(prefix)
+        })
     }
 
-    /// Visits the pieces of the zone until the sink fails. Counts in the report the listed prefixes
+    /// Visits the pieces of the zone until the sink fails; of a domain zone only the addresses, since
+    /// [`names::names`] has the names. Counts in the report the listed prefixes
     /// that are merged or split.
-    fn pieces(
+    fn prefix_cover(
         &self,
-        cut: Cut,
+        mode: CoverMode,
         report: Option<&ReportBuilder>,
         sink: &mut dyn FnMut(&Subject, &Items) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -298,17 +314,18 @@ impl<'a> Export<'a> {
             Some(_) => Some(&mut reshaped),
             None => None,
         };
-        pieces_reshaped(
-            &self.snapshot.tables,
-            self.view,
-            cut,
-            reshaped,
-            &mut |subject, items| {
-                if result.is_ok() {
-                    result = sink(&subject, items);
-                }
-            },
-        );
+        let cover = match self.view.spec.kind {
+            ZoneKind::Domain => address_cover,
+            _ => prefix_cover_reshaped,
+        };
+        let mut sink = |subject: Subject, items: &Items| {
+            if result.is_ok() {
+                result = sink(&subject, items);
+            }
+        };
+        if self.view.has_ip4 || self.view.spec.kind != ZoneKind::Domain {
+            cover(&self.snapshot.tables, self.view, mode, reshaped, &mut sink);
+        }
         result
     }
 }

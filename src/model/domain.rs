@@ -152,10 +152,8 @@ pub fn any_name_to_ascii(text: &str) -> Result<Box<str>, String> {
         if label.is_empty() || label.len() > MAX_LABEL {
             return bad("a label has 1 to 63 characters");
         }
-        if let Some(c) = label
-            .chars()
-            .find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c))
-        {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if let Some(c) = label.chars().find(|c| !is_allowed(*c)) {
             return bad(&format!("the character {c:?} is not allowed"));
         }
         // An A-label that does not decode would be stored under a name that no client queries.

@@ -22,6 +22,7 @@ pub mod text;
 pub mod time;
 pub mod verdict;
 pub mod zone;
+pub mod zone_addresses;
 
 pub use access::{Role, Token, TokenRestrictions, User};
 pub use digest::Digest;
@@ -40,3 +41,4 @@ pub use subject::Subject;
 pub use time::Time;
 pub use verdict::{Entry, Exempt, Verdict};
 pub use zone::{Zone, ZoneKind};
+pub use zone_addresses::ZoneAddresses;

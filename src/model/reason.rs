@@ -22,6 +22,13 @@ impl ReasonId {
     pub fn bit(self) -> Mask {
         1 << (self.0 & 63)
     }
+
+    /// The reasons of a set, in order of number.
+    pub fn all_of(mask: Mask) -> impl Iterator<Item = ReasonId> {
+        (0..Mask::BITS as u8)
+            .map(ReasonId)
+            .filter(move |r| mask & r.bit() != 0)
+    }
 }
 
 /// A source's number in this store. It is never reused for another name.

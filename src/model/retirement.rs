@@ -61,7 +61,7 @@ impl RetirementPlan {
             .records
             .iter()
             .filter_map(|r| r.ttl)
-            .chain([zone.ttl, zone.minimum()])
+            .chain([zone.longest_ttl(), zone.ttl, zone.minimum()])
             .max()
             .unwrap_or_default();
         let unseen = retire.empty_at.plus(zone.expire).plus(longest);

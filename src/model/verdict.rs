@@ -1,5 +1,7 @@
 //! The verdict on a subject: its present entries, holds and exemption, as its events make them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -28,20 +30,20 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
         return text.into(); // Fast path: without a digit the text cannot contain an address.
     }
     let shown = match subject {
-        Subject::Domain(d) => d.name().to_string(),
-        s => s.to_string(),
+        Subject::Domain(d) => Cow::Borrowed(d.name()),
+        s => Cow::Owned(s.to_string()),
     };
     // Replace whole words only: a part of a longer name or number is not the subject.
     let part = |c: char| c.is_ascii_alphanumeric() || "-_.:$".contains(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(&shown) {
+    while let Some(at) = rest.find(&*shown) {
         let (before, after) = (&rest[..at], &rest[at + shown.len()..]);
         // A full stop after it may end the sentence.
         let next = after.strip_prefix('.').unwrap_or(after);
         out += before;
         let inside = out.ends_with(part) || next.starts_with(part) || after.starts_with('/');
-        out += if inside { &shown } else { "$" };
+        out += if inside { &*shown } else { "$" };
         rest = after;
     }
     out + rest

@@ -10,8 +10,13 @@ use super::{
     domain::name_to_ascii,
     names::suggest,
     retire::{MONTH, Retire},
+    subject::Subject,
     time::Seconds,
+    zone_addresses::ZoneAddresses,
 };
+
+/// The longest TTL in seconds (RFC 2181 section 8).
+const MAX_TTL: u64 = i32::MAX as u64;
 
 /// The kind of a zone's names.
 #[derive(
@@ -49,6 +54,10 @@ pub struct Publish {
     pub code: Ipv4Addr,
     /// The TXT record of entries without a text of their own; `None`: the text of the reason.
     pub text: Option<String>,
+    /// The TTL of record sets to which the reason contributes; `None`: the zone's `ttl`. `None` is
+    /// not serialized, so that the stored hashes of zones stay the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Seconds>,
 }
 
 impl Default for Publish {
@@ -57,6 +66,7 @@ impl Default for Publish {
             reason: String::new(),
             code: Ipv4Addr::UNSPECIFIED,
             text: None,
+            ttl: None,
         }
     }
 }
@@ -262,6 +272,10 @@ pub struct Zone {
     pub expire: Seconds,
     /// The number of TXT records of a listed name.
     pub txt: TxtPolicy,
+    /// The addresses that a domain zone publishes besides names. `None` is not serialized, so that
+    /// the stored hashes of other zones stay the same.
+    #[serde(skip_serializing_if = "ZoneAddresses::is_none")]
+    pub addresses: ZoneAddresses,
     /// Whether IPv4 listings are also published below `::ffff:0:0/96`.
     pub ipv4_mapped: bool,
     /// Whether clients read the codes as bit masks.
@@ -300,6 +314,7 @@ impl Default for Zone {
             retry: Seconds(300),
             expire: Seconds(7 * 86_400),
             txt: TxtPolicy::First,
+            addresses: ZoneAddresses::None,
             ipv4_mapped: false,
             bitmask: false,
             publish: Vec::new(),
@@ -322,10 +337,52 @@ pub enum Lint {
 }
 
 impl Zone {
+    /// Whether IPv4 addresses are among the zone's subjects.
+    pub fn has_ip4(&self) -> bool {
+        match self.kind {
+            ZoneKind::Address => true,
+            ZoneKind::Domain => !self.addresses.is_none(),
+            ZoneKind::Hash | ZoneKind::Catalog => false,
+        }
+    }
+
+    /// Whether IPv6 addresses are among the zone's subjects.
+    pub fn has_ip6(&self) -> bool {
+        match self.kind {
+            ZoneKind::Address => true,
+            ZoneKind::Domain => self.addresses == ZoneAddresses::Both,
+            ZoneKind::Hash | ZoneKind::Catalog => false,
+        }
+    }
+
+    /// Whether names or digests are among the zone's subjects.
+    pub fn has_names(&self) -> bool {
+        matches!(self.kind, ZoneKind::Domain | ZoneKind::Hash)
+    }
+
+    /// Whether a subject of this kind is published if it is listed for a reason of the zone.
+    pub fn has_kind_of(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::V4(_) => self.has_ip4(),
+            Subject::V6(_) => self.has_ip6(),
+            // The labels of addresses are left to the addresses.
+            Subject::Domain(d) => {
+                let top = d.name().rsplit('.').next().unwrap_or_default();
+                self.has_names() && !self.addresses.is_label(top.as_bytes())
+            }
+        }
+    }
+
     /// The SOA's MINIMUM: the larger of both TTLs of negative answers. Each negative answer lowers
     /// it to its own.
     pub fn minimum(&self) -> Seconds {
         self.negative_ttl.max(self.nodata_ttl)
+    }
+
+    /// The longest TTL of a listing.
+    pub fn longest_ttl(&self) -> Seconds {
+        let ttls = self.publish.iter().map(|p| p.ttl.unwrap_or(self.ttl));
+        ttls.max().unwrap_or(self.ttl)
     }
 
     /// Checks the zone. `reasons` are the names of the configured reasons.
@@ -364,7 +421,7 @@ impl Zone {
             ("retry", self.retry),
             ("expire", self.expire),
         ] {
-            if value.0 > i32::MAX as u64 {
+            if value.0 > MAX_TTL {
                 error(format!(
                     "{name}: {value} is longer than a TTL can be (RFC 2181 section 8)"
                 ));
@@ -374,6 +431,7 @@ impl Zone {
         self.lint_mirrors(&mut out);
         self.lint_codes(reasons, &mut out);
         self.lint_digest(&mut out);
+        self.lint_addresses(&mut out);
         self.lint_advice(&mut out);
         if let Some(r) = &self.retire {
             self.lint_retire(r, &mut out);
@@ -472,6 +530,17 @@ impl Zone {
                     p.code
                 ));
             }
+            if self.bitmask && !is_bit(p.code) {
+                error(format!(
+                    "code {} is not one bit; with bitmask = true, codes are 127.0.0.2, 127.0.0.4, 127.0.0.8, 127.0.0.16, 127.0.0.32, 127.0.0.64 and 127.0.0.128",
+                    p.code
+                ));
+            }
+            if let Some(ttl) = p.ttl.filter(|ttl| ttl.0 > MAX_TTL) {
+                error(format!(
+                    "ttl {ttl} is longer than a TTL can be (RFC 2181 section 8)"
+                ));
+            }
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and cannot be a code (RFC 5782 section 5)".into());
             }
@@ -485,9 +554,8 @@ impl Zone {
             if self.publish[..i].iter().any(|q| q.reason == p.reason) {
                 error(format!("reason `{}` is published twice", p.reason));
             }
-            if p.code.octets()[..3] == [127, 255, 255] {
-                let kind = [Lint::Warning, Lint::Error][usize::from(self.bitmask)];
-                out.push(kind(format!(
+            if p.code.octets()[..3] == [127, 255, 255] && !self.bitmask {
+                out.push(Lint::Warning(format!(
                     "{at}: code {} is in 127.255.255.0/24, which clients take for an error of the list",
                     p.code
                 )));
@@ -510,12 +578,6 @@ impl Zone {
                 out.push(Lint::Warning(format!("query.refused_code: mail servers that do not look at the code take {code} for a listing")));
             }
         }
-        let is_mixed = |p: &Publish| p.code.octets()[3].count_ones() != 1;
-        if self.bitmask && self.publish.iter().any(is_mixed) {
-            out.push(Lint::Warning(
-                "bitmask: every code should set exactly one bit of the last octet".into(),
-            ));
-        }
     }
 
     fn lint_digest(&self, out: &mut Vec<Lint>) {
@@ -524,14 +586,40 @@ impl Zone {
                 "digest: a zone of kind \"hash\" needs the form of its names, such as digest = \"sha1-hex\" or digest = \"sha256-base32\""
                     .into(),
             )),
-            (ZoneKind::Hash, Some(_)) if self.ipv4_mapped => {
-                out.push(Lint::Error("ipv4_mapped: a zone of kind \"hash\" has no addresses; remove the key".into()));
-            }
             (ZoneKind::Hash, _) | (_, None) => {}
             (kind, Some(_)) => out.push(Lint::Error(format!(
                 "digest: a zone of kind \"{}\" has no digests; remove the key, or set kind = \"hash\"",
                 kind.name()
             ))),
+        }
+    }
+
+    fn lint_addresses(&self, out: &mut Vec<Lint>) {
+        let mut error = |text: String| out.push(Lint::Error(text));
+        let kind = self.kind.name();
+        match self.kind {
+            ZoneKind::Domain => {}
+            ZoneKind::Address if !self.addresses.is_none() => error(
+                "addresses: a zone of kind \"address\" always publishes IPv4 and IPv6 addresses; remove the key"
+                    .into(),
+            ),
+            _ if !self.addresses.is_none() => error(format!(
+                "addresses: a zone of kind \"{kind}\" cannot publish addresses; remove the key, or set kind = \"domain\""
+            )),
+            _ => {}
+        }
+        if self.ipv4_mapped {
+            match self.kind {
+                ZoneKind::Address => {}
+                ZoneKind::Domain if self.addresses == ZoneAddresses::Both => {}
+                ZoneKind::Domain => error(
+                    "ipv4_mapped: a zone of kind \"domain\" has no IPv6 addresses; remove the key, or set addresses = \"both\""
+                        .into(),
+                ),
+                ZoneKind::Hash | ZoneKind::Catalog => error(format!(
+                    "ipv4_mapped: a zone of kind \"{kind}\" has no addresses; remove the key"
+                )),
+            }
         }
     }
 
@@ -566,6 +654,12 @@ impl Zone {
             )));
         }
     }
+}
+
+/// Whether a code can be one of a zone of bit masks: 127.0.0.2, 127.0.0.4 … 127.0.0.128.
+/// 127.0.0.1 is the test point that is never listed.
+fn is_bit(code: Ipv4Addr) -> bool {
+    matches!(code.octets(), [127, 0, 0, bit] if bit > 1 && bit.is_power_of_two())
 }
 
 /// Checks all zones together: finds reasons whose subjects would be digests in one zone and names,
@@ -622,12 +716,13 @@ mod tests {
             retry: Seconds(300),
             expire: Seconds(600_000),
             txt: TxtPolicy::First,
+            addresses: ZoneAddresses::None,
             ipv4_mapped: false,
             bitmask: false,
             publish: vec![Publish {
                 reason: "relay".into(),
                 code: Ipv4Addr::new(127, 0, 0, 2),
-                text: None,
+                ..Publish::default()
             }],
             records: vec![],
             query: QueryRules::default(),
@@ -656,7 +751,7 @@ mod tests {
         let publish = |reason: &str, code: [u8; 4]| Publish {
             reason: reason.into(),
             code: code.into(),
-            text: None,
+            ..Publish::default()
         };
         assert!(contains(
             &zone(|z| z.publish[0].code = [10, 0, 0, 2].into()),
@@ -701,18 +796,46 @@ mod tests {
     }
 
     #[test]
-    fn error_code_as_a_listing_is_a_warning_and_an_error_in_a_bit_mask() {
+    fn error_code_as_a_listing_is_a_warning() {
         let code = Ipv4Addr::new(127, 255, 255, 2);
         assert!(contains(
             &zone(|z| z.publish[0].code = code),
             false,
             "127.255.255.0/24"
         ));
-        assert!(contains(
-            &zone(|z| (z.publish[0].code, z.bitmask) = (code, true)),
-            true,
-            "127.255.255.0/24"
-        ));
+    }
+
+    #[test]
+    fn codes_of_a_bit_mask_are_single_bits_in_127_0_0_0_24() {
+        let masks = |code: [u8; 4]| zone(|z| (z.publish[0].code, z.bitmask) = (code.into(), true));
+        for bit in [2, 4, 8, 16, 32, 64, 128] {
+            assert_eq!(masks([127, 0, 0, bit]), [], "{bit}");
+        }
+        for code in [
+            [127, 0, 0, 1],
+            [127, 0, 0, 3],
+            [127, 0, 0, 0],
+            [127, 0, 1, 2],
+            [127, 255, 255, 2],
+        ] {
+            assert!(contains(&masks(code), true, "is not one bit"), "{code:?}");
+        }
+        // Two reasons may share a bit.
+        let shared = zone(|z| {
+            z.bitmask = true;
+            z.publish.push(Publish {
+                reason: "input".into(),
+                ..z.publish[0].clone()
+            });
+        });
+        assert!(matches!(&shared[..], [Lint::Warning(w)] if w.contains("share the code")));
+    }
+
+    #[test]
+    fn ttl_of_a_reason_has_the_bounds_of_a_ttl() {
+        let with = |ttl| zone(|z| z.publish[0].ttl = Some(Seconds(ttl)));
+        assert_eq!(with(86_400), []);
+        assert!(contains(&with(1 << 31), true, "publish 1: ttl"));
     }
 
     #[test]
@@ -788,6 +911,33 @@ mod tests {
             (z.kind, z.digest, z.ipv4_mapped) = (ZoneKind::Hash, Some(Digest::Sha1Hex), true);
         });
         assert!(contains(&mapped, true, "ipv4_mapped"));
+    }
+
+    #[test]
+    fn addresses_are_a_key_of_domain_zones() {
+        for addresses in [ZoneAddresses::Ip4, ZoneAddresses::Both] {
+            let with = |kind| zone(|z| (z.kind, z.addresses) = (kind, addresses));
+            assert_eq!(with(ZoneKind::Domain), []);
+            for (kind, part) in [
+                (ZoneKind::Address, "always publishes"),
+                (ZoneKind::Hash, "kind \"hash\" cannot publish addresses"),
+                (
+                    ZoneKind::Catalog,
+                    "kind \"catalog\" cannot publish addresses",
+                ),
+            ] {
+                assert!(contains(&with(kind), true, part), "{part}");
+            }
+        }
+        let mapped = |addresses| {
+            zone(|z| (z.kind, z.addresses, z.ipv4_mapped) = (ZoneKind::Domain, addresses, true))
+        };
+        assert_eq!(mapped(ZoneAddresses::Both), []);
+        assert!(contains(
+            &mapped(ZoneAddresses::Ip4),
+            true,
+            "addresses = \"both\""
+        ));
     }
 
     #[test]

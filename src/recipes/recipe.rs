@@ -175,6 +175,12 @@ impl Template {
             let Some(part) = parts.last_mut() else {
                 continue;
             };
+            if let Some(hint) = line.strip_prefix("@masks ") {
+                if zone.bitmask {
+                    let _ = writeln!(part.text, "{}", self.fill(hint, zone, ""));
+                }
+                continue;
+            }
             let Some(repeated) = line.strip_prefix("@each group") else {
                 let _ = writeln!(part.text, "{}", self.fill(line, zone, ""));
                 continue;
@@ -298,7 +304,7 @@ mod tests {
         let publish = codes.iter().enumerate().map(|(i, code)| Publish {
             reason: format!("r{i}"),
             code: (*code).into(),
-            text: None,
+            ..Publish::default()
         });
         Zone {
             short_name: "my-list".into(),
@@ -351,6 +357,7 @@ mod tests {
                 for part in recipe.parts {
                     let rest = part.text.replace("postmaster@", "");
                     assert!(!rest.contains("@each"), "{}: {rest}", recipe.id);
+                    assert!(!rest.contains("@masks"), "{}: {rest}", recipe.id);
                     let names = [
                         "ZONE", "SYMBOL", "NAME", "CODES", "GROUP", "POINTS", "SCORE", "REJECT",
                         "HASH",
@@ -391,6 +398,19 @@ mod tests {
             postfix.contains("=127.0.0.[2..7;10..15;18..23;") && postfix.contains(";250..255]\n"),
             "{postfix}"
         );
+        assert!(
+            postfix.starts_with("# Postfix compares numbers"),
+            "{postfix}"
+        );
+        masks.publish.truncate(1);
+        masks.publish[0].code = [127, 0, 0, 4].into();
+        let postfix = text(&of(&masks), "postfix");
+        assert!(
+            postfix.contains("=127.0.0.[4..7;12..15;20..23;"),
+            "{postfix}"
+        );
+        masks.bitmask = false;
+        assert!(!text(&of(&masks), "postfix").contains('#'));
         assert!(all.iter().all(|r| r.id != "sendmail"));
     }
 

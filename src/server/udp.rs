@@ -1,4 +1,4 @@
-//! UDP workers: one thread and one SO_REUSEPORT socket each, `recvmmsg` → [`respond`] → `sendmmsg`.
+//! UDP workers: one thread and one SO_REUSEPORT socket each, `recvmmsg` → [`crate::dns`] → `sendmmsg`.
 //!
 //! Workers share only the published snapshot, which each loads once for a batch. All `unsafe` code
 //! of the data path is in this file.
@@ -20,7 +20,7 @@ use super::{
     sys::set_option as set,
 };
 use crate::{
-    dns::{AnswerKind, Peer, UDP_SIZE, notify, query::guess_ipv4, respond},
+    dns::{AnswerKind, Peer, PendingQuery, UDP_SIZE, notify, prefetch, query::NameBuf},
     metrics::{MAX_ZONES, Totals},
 };
 
@@ -106,31 +106,40 @@ struct Control([u8; CONTROL_BYTES]);
 /// A worker's buffers, one of each kind for each message of a batch. The message headers point into
 /// the other fields, which never grow, so that they never move on the heap (a `Box` would claim
 /// that it has the only pointer to its value).
-struct Buffers {
+struct Incoming {
     queries: Vec<[u8; MAX_QUERY_BYTES]>,
-    answers: Vec<[u8; UDP_SIZE]>,
     from: Vec<sockaddr_storage>,
     control: Vec<Control>,
     vectors: Vec<iovec>,
-    incoming: Vec<mmsghdr>,
-    outgoing: Vec<mmsghdr>,
+    headers: Vec<mmsghdr>,
     /// Whether control messages are read and sent back: on wildcard addresses.
     info: bool,
 }
 
-impl Buffers {
-    fn new(info: bool) -> Buffers {
-        // SAFETY: all zeros is a valid value of these plain C structures.
-        let (storage, vector, header) =
-            unsafe { (zeroed(), zeroed::<iovec>(), zeroed::<mmsghdr>()) };
-        let mut b = Buffers {
+/// The same for answers.
+struct Outgoing {
+    answers: Vec<[u8; UDP_SIZE]>,
+    vectors: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+/// An empty vector of bytes and an empty message header.
+fn empty() -> (iovec, mmsghdr) {
+    // SAFETY: all zeros is a valid value of these plain C structures.
+    unsafe { (zeroed(), zeroed()) }
+}
+
+impl Incoming {
+    fn new(info: bool) -> Incoming {
+        let (vector, header) = empty();
+        // SAFETY: all zeros is a valid value of this plain C structure.
+        let storage = unsafe { zeroed() };
+        let mut b = Incoming {
             queries: vec![[0; MAX_QUERY_BYTES]; BATCH],
-            answers: vec![[0; UDP_SIZE]; BATCH],
             from: vec![storage; BATCH],
             control: vec![Control([0; CONTROL_BYTES]); BATCH],
-            vectors: vec![vector; 2 * BATCH],
-            incoming: vec![header; BATCH],
-            outgoing: vec![header; BATCH],
+            vectors: vec![vector; BATCH],
+            headers: vec![header; BATCH],
             info,
         };
         for i in 0..BATCH {
@@ -138,7 +147,7 @@ impl Buffers {
                 iov_base: b.queries[i].as_mut_ptr().cast(),
                 iov_len: MAX_QUERY_BYTES,
             };
-            let h = &mut b.incoming[i].msg_hdr;
+            let h = &mut b.headers[i].msg_hdr;
             h.msg_name = addr_of_mut!(b.from[i]).cast();
             h.msg_iov = &mut b.vectors[i];
             h.msg_iovlen = 1;
@@ -150,7 +159,7 @@ impl Buffers {
     /// Makes slot `i` ready to receive again, since the kernel has changed its lengths.
     #[inline]
     fn rearm(&mut self, i: usize) {
-        let h = &mut self.incoming[i].msg_hdr;
+        let h = &mut self.headers[i].msg_hdr;
         h.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
         if self.info {
             h.msg_control = self.control[i].0.as_mut_ptr().cast();
@@ -158,20 +167,37 @@ impl Buffers {
         }
     }
 
-    /// Prepares the answer to slot `i` as message `n` of the batch.
+    /// The datagram in slot `i`.
     #[inline]
-    fn prepare(&mut self, n: usize, i: usize, len: usize) {
-        let v = &mut self.vectors[BATCH + n];
+    fn query(&self, i: usize) -> &[u8] {
+        &self.queries[i][..(self.headers[i].msg_len as usize).min(MAX_QUERY_BYTES)]
+    }
+}
+
+impl Outgoing {
+    fn new() -> Outgoing {
+        let (vector, header) = empty();
+        Outgoing {
+            answers: vec![[0; UDP_SIZE]; BATCH],
+            vectors: vec![vector; BATCH],
+            headers: vec![header; BATCH],
+        }
+    }
+
+    /// Prepares the answer to slot `i` of `incoming` as message `n` of the batch.
+    #[inline]
+    fn prepare(&mut self, n: usize, len: usize, incoming: &Incoming, i: usize) {
+        let v = &mut self.vectors[n];
         *v = iovec {
             iov_base: self.answers[n].as_mut_ptr().cast(),
             iov_len: len,
         };
-        let from = self.incoming[i].msg_hdr;
-        let h = &mut self.outgoing[n].msg_hdr;
+        let from = incoming.headers[i].msg_hdr;
+        let h = &mut self.headers[n].msg_hdr;
         h.msg_iov = v;
         h.msg_iovlen = 1;
         (h.msg_name, h.msg_namelen) = (from.msg_name, from.msg_namelen);
-        if self.info {
+        if incoming.info {
             (h.msg_control, h.msg_controllen) = (from.msg_control, from.msg_controllen);
             keep_source(h);
         }
@@ -220,15 +246,15 @@ struct DeferredReply {
 }
 
 impl DeferredReply {
-    fn new(b: &Buffers, i: usize, query: &[u8], plain: &[u8], addr: IpAddr) -> DeferredReply {
-        let h = &b.incoming[i].msg_hdr;
+    fn new(b: &Incoming, i: usize, plain: &[u8], addr: IpAddr) -> DeferredReply {
+        let h = &b.headers[i].msg_hdr;
         let control_len = if b.info {
             h.msg_controllen.min(CONTROL_BYTES)
         } else {
             0
         };
         DeferredReply {
-            query: query.into(),
+            query: b.query(i).into(),
             plain: plain.into(),
             addr,
             from: b.from[i],
@@ -292,17 +318,19 @@ fn work(
 ) -> io::Result<()> {
     let counters = shared.metrics.worker(name);
     let info = socket.local_addr()?.ip().is_unspecified();
-    let mut b = Buffers::new(info);
+    let (mut incoming, mut outgoing) = (Incoming::new(info), Outgoing::new());
+    let mut names: Vec<NameBuf> = (0..BATCH).map(|_| NameBuf::default()).collect();
     let mut totals = [Totals::default(); MAX_ZONES + 1];
     let mut used = [false; MAX_ZONES + 1];
     let fd = socket.as_raw_fd();
     let mut errors = ReceiveErrors::default();
     while !shared.stop.load(Ordering::Relaxed) {
-        // SAFETY: every header points into the buffers of `b`, which live longer than the call.
+        // SAFETY: every header points into the buffers of `incoming`, which live longer than the
+        // call.
         let received = unsafe {
             libc::recvmmsg(
                 fd,
-                b.incoming.as_mut_ptr(),
+                incoming.headers.as_mut_ptr(),
                 BATCH as u32,
                 libc::MSG_WAITFORONE,
                 null_mut(),
@@ -316,59 +344,41 @@ fn work(
         let received = received as usize;
         let snapshot = shared.published.load();
         let now = crate::clock::wall();
-        let mut addrs = [0; BATCH];
-        let mut guessed = 0;
-        for i in 0..received {
-            if let Some(a) =
-                guess_ipv4(&b.queries[i][..(b.incoming[i].msg_len as usize).min(MAX_QUERY_BYTES)])
-            {
-                addrs[guessed] = a;
-                guessed += 1;
-            }
+        let mut pending = [const { None }; BATCH];
+        for (i, name_buf) in names.iter_mut().take(received).enumerate() {
+            pending[i] = Some(PendingQuery::read(&snapshot, incoming.query(i), name_buf));
         }
-        snapshot.tables.ip4.prefetch(&addrs[..guessed]);
+        prefetch(&snapshot, pending.iter().flatten());
         let mut n = 0;
-        for i in 0..received {
-            let len = b.incoming[i].msg_len as usize;
-            let Some(addr) = peer_of(&b.from[i]) else {
+        for (i, query) in pending.iter_mut().enumerate().take(received) {
+            let (Some(query), Some(addr)) = (query.take(), peer_of(&incoming.from[i])) else {
                 continue;
             };
-            let outcome = respond(
-                &snapshot,
-                &b.queries[i][..len.min(MAX_QUERY_BYTES)],
-                Peer::udp(addr),
-                now,
-                &mut b.answers[n][..],
-            );
+            let answer = &mut outgoing.answers[n];
+            let outcome = query.answer(&snapshot, Peer::udp(addr), now, answer);
             let slot = outcome.zone.map_or(0, |z| z.min(MAX_ZONES - 1) + 1);
-            count(&mut totals[slot], &outcome, len);
+            count(
+                &mut totals[slot],
+                &outcome,
+                incoming.headers[i].msg_len as usize,
+            );
             used[slot] = true;
             if outcome.kind == AnswerKind::Transfer
-                || outcome.kind == AnswerKind::Malformed
-                    && notify::is_notify(&b.queries[i][..len.min(MAX_QUERY_BYTES)])
+                || outcome.kind == AnswerKind::Malformed && notify::is_notify(incoming.query(i))
             {
-                let query = &b.queries[i][..len.min(MAX_QUERY_BYTES)];
-                if deferred
-                    .try_send(DeferredReply::new(
-                        &b,
-                        i,
-                        query,
-                        &b.answers[n][..outcome.len],
-                        addr,
-                    ))
-                    .is_ok()
-                {
+                let reply = DeferredReply::new(&incoming, i, &answer[..outcome.len], addr);
+                if deferred.try_send(reply).is_ok() {
                     continue;
                 }
             }
             if outcome.len > 0 {
-                b.prepare(n, i, outcome.len);
+                outgoing.prepare(n, outcome.len, &incoming, i);
                 n += 1;
             }
         }
         drop(snapshot);
-        send(fd, &mut b.outgoing[..n]);
-        (0..received).for_each(|i| b.rearm(i));
+        send(fd, &mut outgoing.headers[..n]);
+        (0..received).for_each(|i| incoming.rearm(i));
         for slot in (0..=MAX_ZONES).filter(|p| used[*p]) {
             counters.of(slot.checked_sub(1)).add(&totals[slot]);
             totals[slot] = Totals::default();

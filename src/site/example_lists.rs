@@ -82,7 +82,7 @@ fn list(alias: &str, kind: ZoneKind, address: &str, reason: &str) -> ListRespons
         publish: vec![Publish {
             reason: reason.into(),
             code: address.parse().unwrap_or([127, 0, 0, 2].into()),
-            text: None,
+            ..Publish::default()
         }],
         ..Zone::default()
     };

@@ -297,7 +297,7 @@ mod tests {
                 .map(|code| Publish {
                     reason: "relay".into(),
                     code: code.parse().unwrap(),
-                    text: None,
+                    ..Publish::default()
                 })
                 .collect(),
             digest: (kind == ZoneKind::Hash).then_some(Digest::Sha1Hex),

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Result, Store, schema};
-use crate::model::ReasonId;
+use crate::model::{Mask, ReasonId};
 
 /// The key of the row in the family `meta`.
 const KEY: &[u8] = b"configured";
+/// The key of the row with the origins of the domain zones that publish addresses.
+const ADDRESSES_KEY: &[u8] = b"configured-addresses";
 
 /// The configured names; reasons by their numbers in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +27,23 @@ pub struct ConfiguredNames {
 /// The reasons that a configured zone published.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredZone {
-    /// Whether it is a zone of names and not of addresses.
+    /// Whether it is a zone of names.
     pub names: bool,
+    /// Whether it is a zone of names that publishes addresses too. Stored in a row of its own,
+    /// because earlier versions of this program have none.
+    #[serde(skip)]
+    pub addresses: bool,
     /// Its reasons.
     pub reasons: BTreeSet<ReasonId>,
+}
+
+impl ConfiguredZone {
+    /// The reasons of the addresses that it published, and those of the names.
+    pub fn masks(&self) -> [Mask; 2] {
+        let mask = self.reasons.iter().fold(0, |m, r| m | r.bit());
+        let of = |is_published: bool| if is_published { mask } else { 0 };
+        [of(!self.names || self.addresses), of(self.names)]
+    }
 }
 
 impl ConfiguredNames {
@@ -42,6 +57,7 @@ impl ConfiguredNames {
                 .entry(origin)
                 .or_insert_with(|| ConfiguredZone {
                     names: zone.names,
+                    addresses: zone.addresses,
                     ..Default::default()
                 })
                 .reasons
@@ -52,6 +68,10 @@ impl ConfiguredNames {
     /// Adds the row to a batch.
     pub fn row(&self, batch: &mut Batch) {
         batch.put(schema::META, KEY.to_vec(), schema::encode(self));
+        let with_addresses = self.zones.iter().filter(|(_, zone)| zone.addresses);
+        let origins: BTreeSet<&String> = with_addresses.map(|(origin, _)| origin).collect();
+        let row = schema::encode(&origins);
+        batch.put(schema::META, ADDRESSES_KEY.to_vec(), row);
     }
 }
 
@@ -62,6 +82,15 @@ impl Store {
     ///
     /// The row cannot be read.
     pub fn configured(&self) -> Result<Option<ConfiguredNames>> {
-        self.read(schema::META, KEY, "the names of the last configuration")
+        let what = "the names of the last configuration";
+        let names: Option<ConfiguredNames> = self.read(schema::META, KEY, what)?;
+        let Some(mut names) = names else {
+            return Ok(None);
+        };
+        let origins: Option<BTreeSet<String>> = self.read(schema::META, ADDRESSES_KEY, what)?;
+        for (origin, zone) in &mut names.zones {
+            zone.addresses = origins.as_ref().is_some_and(|o| o.contains(origin));
+        }
+        Ok(Some(names))
     }
 }

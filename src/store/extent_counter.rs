@@ -1,13 +1,35 @@
 //! Counts the extent of a source from its rows in key order.
 
-use super::{
-    extent::{Extent, Extents},
-    schema::FeedEntry,
-};
-use crate::model::{Mask, Prefix4, Prefix6, Subject};
+use super::extent::{Extent, Extents};
+use crate::model::{Mask, Prefix4, Prefix6, Subject, subject::tag};
 
 /// The prefix length in which IPv6 networks are counted; a longer prefix counts as one network.
 const NETWORK6: u8 = 64;
+
+/// What a row is about, as far as its extent depends on it.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// IPv4 addresses.
+    V4(Prefix4),
+    /// IPv6 addresses.
+    V6(Prefix6),
+    /// A name.
+    Name,
+}
+
+impl Place {
+    /// The place of a subject's key; `None` if it is the key of no subject. Names are not read.
+    pub fn of_key(key: &[u8]) -> Option<Place> {
+        if key.first() == Some(&tag::DOMAIN) {
+            return Some(Place::Name);
+        }
+        Subject::from_key(key).map(|s| match s {
+            Subject::V4(p) => Place::V4(p),
+            Subject::V6(p) => Place::V6(p),
+            Subject::Domain(_) => Place::Name,
+        })
+    }
+}
 
 /// Counts the extents before and after an import, from rows in key order.
 #[derive(Debug, Default)]
@@ -18,15 +40,15 @@ pub struct ExtentCounter {
 }
 
 impl ExtentCounter {
-    /// Counts a subject with its entries before and after.
-    pub fn add(&mut self, subject: &Subject, old: &[FeedEntry], new: &[FeedEntry]) {
-        let was_listed = self.before.add(subject, old);
-        let is_listed = self.after.add(subject, new);
+    /// Counts a row by the reasons that it lists and those that it excludes, before and after.
+    pub fn add(&mut self, place: Place, [old, new]: [[Mask; 2]; 2]) {
+        let was_listed = self.before.add(place, old);
+        let is_listed = self.after.add(place, new);
         if was_listed && !is_listed {
-            let family = match subject {
-                Subject::V4(_) => 0,
-                Subject::V6(_) => 1,
-                Subject::Domain(_) => 2,
+            let family = match place {
+                Place::V4(_) => 0,
+                Place::V6(_) => 1,
+                Place::Name => 2,
             };
             self.gone[family] += 1;
         }
@@ -55,24 +77,15 @@ struct Side {
 }
 
 impl Side {
-    /// Counts a subject; returns whether it is listed.
-    fn add(&mut self, subject: &Subject, entries: &[FeedEntry]) -> bool {
-        if entries.is_empty() {
+    /// Counts a row; returns whether it is listed.
+    fn add(&mut self, place: Place, [listed, excluded]: [Mask; 2]) -> bool {
+        if (listed, excluded) == (0, 0) {
             return false;
         }
-        let (mut listed, mut excluded): (Mask, Mask) = (0, 0);
-        for e in entries {
-            let set = if e.exclusion {
-                &mut excluded
-            } else {
-                &mut listed
-            };
-            *set |= e.reason.bit();
-        }
-        match subject {
-            Subject::V4(p) => self.cover4.add(*p, listed, excluded),
-            Subject::V6(p) => self.cover6.add(*p, listed, excluded),
-            Subject::Domain(_) => self.names += u64::from(listed != 0),
+        match place {
+            Place::V4(p) => self.cover4.add(p, listed, excluded),
+            Place::V6(p) => self.cover6.add(p, listed, excluded),
+            Place::Name => self.names += u64::from(listed != 0),
         }
         self.entries += u64::from(listed != 0);
         listed != 0
@@ -205,18 +218,25 @@ impl Cover6 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ReasonId, Time};
+    use crate::model::ReasonId;
     use proptest::prelude::*;
 
-    fn entry(reason: u8, exclusion: bool) -> FeedEntry {
-        FeedEntry {
-            reason: ReasonId(reason),
-            exclusion,
-            implied: false,
-            since: Time(0),
-            text: Default::default(),
-            note: None,
-        }
+    /// A reason, and whether it is excluded.
+    type Entry = (ReasonId, bool);
+
+    fn entry(reason: u8, exclusion: bool) -> Entry {
+        (ReasonId(reason), exclusion)
+    }
+
+    fn add(counter: &mut ExtentCounter, subject: &Subject, old: &[Entry], new: &[Entry]) {
+        let masks = [old, new].map(|entries| {
+            let mut masks = [0; 2];
+            for (reason, exclusion) in entries {
+                masks[usize::from(*exclusion)] |= reason.bit();
+            }
+            masks
+        });
+        counter.add(Place::of_key(&subject.key()).unwrap(), masks);
     }
 
     /// The extent of lines such as `45.0.0.0/8` or `!45.1.0.0/16`.
@@ -233,7 +253,7 @@ mod tests {
         rows.sort();
         let mut counter = ExtentCounter::default();
         rows.iter()
-            .for_each(|(s, exclusion)| counter.add(s, &[], &[entry(0, *exclusion)]));
+            .for_each(|(s, exclusion)| add(&mut counter, s, &[], &[entry(0, *exclusion)]));
         counter.extents().after
     }
 
@@ -287,14 +307,21 @@ mod tests {
     fn a_reason_that_remains_covers_what_another_excludes() {
         let mut counter = ExtentCounter::default();
         let subject = |s: &str| s.parse::<Subject>().unwrap();
-        counter.add(
+        add(
+            &mut counter,
             &subject("45.0.0.0/24"),
             &[entry(0, false), entry(1, false)],
             &[],
         );
-        counter.add(&subject("45.0.0.0/25"), &[entry(0, true)], &[]);
-        counter.add(&subject("45.0.0.1"), &[entry(1, true)], &[]);
-        counter.add(
+        add(
+            &mut counter,
+            &subject("45.0.0.0/25"),
+            &[entry(0, true)],
+            &[],
+        );
+        add(&mut counter, &subject("45.0.0.1"), &[entry(1, true)], &[]);
+        add(
+            &mut counter,
             &subject("bad.example"),
             &[entry(1, false)],
             &[entry(1, false)],
@@ -329,17 +356,17 @@ mod tests {
                 by_subject.insert(Subject::V4(p), entries);
             }
             let mut counter = ExtentCounter::default();
-            by_subject.iter().for_each(|(s, e)| counter.add(s, &[], e));
+            by_subject.iter().for_each(|(s, e)| add(&mut counter, s, &[], e));
             let mut covered = 0;
             for a in 0..1024u32 {
                 let mut reasons = 0;
                 for len in 0..=32 {
                     let p = Subject::V4(Prefix4::new(0x2d00_0000 + a, len));
                     for e in by_subject.get(&p).into_iter().flatten() {
-                        reasons = if e.exclusion { reasons & !e.reason.bit() } else { reasons };
+                        reasons = if e.1 { reasons & !e.0.bit() } else { reasons };
                     }
                     for e in by_subject.get(&p).into_iter().flatten() {
-                        reasons = if e.exclusion { reasons } else { reasons | e.reason.bit() };
+                        reasons = if e.1 { reasons } else { reasons | e.0.bit() };
                     }
                 }
                 covered += u64::from(reasons != 0);

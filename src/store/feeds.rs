@@ -182,6 +182,58 @@ impl Store {
         Ok(is_complete)
     }
 
+    /// Visits, in order, the verdicts of the subjects whose rows differ between two generations of a
+    /// source: the one before and the one that `dictionary` has.
+    pub fn changed_verdicts(
+        &self,
+        dictionary: &Dictionary,
+        source: SourceId,
+        before: u32,
+        f: &mut dyn FnMut(Subject, Verdict) -> Result<()>,
+    ) -> Result<()> {
+        let after = dictionary
+            .records
+            .get(usize::from(source.0))
+            .map_or(0, |r| r.generation);
+        self.with(|db| {
+            let rows = |generation| {
+                let prefix = schema::feed_prefix(source, generation);
+                Cursor::new(db, schema::FEEDS, prefix, Some(source))
+            };
+            let (mut old, mut new) = (rows(before)?, rows(after)?);
+            let mut others = self.cursors(db, dictionary)?;
+            others.retain(|c| c.source != Some(source));
+            let mut key = Vec::new();
+            while let Some(next) = old.key().into_iter().chain(new.key()).min() {
+                key.clear();
+                key.extend(next);
+                let [is_old, is_new] = [&old, &new].map(|rows| rows.key() == Some(&key));
+                if !(is_old && is_new && old.value() == new.value()) {
+                    let mut verdict = Verdict::default();
+                    for c in &mut others {
+                        c.advance(&key);
+                        if c.key() == Some(&key) {
+                            c.join(&mut verdict)?;
+                        }
+                    }
+                    if is_new {
+                        new.join(&mut verdict)?;
+                    }
+                    f(self.subject(&key, "a feed's key")?, verdict)?;
+                }
+                for (rows, is_here) in [(&mut old, is_old), (&mut new, is_new)] {
+                    if is_here {
+                        rows.next();
+                    }
+                }
+            }
+            others
+                .iter()
+                .chain([&old, &new])
+                .try_for_each(Cursor::check)
+        })
+    }
+
     /// Visits the verdicts of the given subjects, which have to be in order, with the feeds'
     /// generations of `dictionary`.
     pub fn verdicts<'s>(
@@ -209,6 +261,18 @@ impl Store {
 }
 
 impl Store {
+    /// The row of a subject in a generation of a source.
+    pub(super) fn stored_feed_row(
+        &self,
+        source: SourceId,
+        generation: u32,
+        subject: &Subject,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut key = schema::feed_prefix(source, generation);
+        subject.write_key(&mut key);
+        self.get(schema::FEEDS, &key)
+    }
+
     /// The entries for a subject in a generation of a source.
     pub fn feed_row(
         &self,
@@ -216,9 +280,7 @@ impl Store {
         generation: u32,
         subject: &Subject,
     ) -> Result<Vec<FeedEntry>> {
-        let mut key = schema::feed_prefix(source, generation);
-        subject.write_key(&mut key);
-        match self.get(schema::FEEDS, &key)? {
+        match self.stored_feed_row(source, generation, subject)? {
             None => Ok(Vec::new()),
             Some(row) => schema::read_feed(&row)
                 .ok_or_else(|| self.damaged(format_args!("a feed's row of {subject}"))),

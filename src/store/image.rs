@@ -1,16 +1,19 @@
-//! The image: a file with the compiled tables, the store's identity and the number of their commit.
+//! The image: a file with the store's identity, the number of a commit, the tables as of then and a
+//! checksum.
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::Path,
 };
 
 use super::Store;
 use crate::index::{Builder, Tables, image};
 
 /// The first bytes of the file; the last of them is the version.
-const MAGIC: &[u8; 8] = b"ORBSIMG\x03";
-const HEADER_BYTES: usize = 8 + 16 + 8 + 4;
+const MAGIC: &[u8; 8] = b"ORBSIMG\x04";
+const HEADER_BYTES: usize = 8 + 16 + 8;
+const BUFFER_BYTES: usize = 1 << 20;
 
 impl Store {
     fn image_path(&self) -> std::path::PathBuf {
@@ -18,11 +21,10 @@ impl Store {
     }
 
     /// Writes the tables as of commit `seq`. The file is replaced as a whole.
-    pub fn write_image(&self, tables: &Tables, seq: u64) -> std::io::Result<()> {
-        let body = image::write(tables);
+    pub fn write_image(&self, tables: &Tables, seq: u64) -> io::Result<()> {
         let tmp = self.path().join("image.new");
         let written = self
-            .write_to(&tmp, seq, &body)
+            .write_to(&tmp, tables, seq)
             .and_then(|()| fs::rename(&tmp, self.image_path()));
         if written.is_err() {
             let _ = fs::remove_file(&tmp); // the disk may be full
@@ -30,14 +32,16 @@ impl Store {
         written
     }
 
-    fn write_to(&self, tmp: &std::path::Path, seq: u64, body: &[u8]) -> std::io::Result<()> {
-        let mut file = fs::File::create(tmp)?;
+    fn write_to(&self, tmp: &Path, tables: &Tables, seq: u64) -> io::Result<()> {
+        let file = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(tmp)?);
+        let mut file = Summed::new(file);
         file.write_all(MAGIC)?;
         file.write_all(&self.id())?;
         file.write_all(&seq.to_le_bytes())?;
-        file.write_all(&sum(&self.id(), seq, body).to_le_bytes())?;
-        file.write_all(body)?;
-        file.sync_all()
+        image::write(tables, &mut file)?;
+        let sum = file.sum.clone().finalize();
+        file.write_all(&sum.to_le_bytes())?;
+        file.file.into_inner()?.sync_all()
     }
 
     /// Reads the image: the tables and their commit.
@@ -46,31 +50,57 @@ impl Store {
     ///
     /// The reason why the image cannot be used. The caller then scans the store.
     pub fn read_image(&self) -> Result<(Builder, u64), String> {
-        let mut bytes = Vec::new();
-        let read = fs::File::open(self.image_path()).and_then(|mut f| f.read_to_end(&mut bytes));
-        read.map_err(|e| e.to_string())?;
-        let (head, body) = bytes
-            .split_at_checked(HEADER_BYTES)
-            .ok_or("it is truncated")?;
+        let open = fs::File::open(self.image_path()).map_err(|e| e.to_string())?;
+        let mut file = Summed::new(BufReader::with_capacity(BUFFER_BYTES, open));
+        let mut head = [0; HEADER_BYTES];
+        file.read_exact(&mut head).map_err(|_| "it is truncated")?;
         if head[..8] != MAGIC[..] {
             return Err("it was written by another version".into());
         }
         if head[8..24] != self.id() {
             return Err("it belongs to another store".into());
         }
-        let seq = u64::from_le_bytes(head[24..32].try_into().map_err(|_| "it is truncated")?);
-        if head[32..] != sum(&self.id(), seq, body).to_le_bytes() {
+        let seq = u64::from_le_bytes(head[24..].try_into().map_err(|_| "it is truncated")?);
+        let builder = image::read(&mut file).map_err(|e| e.to_string())?;
+        let sum = file.sum.finalize();
+        let mut end = Vec::new();
+        let mut rest = file.file.take(5);
+        rest.read_to_end(&mut end).map_err(|e| e.to_string())?;
+        if end != sum.to_le_bytes() {
             return Err("its checksum is wrong".into());
         }
-        Ok((image::read(body)?, seq))
+        Ok((builder, seq))
     }
 }
 
-/// The checksum of an image, the store's identity and the commit.
-fn sum(id: &[u8; 16], seq: u64, body: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(id);
-    sum.update(&seq.to_le_bytes());
-    sum.update(body);
-    sum.finalize()
+/// A file, and the checksum of what was read from it or written to it.
+struct Summed<F> {
+    file: F,
+    sum: crc32fast::Hasher,
+}
+
+impl<F> Summed<F> {
+    fn new(file: F) -> Summed<F> {
+        let sum = crc32fast::Hasher::new();
+        Summed { file, sum }
+    }
+}
+
+impl<F: Read> Read for Summed<F> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(to)?;
+        self.sum.update(&to[..n]);
+        Ok(n)
+    }
+}
+
+impl<F: Write> Write for Summed<F> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(from)?;
+        self.sum.update(&from[..n]);
+        Ok(n)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }

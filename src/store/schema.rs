@@ -229,46 +229,125 @@ pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a feed's row.
-pub fn read_feed(bytes: &[u8]) -> Option<Vec<FeedEntry>> {
-    let mut out = Vec::with_capacity(1);
-    let (form, mut rest) = bytes.split_first()?;
-    while let Some((head, tail)) = rest.split_at_checked(6) {
-        rest = tail;
-        let has = |bit: u8| head[1] & bit != 0;
+/// One entry of a feed's row as it is stored.
+struct StoredEntry<'b> {
+    reason: ReasonId,
+    flags: u8,
+    since: Time,
+    path: FeedPath,
+    text: Option<&'b [u8]>,
+    note: Option<&'b [u8]>,
+}
+
+impl<'b> StoredEntry<'b> {
+    /// Takes the first entry of the rest of a row; `None` if this version cannot read it.
+    fn take(rest: &mut &'b [u8]) -> Option<StoredEntry<'b>> {
+        let [reason, flags, since @ ..] = take(rest, 6)? else {
+            return None;
+        };
+        let has = |bit: u8| flags & bit != 0;
         let path = if has(HAS_PATH) {
-            read_path(&mut rest)?
+            read_path(rest)?
         } else {
             FeedPath::Own
         };
         let (mut text, mut note) = (None, None);
         if has(HAS_TEXT) {
-            let len = u16::from_be_bytes(take(&mut rest, 2)?.try_into().ok()?);
-            text = Some(read_text(&mut rest, usize::from(len))?);
+            let len = u16::from_be_bytes(take(rest, 2)?.try_into().ok()?);
+            text = Some(take(rest, usize::from(len))?);
         }
         if has(HAS_NOTE) {
-            let len = take(&mut rest, 1)?[0];
-            note = Some(read_text(&mut rest, usize::from(len))?);
+            let len = take(rest, 1)?[0];
+            note = Some(take(rest, usize::from(len))?);
         }
-        out.push(FeedEntry {
-            reason: ReasonId(head[0]),
-            exclusion: has(EXCLUSION),
-            implied: has(IMPLIED),
-            since: Time(u64::from(u32::from_be_bytes(head[2..].try_into().ok()?))),
-            text: EntryText { text, path },
+        Some(StoredEntry {
+            reason: ReasonId(*reason),
+            flags: *flags,
+            since: Time(u64::from(u32::from_be_bytes(since.try_into().ok()?))),
+            path,
+            text,
             note,
-        });
+        })
     }
-    (*form == FORM && rest.is_empty()).then_some(out)
+
+    fn has(&self, bit: u8) -> bool {
+        self.flags & bit != 0
+    }
+}
+
+/// Passes each entry of a feed's row to `f`. `None` if this version cannot read the row, or if `f`
+/// has returned it.
+fn each_entry<'b>(row: &'b [u8], mut f: impl FnMut(StoredEntry<'b>) -> Option<()>) -> Option<()> {
+    let (form, mut rest) = row.split_first()?;
+    if *form != FORM {
+        return None;
+    }
+    while !rest.is_empty() {
+        f(StoredEntry::take(&mut rest)?)?;
+    }
+    Some(())
+}
+
+/// A stored text, if there is one; `None` if it is not UTF-8.
+fn read_text(bytes: Option<&[u8]>) -> Option<Option<Box<str>>> {
+    Some(match bytes {
+        Some(bytes) => Some(std::str::from_utf8(bytes).ok()?.into()),
+        None => None,
+    })
+}
+
+/// Reads a feed's row.
+pub fn read_feed(row: &[u8]) -> Option<Vec<FeedEntry>> {
+    let mut out = Vec::with_capacity(1);
+    each_entry(row, |e| {
+        out.push(FeedEntry {
+            reason: e.reason,
+            exclusion: e.has(EXCLUSION),
+            implied: e.has(IMPLIED),
+            since: e.since,
+            note: read_text(e.note)?,
+            text: EntryText {
+                text: read_text(e.text)?,
+                path: e.path,
+            },
+        });
+        Some(())
+    })?;
+    Some(out)
+}
+
+/// The reasons that a feed's row lists, and those that it excludes; none for an empty row. `None` if
+/// this version cannot read the row.
+pub fn feed_masks(row: &[u8]) -> Option<[Mask; 2]> {
+    let mut masks = [0; 2];
+    if !row.is_empty() {
+        each_entry(row, |e| {
+            masks[usize::from(e.has(EXCLUSION))] |= e.reason.bit();
+            Some(())
+        })?;
+    }
+    Some(masks)
+}
+
+/// Whether the first entry of a feed's row is [implied](FeedEntry::implied).
+pub fn is_implied(row: &[u8]) -> bool {
+    row.get(2).is_some_and(|flags| flags & IMPLIED != 0)
+}
+
+/// Where a row has the time of its first entry: after the version byte, its reason and its flags.
+const SINCE: std::ops::Range<usize> = 3..7;
+
+/// Whether two rows differ at most in the time of their first entry.
+pub fn differs_only_in_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && a.len() >= SINCE.end
+        && a[..SINCE.start] == b[..SINCE.start]
+        && a[SINCE.end..] == b[SINCE.end..]
 }
 
 /// Takes the first `len` bytes.
 fn take<'b>(bytes: &mut &'b [u8], len: usize) -> Option<&'b [u8]> {
     bytes.split_off(..len)
-}
-
-fn read_text(bytes: &mut &[u8], len: usize) -> Option<Box<str>> {
-    Some(std::str::from_utf8(take(bytes, len)?).ok()?.into())
 }
 
 /// Reads the number of stores on a path, and their identities.

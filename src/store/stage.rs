@@ -4,29 +4,32 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
-    io::{BufReader, BufWriter, Write},
-    iter::Peekable,
     path::{Path, PathBuf},
 };
 
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 
 use super::{
-    Result, Store, StoreError, cf, extent::Extents, extent_counter::ExtentCounter, feeds::Cursor,
+    Result, Store, StoreError, cf, damaged,
+    extent::Extents,
+    extent_counter::{ExtentCounter, Place},
+    feeds::Cursor,
     schema,
 };
-use crate::model::{Domain, Hold, Mask, Scope, SourceId, Subject, Time, event::EventKind, prefix};
+use crate::model::{
+    Domain, Hold, Mask, Scope, SourceId, Subject, Time,
+    event::EventKind,
+    prefix,
+    subject::{covers_others, tag},
+};
 use schema::FeedEntry;
 
 mod difference;
-mod line;
+mod lines;
 
 pub use difference::ImportDifference;
-use line::{Line, read_line};
+use lines::{Lines, Merge, RUN_BYTES, Run, Sorted};
 
-/// The most lines that are sorted in memory; more are written to sorted files (runs).
-const RUN_LINES: usize = 1 << 20;
 /// A difference of at most this many subjects is committed row by row, with every before-image in
 /// the journal.
 pub const ROW_COMMIT_MAX: usize = 20_000;
@@ -40,14 +43,8 @@ pub struct StageOptions {
     pub source: Option<SourceId>,
     /// How the import treats existing entries.
     pub mode: Mode,
-    /// Whether the format can have implied exclusions ([`FeedEntry::implied`]), so that the stage
-    /// has to keep the prefixes.
-    pub exceptions: bool,
     /// The time of the import.
     pub now: Time,
-    /// How many subjects the store has. By this number the stage decides whether building the
-    /// tables again is faster than changing them.
-    pub known: usize,
 }
 
 /// How an import treats the existing entries of the source.
@@ -63,6 +60,42 @@ pub enum Mode {
     /// The list replaces the entries of the subjects given to [`Stage::patch`]; others stay.
     #[serde(skip_deserializing)]
     Patch,
+}
+
+/// A subject and its row before and after an import, as the store has them; a row is empty if there
+/// is none. Most rows of a list are compared and stored in this form.
+#[derive(Debug, Clone, Copy)]
+struct StoredChange<'r> {
+    key: &'r [u8],
+    old: &'r [u8],
+    new: &'r [u8],
+}
+
+impl StoredChange<'_> {
+    fn subject(&self) -> Result<Subject> {
+        Subject::from_key(self.key).ok_or_else(|| damaged("a feed's key"))
+    }
+
+    fn decode(&self) -> Result<ChangedRow> {
+        Ok(ChangedRow {
+            subject: self.subject()?,
+            old: entries(self.old)?,
+            new: entries(self.new)?,
+        })
+    }
+}
+
+/// The entries of a row; none if it is empty.
+fn entries(row: &[u8]) -> Result<Vec<FeedEntry>> {
+    match row {
+        [] => Ok(Vec::new()),
+        row => schema::read_feed(row).ok_or_else(|| damaged("a feed's row")),
+    }
+}
+
+/// The reasons that a row lists, and those that it excludes.
+fn masks(row: &[u8]) -> Result<[Mask; 2]> {
+    schema::feed_masks(row).ok_or_else(|| damaged("a feed's row"))
 }
 
 /// A changed row: the entries of the source for a subject before and after.
@@ -101,9 +134,8 @@ pub struct FinishedStage {
 pub enum StagedRows {
     /// Few enough rows to commit one by one.
     Small(Vec<ChangedRow>),
-    /// The number of a generation in files, and the subjects that change; `None` if they are so
-    /// many that the tables are built again.
-    Large(u32, Option<Vec<Subject>>),
+    /// The number of a generation in files.
+    Large(u32),
 }
 
 /// A stage that was compared with the rows of the source, and is not written yet.
@@ -112,11 +144,6 @@ pub struct ComparedStage {
     counter: ExtentCounter,
     /// The changed rows; `None` if they are too many to commit them one by one.
     small: Option<Vec<ChangedRow>>,
-    /// The changed subjects; `None` if they are more than `limit`.
-    subjects: Option<Vec<Subject>>,
-    /// With more subjects than this, building the tables again from the rows is as fast as changing
-    /// them.
-    limit: usize,
     /// The source has no rows and the list is long, so the list is compared while it is written.
     fresh: bool,
     dry: bool,
@@ -133,40 +160,34 @@ impl ComparedStage {
         self.counter.extents()
     }
 
-    /// Counts a row, and keeps it if it changes. Each list is dropped when it gets too long to be
-    /// used.
-    fn add(&mut self, row: ChangedRow) {
-        self.counter.add(&row.subject, &row.old, &row.new);
-        if !self.staged.count(&row) {
-            return;
+    /// Counts a row, and keeps it if it changes, unless there are too many to be used.
+    fn add(&mut self, change: StoredChange) -> Result<()> {
+        let masks = [masks(change.old)?, masks(change.new)?];
+        let place = Place::of_key(change.key).ok_or_else(|| damaged("a feed's key"))?;
+        self.counter.add(place, masks);
+        if self.staged.count(change, masks)? {
+            self.small
+                .take_if(|s| self.dry || s.len() >= ROW_COMMIT_MAX);
+            if let Some(small) = &mut self.small {
+                small.push(change.decode()?);
+            }
         }
-        self.subjects.take_if(|s| self.dry || s.len() >= self.limit);
-        self.small
-            .take_if(|s| self.dry || s.len() >= ROW_COMMIT_MAX);
-        if let Some(subjects) = &mut self.subjects {
-            subjects.push(row.subject.clone());
-        }
-        if let Some(small) = &mut self.small {
-            small.push(row);
-        }
+        Ok(())
     }
 }
-
-/// Lines in order, from memory or from a run. An error ends them.
-type Lines<'a> = Box<dyn Iterator<Item = Result<(Subject, FeedEntry)>> + 'a>;
 
 /// Collects the lines of an import.
 pub struct Stage<'s> {
     store: &'s Store,
     options: StageOptions,
     base: u32,
-    lines: Vec<Line>,
+    lines: Lines,
     runs: Vec<PathBuf>,
     /// Files that RocksDB has not ingested yet.
     files: Vec<PathBuf>,
     total: usize,
-    /// Subjects that can cover others: prefixes, and domains with all names below them.
-    wide: HashSet<Subject>,
+    /// Whether a line is [implied](FeedEntry::implied).
+    has_implied: bool,
     /// The subjects of a patch, in order.
     touched: Vec<Subject>,
 }
@@ -199,11 +220,11 @@ impl Store {
             store: self,
             options,
             base,
-            lines: vec![],
+            lines: Lines::default(),
             runs: vec![],
             files: vec![],
             total: 0,
-            wide: HashSet::new(),
+            has_implied: false,
             touched: vec![],
         }
     }
@@ -211,16 +232,11 @@ impl Store {
 
 impl Stage<'_> {
     /// Adds a line.
-    pub fn push(&mut self, subject: Subject, entry: FeedEntry) -> Result<()> {
-        if self.options.exceptions
-            && !entry.exclusion
-            && crate::model::subject::covers_others(&subject)
-        {
-            self.wide.insert(subject.clone());
-        }
-        self.lines.push(Line::new(subject, entry));
+    pub fn push(&mut self, subject: &Subject, entry: FeedEntry) -> Result<()> {
+        self.has_implied |= entry.implied;
+        self.lines.push(subject, entry, self.options.now);
         self.total += 1;
-        if self.lines.len() >= RUN_LINES {
+        if self.lines.size() >= RUN_BYTES {
             self.spill()
         } else {
             Ok(())
@@ -232,48 +248,56 @@ impl Stage<'_> {
         self.touched = touched;
     }
 
-    /// Writes the lines in memory to a run, sorted. Lines of the same subject stay in the order of
-    /// the file.
+    /// Writes the lines in memory to a run.
     fn spill(&mut self) -> Result<()> {
         let folder = self.store.stage_path();
         std::fs::create_dir_all(&folder).map_err(io)?;
         let source = self.options.source;
         let name = source.map_or("new".into(), |s| s.0.to_string());
         let path = folder.join(format!("{name}-{}.run", self.runs.len()));
-        self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
         self.runs.push(path.clone()); // first, so that an incomplete file is removed too
-        let mut file = BufWriter::new(File::create(&path).map_err(io)?);
-        let mut buf = Vec::new();
-        for line in self.lines.drain(..) {
-            line.write(self.options.now, &mut buf);
-            file.write_all(&buf).map_err(io)?;
+        self.lines.write_run(&path).map_err(io)
+    }
+
+    /// All lines in order.
+    fn merge(&self) -> Result<Merge<'_>> {
+        let mut sources = Vec::with_capacity(self.runs.len() + 1);
+        for run in &self.runs {
+            sources.push(Sorted::Run(Run::open(run).map_err(io)?));
         }
-        file.flush().map_err(io)
+        sources.push(Sorted::Memory(&self.lines, 0));
+        Ok(Merge::new(sources))
     }
 
     /// All lines in order, grouped by subject.
     fn groups(&self) -> Result<Groups<'_>> {
-        let mut sources = Vec::new();
-        for run in &self.runs {
-            let mut file = BufReader::with_capacity(1 << 18, File::open(run).map_err(io)?);
-            let lines = std::iter::from_fn(move || read_line(&mut file).map_err(io).transpose());
-            sources.push((Box::new(lines) as Lines).peekable());
+        let all = matches!(self.options.mode, Mode::Remove | Mode::Patch);
+        Ok(Groups {
+            lines: self.merge()?,
+            wide: if all { HashSet::new() } else { self.wide()? },
+            all,
+        })
+    }
+
+    /// The listed subjects that can cover others: prefixes, and domains with all names below them.
+    /// Only implied lines need them.
+    fn wide(&self) -> Result<HashSet<Subject>> {
+        let mut wide = HashSet::new();
+        let mut lines = self.merge()?;
+        while self.has_implied
+            && let Some(line) = lines.line()
+        {
+            let [listed, _] = masks(line.row)?;
+            let subject = Subject::from_key(line.key).filter(|s| listed != 0 && covers_others(s));
+            wide.extend(subject);
+            lines.advance().map_err(io)?;
         }
-        let line = |l: &Line| Ok((l.subject.clone(), l.entry(self.options.now)));
-        sources.push((Box::new(self.lines.iter().map(line)) as Lines).peekable());
-        let mut groups = Groups {
-            sources,
-            wide: &self.wide,
-            all: matches!(self.options.mode, Mode::Remove | Mode::Patch),
-            next: None,
-        };
-        groups.next = groups.read()?;
-        Ok(groups)
+        Ok(wide)
     }
 
     /// Compares the lines with the rows of the source. With `dry`, no rows are kept.
     pub fn compared(&mut self, dry: bool) -> Result<ComparedStage> {
-        self.lines.sort_by(|a, b| a.subject.cmp(&b.subject));
+        self.lines.sort();
         let staged = FinishedStage {
             source: self.options.source,
             base: self.base,
@@ -288,20 +312,23 @@ impl Stage<'_> {
             staged,
             counter: ExtentCounter::default(),
             small: Some(vec![]),
-            subjects: Some(vec![]),
-            limit: (self.options.known + self.total) / 4,
             fresh: self.base == 0 && self.total > ROW_COMMIT_MAX && !dry && !is_patch,
             dry,
         };
         if is_patch {
             let mut rows = Vec::new();
-            self.compare_some(&mut |row| rows.extend(Some(row).filter(|r| out.staged.count(r))))?;
-            out.small = Some(rows);
-        } else if !out.fresh {
-            self.compare(&mut |row| {
-                out.add(row);
+            self.compare_some(&mut |change| {
+                if out
+                    .staged
+                    .count(change, [masks(change.old)?, masks(change.new)?])?
+                {
+                    rows.push(change.decode()?);
+                }
                 Ok(())
             })?;
+            out.small = Some(rows);
+        } else if !out.fresh {
+            self.compare(&mut |change| out.add(change))?;
         }
         Ok(out)
     }
@@ -319,20 +346,20 @@ impl Stage<'_> {
             StagedRows::Small(small.unwrap_or_default())
         } else {
             let generation = generation()?;
-            self.write_generation(generation, &mut |row| {
-                if fresh {
-                    compared.add(row);
-                }
+            self.write_generation(generation, &mut |change| match fresh {
+                true => compared.add(change),
+                false => Ok(()),
             })?;
-            StagedRows::Large(generation, compared.subjects.take())
+            StagedRows::Large(generation)
         };
         compared.staged.extents = compared.extents();
         Ok(compared.staged)
     }
 
     /// Visits every subject that the source has or will have, in order.
-    fn compare(&self, f: &mut dyn FnMut(ChangedRow) -> Result<()>) -> Result<()> {
+    fn compare(&self, f: &mut dyn FnMut(StoredChange) -> Result<()>) -> Result<()> {
         let mut groups = self.groups()?;
+        let (mut key, mut group, mut new) = (Vec::new(), Group::default(), Vec::new());
         self.store.with(|db| {
             let mut rows = match self.options.source {
                 Some(s) if self.base > 0 => {
@@ -342,51 +369,94 @@ impl Stage<'_> {
                 _ => None,
             };
             loop {
-                let key = rows.as_ref().and_then(Cursor::key);
-                let subject = |k| self.store.subject(k, "a feed's key");
-                let stored = key.map(subject).transpose()?;
-                let listed = groups.next.iter().map(|(subject, _)| subject);
-                let Some(subject) = listed.chain(&stored).min().cloned() else {
+                let (stored, listed) = (rows.as_ref().and_then(Cursor::key), groups.key());
+                let Some(next) = stored.into_iter().chain(listed).min() else {
                     break;
                 };
-                let mut old = Vec::new();
-                if let Some(rows) = rows.as_mut().filter(|_| stored.as_ref() == Some(&subject)) {
-                    old = schema::read_feed(rows.value())
-                        .ok_or_else(|| super::damaged("a feed's row"))?;
-                    rows.next();
-                }
-                let new = self.merge(&old, groups.take(&subject)?);
-                f(ChangedRow { subject, old, new })?;
+                key.clear();
+                key.extend(next);
+                let row = rows.as_mut().filter(|rows| rows.key() == Some(&key));
+                let old = row.as_ref().map_or(&[][..], |rows| rows.value());
+                groups.take(&key, &mut group)?;
+                self.replace(old, &group, &mut new)?;
+                f(StoredChange {
+                    key: &key,
+                    old,
+                    new: &new,
+                })?;
+                row.into_iter().for_each(|rows| rows.next());
             }
             rows.map_or(Ok(()), |rows| rows.check())
         })
     }
 
     /// Visits a patch's subjects in order.
-    fn compare_some(&self, f: &mut dyn FnMut(ChangedRow)) -> Result<()> {
+    fn compare_some(&self, f: &mut dyn FnMut(StoredChange) -> Result<()>) -> Result<()> {
         let mut groups = self.groups()?;
+        let (mut group, mut new) = (Group::default(), Vec::new());
         for subject in &self.touched {
+            let key = &subject.key();
             let old = match self.options.source {
-                Some(source) if self.base > 0 => self.store.feed_row(source, self.base, subject)?,
-                _ => Vec::new(),
+                Some(source) if self.base > 0 => {
+                    self.store.stored_feed_row(source, self.base, subject)?
+                }
+                _ => None,
             };
-            f(ChangedRow {
-                new: self.merge(&old, groups.take(subject)?),
+            let old = &old.unwrap_or_default();
+            groups.take(key, &mut group)?;
+            self.replace(old, &group, &mut new)?;
+            f(StoredChange {
+                key,
                 old,
-                subject: subject.clone(),
-            });
+                new: &new,
+            })?;
         }
-        match groups.next {
+        match groups.key() {
             None => Ok(()),
-            Some((s, _)) => Err(StoreError::Io(format!(
-                "a patch has lines for {s}, which is not one of its subjects"
+            Some(key) => Err(StoreError::Io(format!(
+                "a patch has lines for {}, which is not one of its subjects",
+                Subject::from_key(key).map_or_else(String::new, |s| s.to_string())
             ))),
         }
     }
 
+    /// Writes the row of a subject after the import into `new`.
+    fn replace(&self, old: &[u8], group: &Group, new: &mut Vec<u8>) -> Result<()> {
+        new.clear();
+        let mode = self.options.mode;
+        match group {
+            Group::Empty => {
+                if matches!(mode, Mode::Add | Mode::Remove) {
+                    new.extend(old);
+                }
+                return Ok(());
+            }
+            // Nearly all rows of nearly all lists: one entry, which is new or has not changed.
+            Group::One(row) if mode != Mode::Remove && old.is_empty() => {
+                new.extend(row);
+                return Ok(());
+            }
+            Group::One(row) if mode != Mode::Remove && schema::differs_only_in_time(old, row) => {
+                new.extend(old);
+                return Ok(());
+            }
+            Group::One(_) | Group::Entries(_) => {}
+        }
+        let file = match group {
+            Group::Empty => Vec::new(),
+            Group::One(row) => entries(row)?,
+            Group::Entries(entries) => entries.clone(),
+        };
+        let merged = self.merge_entries(&entries(old)?, file);
+        if !merged.is_empty() {
+            schema::write_feed(&merged, new);
+        }
+        Ok(())
+    }
+
     /// The entries of the source for a subject after the import. An entry that stays keeps its
     /// `since`.
-    fn merge(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
+    fn merge_entries(&self, old: &[FeedEntry], file: Vec<FeedEntry>) -> Vec<FeedEntry> {
         // Removing a listing must not end an exclusion, or the reverse.
         let is_same =
             |a: &FeedEntry, b: &FeedEntry| (a.reason, a.exclusion) == (b.reason, b.exclusion);
@@ -416,7 +486,7 @@ impl Stage<'_> {
     fn write_generation(
         &mut self,
         generation: u32,
-        count: &mut dyn FnMut(ChangedRow),
+        count: &mut dyn FnMut(StoredChange) -> Result<()>,
     ) -> Result<()> {
         std::fs::create_dir_all(self.store.stage_path()).map_err(io)?;
         let StageOptions { source, now, .. } = self.options;
@@ -438,31 +508,30 @@ impl Stage<'_> {
         let prefix = schema::feed_prefix(source, generation);
         let seq = schema::staged_seq(source, generation);
         let author = self.store.dictionary().sources.name(source).to_string();
-        let (mut key, mut value) = (prefix.clone(), Vec::new());
+        let mut key = prefix.clone();
+        let mut written = WrittenEvents::default();
         let mut event_key = schema::feed_event_bucket(now).to_vec();
         let bucket_bytes = event_key.len();
         let (mut n, mut m) = (0u64, 0u64);
-        self.compare(&mut |row| {
-            if !row.new.is_empty() {
+        self.compare(&mut |change| {
+            if !change.new.is_empty() {
                 key.truncate(prefix.len());
-                row.subject.write_key(&mut key);
-                value.clear();
-                schema::write_feed(&row.new, &mut value);
-                rows.put(&key, &value)?;
+                key.extend(change.key);
+                rows.put(&key, change.new)?;
                 n += 1;
             }
-            for (place, what) in row.events(source).into_iter().enumerate() {
-                event_key.truncate(bucket_bytes);
-                row.subject.write_key(&mut event_key);
-                event_key.extend(seq.to_be_bytes());
-                event_key.extend((place as u32).to_be_bytes());
-                value.clear();
-                schema::write_event(now, &author, &what, &mut value).map_err(io)?;
-                events.put(&event_key, &value)?;
-                m += 1;
+            if change.old != change.new {
+                written.write(change, (source, &author), now)?;
+                for (place, value) in (0u32..).zip(&written.values) {
+                    event_key.truncate(bucket_bytes);
+                    event_key.extend(change.key);
+                    event_key.extend(seq.to_be_bytes());
+                    event_key.extend(place.to_be_bytes());
+                    events.put(&event_key, value)?;
+                    m += 1;
+                }
             }
-            count(row);
-            Ok(())
+            count(change)
         })?;
         for (count, mut file, family, name) in [
             (n, rows, schema::FEEDS, "rows"),
@@ -486,6 +555,12 @@ impl Drop for Stage<'_> {
 }
 
 impl ChangedRow {
+    /// Whether the change is visible to anyone but operators.
+    fn is_published(&self) -> bool {
+        let lacks = |others: &[FeedEntry], e: &FeedEntry| !others.iter().any(|o| o.publishes_as(e));
+        self.old.iter().any(|e| lacks(&self.new, e)) || self.new.iter().any(|e| lacks(&self.old, e))
+    }
+
     /// The events of the change.
     pub fn events(&self, source: SourceId) -> Vec<EventKind> {
         let gone = self
@@ -517,37 +592,26 @@ impl ChangedRow {
 }
 
 impl FinishedStage {
-    /// Counts a row; returns false if nothing changes.
-    fn count(&mut self, row: &ChangedRow) -> bool {
+    /// Counts a row with the reasons that it lists and excludes before and after; returns false if
+    /// nothing changes.
+    fn count(&mut self, change: StoredChange, [old, new]: [[Mask; 2]; 2]) -> Result<bool> {
+        if !self.holds.is_empty() && self.holds.contains_key(&change.subject()?) {
+            self.count_held(&change.decode()?);
+        }
         let d = &mut self.difference;
-        let source = self.source.unwrap_or(SourceId::ALL);
-        let is_held = |e: &FeedEntry, holds: &[Hold]| {
-            !e.exclusion && holds.iter().any(|h| h.suppresses(e.reason, source))
-        };
-        if let Some(holds) = self.holds.get(&row.subject)
-            && row.new.iter().any(|e| is_held(e, holds))
-        {
-            d.held += 1;
-            if d.sample_held.len() < SAMPLES {
-                d.sample_held.push(row.subject.to_string());
-            }
+        if change.old == change.new {
+            d.same += u64::from(!change.old.is_empty());
+            d.excluded_same += u64::from(is_exclusion(old));
+            return Ok(false);
         }
-        if row.old == row.new {
-            d.same += u64::from(!row.old.is_empty());
-            d.excluded_same += u64::from(is_exclusion(&row.old));
-            return false;
-        }
-        let excluded = is_exclusion(if row.new.is_empty() {
-            &row.old
-        } else {
-            &row.new
-        });
-        let (count, sample) = match (row.old.is_empty(), row.new.is_empty()) {
-            (true, _) => {
+        let (was_there, is_there) = (!change.old.is_empty(), !change.new.is_empty());
+        let excluded = is_exclusion(if is_there { new } else { old });
+        let (count, sample) = match (was_there, is_there) {
+            (false, _) => {
                 d.excluded_added += u64::from(excluded);
                 (&mut d.added, Some(&mut d.sample_added))
             }
-            (_, true) => {
+            (_, false) => {
                 d.excluded_removed += u64::from(excluded);
                 (&mut d.removed, Some(&mut d.sample_removed))
             }
@@ -555,84 +619,148 @@ impl FinishedStage {
         };
         *count += 1;
         if let Some(s) = sample.filter(|s| s.len() < SAMPLES) {
+            let subject = change.subject()?;
             s.push(if excluded {
-                format!("!{} (excluded)", row.subject)
+                format!("!{subject} (excluded)")
             } else {
-                row.subject.to_string()
+                subject.to_string()
             });
         }
         // A note is not published, so its change does not change a serial.
-        let lacks = |others: &[FeedEntry], e: &FeedEntry| !others.iter().any(|o| o.publishes_as(e));
-        if row.old.iter().any(|e| lacks(&row.new, e)) || row.new.iter().any(|e| lacks(&row.old, e))
-        {
-            let reasons = row.old.iter().chain(&row.new).map(|e| e.reason.bit());
-            let mask = &mut self.masks[usize::from(!row.subject.is_address())];
-            *mask = reasons.fold(*mask, |mask, reason| mask | reason);
+        let publishes = match was_there && is_there {
+            true => change.decode()?.is_published(),
+            false => true,
+        };
+        if publishes {
+            let is_name = change.key.first() == Some(&tag::DOMAIN);
+            self.masks[usize::from(is_name)] |= old[0] | old[1] | new[0] | new[1];
         }
-        true
+        Ok(true)
+    }
+
+    /// Counts a row if a hold keeps an entry of it unlisted.
+    fn count_held(&mut self, row: &ChangedRow) {
+        let source = self.source.unwrap_or(SourceId::ALL);
+        let is_held = |e: &FeedEntry, holds: &[Hold]| {
+            !e.exclusion && holds.iter().any(|h| h.suppresses(e.reason, source))
+        };
+        if let Some(holds) = self.holds.get(&row.subject)
+            && row.new.iter().any(|e| is_held(e, holds))
+        {
+            let d = &mut self.difference;
+            d.held += 1;
+            if d.sample_held.len() < SAMPLES {
+                d.sample_held.push(row.subject.to_string());
+            }
+        }
     }
 }
 
-/// Whether a row only excludes its subject from wider listings.
-fn is_exclusion(row: &[FeedEntry]) -> bool {
-    !row.is_empty() && row.iter().all(|e| e.exclusion)
+/// Whether a row with these reasons only excludes its subject from wider listings.
+fn is_exclusion([listed, excluded]: [Mask; 2]) -> bool {
+    listed == 0 && excluded != 0
+}
+
+/// The encoded events of the last written change. Most changes of a list have the same.
+#[derive(Default)]
+struct WrittenEvents {
+    /// The row of the subject that was added last.
+    added: Vec<u8>,
+    values: Vec<Vec<u8>>,
+}
+
+impl WrittenEvents {
+    fn write(
+        &mut self,
+        change: StoredChange,
+        (source, author): (SourceId, &str),
+        now: Time,
+    ) -> Result<()> {
+        if change.old.is_empty() && change.new == self.added {
+            return Ok(());
+        }
+        self.added.clear();
+        if change.old.is_empty() {
+            self.added.extend(change.new);
+        }
+        self.values.clear();
+        for event in change.decode()?.events(source) {
+            let mut value = Vec::new();
+            schema::write_event(now, author, &event, &mut value).map_err(io)?;
+            self.values.push(value);
+        }
+        Ok(())
+    }
+}
+
+/// The lines of one subject.
+#[derive(Default)]
+enum Group {
+    /// There are none.
+    #[default]
+    Empty,
+    /// The row of its only entry.
+    One(Vec<u8>),
+    /// Its entries.
+    Entries(Vec<FeedEntry>),
 }
 
 /// Groups lines by subject, with at most one entry for each reason: an exclusion has priority over
 /// a listing, otherwise the first line counts.
 struct Groups<'a> {
-    wide: &'a HashSet<Subject>,
+    wide: HashSet<Subject>,
     /// Implied exclusions stay even if the list has nothing wider, because the import removes
     /// entries or is a patch.
     all: bool,
-    sources: Vec<Peekable<Lines<'a>>>,
-    /// The next group.
-    next: Option<(Subject, Vec<FeedEntry>)>,
+    lines: Merge<'a>,
 }
 
 impl Groups<'_> {
-    /// Takes the entries of the next group if it is that of this subject.
-    fn take(&mut self, subject: &Subject) -> Result<Vec<FeedEntry>> {
-        let Some((_, entries)) = self.next.take_if(|(next, _)| next == subject) else {
-            return Ok(Vec::new());
-        };
-        self.next = self.read()?;
-        Ok(entries)
+    /// The key of the next group.
+    fn key(&self) -> Option<&[u8]> {
+        self.lines.line().map(|line| line.key)
     }
 
-    /// Reads a group. The group before it must not be used if this fails.
-    fn read(&mut self) -> Result<Option<(Subject, Vec<FeedEntry>)>> {
-        let mut first: Option<&Subject> = None;
-        for source in &mut self.sources {
-            // `next_if` would move each line out and back.
-            if source.peek().is_some_and(Result::is_err) {
-                source.next().transpose()?;
-            }
-            if let Some(Ok((subject, _))) = source.peek() {
-                first = Some(first.map_or(subject, |f| f.min(subject)));
-            }
-        }
-        let Some(subject) = first.cloned() else {
-            return Ok(None);
+    /// Takes the next group if it is that of this key.
+    fn take(&mut self, key: &[u8], group: &mut Group) -> Result<()> {
+        let mut first = match std::mem::take(group) {
+            Group::One(row) => row,
+            _ => Vec::new(),
         };
-        let mut out: Vec<FeedEntry> = Vec::with_capacity(1);
-        let is_of_group = |line: &Result<(Subject, _)>| line.as_ref().is_ok_and(|l| l.0 == subject);
-        for source in &mut self.sources {
-            while source.peek().is_some_and(is_of_group) {
-                let Some(Ok((_, e))) = source.next() else {
-                    break;
-                };
-                match out.iter_mut().find(|o| o.reason == e.reason) {
-                    Some(o) if rank(&e) > rank(o) => *o = e,
-                    Some(_) => {}
-                    None => out.push(e),
-                }
+        first.clear();
+        let mut more: Vec<FeedEntry> = Vec::new();
+        while let Some(line) = self.lines.line().filter(|line| line.key == key) {
+            if first.is_empty() {
+                first.extend(line.row);
+            } else if *line.row != *first {
+                more.extend(entries(line.row)?);
+            }
+            self.lines.advance().map_err(io)?;
+        }
+        if first.is_empty() {
+            return Ok(());
+        }
+        if more.is_empty() && !schema::is_implied(&first) {
+            *group = Group::One(first);
+            return Ok(());
+        }
+        let mut out = entries(&first)?;
+        for e in more {
+            match out.iter_mut().find(|o| o.reason == e.reason) {
+                Some(o) if rank(&e) > rank(o) => *o = e,
+                Some(_) => {}
+                None => out.push(e),
             }
         }
-        out.retain(|e| !e.implied || self.all || covered(&subject, self.wide));
+        if out.iter().any(|e| e.implied) && !self.all {
+            let subject = Subject::from_key(key).ok_or_else(|| damaged("a feed's key"))?;
+            let is_covered = covered(&subject, &self.wide);
+            out.retain(|e| !e.implied || is_covered);
+        }
         out.iter_mut().for_each(|e| e.implied = false);
         out.sort_by_key(|e| e.reason);
-        Ok(Some((subject, out)))
+        *group = Group::Entries(out);
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{error::TicketError, policies::RemovalPolicies, state::RemovalPolicy};
 use crate::{
     ledger::Ledger,
-    model::{Hold, Mask, ReasonId, SourceId, Subject, Time, ZoneKind},
+    model::{Hold, Mask, ReasonId, SourceId, Subject, Time},
     relay::REASONS,
 };
 
@@ -31,13 +31,8 @@ fn published_mask(ledger: &Ledger, subject: &Subject) -> Mask {
     let snapshot = ledger.published.snapshot();
     let zones = snapshot.zones.all().iter();
     zones
-        .filter(|z| lists_kind(z.spec.kind, subject))
+        .filter(|z| z.spec.has_kind_of(subject))
         .fold(0, |all, z| all | z.mask)
-}
-
-/// Whether zones of a kind list subjects such as this one.
-pub fn lists_kind(kind: ZoneKind, subject: &Subject) -> bool {
-    (kind == ZoneKind::Address) == subject.is_address()
 }
 
 /// Returns the listings that apply to a subject and are published, each with its policy. The

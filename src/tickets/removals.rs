@@ -3,7 +3,7 @@
 use super::{
     batch::TicketBatch,
     error::TicketError,
-    listings::{TicketListing, lists_kind},
+    listings::TicketListing,
     policies::RemovalPolicies,
     secret::TicketSecret,
     service::TicketService,
@@ -163,7 +163,7 @@ impl TicketService {
             .fold(0, |all, r| all | r.bit());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
         let zones =
-            zones.filter(|(z, _)| lists_kind(z.spec.kind, &ticket.subject) && z.mask & mask != 0);
+            zones.filter(|(z, _)| z.spec.has_kind_of(&ticket.subject) && z.mask & mask != 0);
         for (zone, serial) in zones {
             let changed = receipt.map(|r| r.serials.get(&*zone.name));
             let serial = match changed {
@@ -171,7 +171,7 @@ impl TicketService {
                 Some(Some(serial)) => *serial,
                 None => *serial,
             };
-            removal.ttl = removal.ttl.max(zone.ttls[0]);
+            removal.ttl = removal.ttl.max(zone.spec.longest_ttl().0 as u32);
             removal.zones.push(ZoneRemoval {
                 zone: zone.name.to_string(),
                 serial,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     error::TicketError,
     follow::ROUND,
-    listings::{TicketListing, lists_kind},
+    listings::TicketListing,
     service::{MAX_SUBJECT_TICKETS, TicketService},
     state::RemovalServerState,
     tables::{SPREADING, TICKETS},
@@ -43,7 +43,7 @@ impl TicketService {
         let snapshot = self.ledger.published.snapshot();
         let zones = snapshot.zones.all().iter();
         zones
-            .filter(|z| lists_kind(z.spec.kind, subject) && z.mask & mask != 0)
+            .filter(|z| z.spec.has_kind_of(subject) && z.mask & mask != 0)
             .map(|z| z.name.to_string())
             .collect()
     }

@@ -91,6 +91,53 @@ fn older_copy_of_the_store_with_a_newer_image_makes_serials_jump() {
     );
 }
 
+/// An image that this version did not write for this store, or that is damaged, is never misread:
+/// the tables are built from the store, and a new image takes its place.
+#[test]
+fn image_of_another_version_or_store_or_a_damaged_one_is_rebuilt_from_the_store() {
+    let f = Folder::new();
+    let listed = ["45.1.1.1", "45.2.0.0/15", "2a00:1:2:3::/64"];
+    for subject in listed {
+        f.ok(&["list", subject, "--reason", "relay"]);
+    }
+    f.ok(&["list", "bad.example", "--reason", "spam"]);
+    let image = f.path().join("data/image");
+    let whole = fs::read(&image).unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut image = whole.clone();
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+        image
+    };
+    let middle = whole.len() / 2;
+    for (damaged, why) in [
+        (with(7, &[3]), "another version"),
+        (with(7, &[255]), "another version"),
+        (with(8, &[!whole[8]]), "another store"),
+        (with(middle, &[!whole[middle]]), "without an image"),
+        (
+            with(whole.len() - 1, &[!whole[whole.len() - 1]]),
+            "checksum",
+        ),
+        (whole[..middle].to_vec(), "without an image"),
+        ([&whole[..], b"x"].concat(), "checksum"),
+        (Vec::new(), "truncated"),
+    ] {
+        fs::write(&image, damaged).unwrap();
+        f.write("log", "");
+        let daemon = Daemon::start(&f);
+        assert!(f.log().contains(why), "{why}: {}", f.log());
+        for subject in listed.iter().chain(&["bad.example"]) {
+            f.ok(&["lookup", subject]);
+        }
+        assert!(daemon.stop().success());
+        f.write("log", "");
+        let daemon = Daemon::start(&f);
+        assert!(!f.log().contains("without an image"), "{}", f.log());
+        f.ok(&["lookup", "2a00:1:2:3::1"]);
+        assert!(daemon.stop().success());
+    }
+}
+
 /// The serial of a zone that is not configured does not follow the changes of its listings.
 #[test]
 fn zone_that_returns_to_the_configuration_has_a_new_serial() {

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hickory_proto::op::Message;
+use hickory_proto::{op::Message, rr::RecordType};
 use orbsd::{
     clock::{Clock, SystemTimeSource, TimeSource},
     config::Config,
@@ -63,6 +63,15 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "spam", code = "127.0.1.2" }]
 "#;
 
+pub const URIS: &str = r#"
+origin = "ubl.orbs.example"
+kind = "domain"
+addresses = "both"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "uri", code = "127.0.1.8" }]
+"#;
+
 pub const DIGESTS: &str = r#"
 origin = "ebl.orbs.example"
 kind = "hash"
@@ -70,6 +79,49 @@ digest = "sha1-hex"
 ns = ["ns1.orbs.example", "ns2.orbs.example"]
 contact = "hostmaster@orbs.example"
 publish = [{ reason = "drop-box", code = "127.0.1.6" }]
+"#;
+
+/// A zone of bit masks, with a TTL for one reason.
+pub const MASKS: &str = r#"
+origin = "mask.orbs.example"
+kind = "address"
+bitmask = true
+txt = "all"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [
+  { reason = "relay", code = "127.0.0.4" },
+  { reason = "netblock", code = "127.0.0.64", ttl = "1m" },
+]
+"#;
+
+/// A zone with delegations, with and without glue.
+pub const DELEGATING: &str = r#"
+origin = "top.orbs.example"
+kind = "address"
+ns = ["ns1.orbs.example", "ns2.orbs.example"]
+contact = "hostmaster@orbs.example"
+publish = [{ reason = "relay", code = "127.0.0.2" }]
+[[record]]
+name = "lab"
+type = "NS"
+data = "ns1.lab.top.orbs.example"
+[[record]]
+name = "lab"
+type = "NS"
+data = "ns.elsewhere.example"
+[[record]]
+name = "ns1.lab"
+type = "A"
+data = "192.0.2.53"
+[[record]]
+name = "ns1.lab"
+type = "AAAA"
+data = "2001:db8::53"
+[[record]]
+name = "x.far"
+type = "NS"
+data = "ns.elsewhere.example"
 "#;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -386,11 +438,19 @@ pub fn shown(reply: &[u8]) -> String {
     } else {
         rcode
     };
-    let soa = m
-        .authorities
-        .first()
-        .map_or(String::new(), |r| format!(" soa {}", r.ttl));
-    [rcode, data.join(" ")].join(" ").trim().to_string() + &soa
+    let authority = match m.authorities.first() {
+        None => String::new(),
+        Some(ns) if ns.record_type() == RecordType::NS => {
+            let servers = m.authorities.iter().map(|r| r.data.to_string());
+            let glue = m.additionals.iter();
+            let glue = glue.map(|r| format!("{}={}", r.name, r.data));
+            let all: Vec<String> = servers.chain(glue).collect();
+            let authoritative = if m.metadata.authoritative { " aa" } else { "" };
+            format!(" referral {} {}{authoritative}", ns.name, all.join(" "))
+        }
+        Some(soa) => format!(" soa {}", soa.ttl),
+    };
+    [rcode, data.join(" ")].join(" ").trim().to_string() + &authority
 }
 
 /// A ledger with UDP and TCP listeners in this process.

@@ -67,7 +67,7 @@ fn write_recipes(folder: &std::path::Path) {
             .map(|code| Publish {
                 reason: (*code).into(),
                 code: code.parse().unwrap(),
-                text: None,
+                ..Publish::default()
             })
             .collect(),
         ..Zone::default()
@@ -181,6 +181,10 @@ fn every_recipe_recognises_what_is_listed() {
         "spamassassin-mask allowed: RBL_MASK=6,RBL_MASK_ALLOW=-6",
         "spamassassin-domain listed: RBL_DBL=6",
         "spamassassin-domain clean: none",
+        "spamassassin-domain literal: RBL_DBL=6",
+        "spamassassin-domain other literal: none",
+        "rspamd-domain literal: RBL_DBL 6.0",
+        "rspamd-domain other literal: none",
         "spamassassin-domain allowed: RBL_DBL=6,RBL_DBL_ALLOW=-6",
         "spamassassin-domain exempt: RBL_DBL=6,RBL_DBL_EXEMPT=-6",
         "spamassassin-hash listed: RBL_HBL=6",
@@ -194,6 +198,19 @@ fn every_recipe_recognises_what_is_listed() {
         "unbound allowed: NOERROR",
     ] {
         expect(want);
+    }
+    // Programs test the bits of 127.0.0.2, and of 127.0.0.6 for two reasons.
+    for want in [
+        "spamassassin-bits listed: RBL_BIT_2=1,RBL_MASK=6",
+        "spamassassin-bits both: RBL_BIT_12=1,RBL_BIT_2=1,RBL_BIT_4=1,RBL_MASK=6",
+        "rspamd-bits listed: BIT_2",
+        "rspamd-bits both: BIT_2 BIT_4",
+        "exim-bits listed: 550 holds: =127.0.0.2 =127.0.0.2/127.0.0.4 &0.0.0.2 ==127.0.0.2 =&0.0.0.2 !=127.0.0.6 !&0.0.0.4 !&0.0.0.8 !==127.0.0.6 !=&0.0.0.8",
+        "exim-bits both: 550 holds: =127.0.0.6 &0.0.0.2 &0.0.0.4 &0.0.0.6 ==127.0.0.6 =&0.0.0.2 =&0.0.0.6 !=127.0.0.2 !&0.0.0.8 !=&0.0.0.8",
+        "exim-bits clean: 550 holds:",
+    ] {
+        let printed = said.lines().any(|l| l.trim_end() == want);
+        assert!(printed, "missing: {want}\n{}", logs());
     }
     for server in [
         "postfix",
@@ -212,7 +229,11 @@ fn every_recipe_recognises_what_is_listed() {
             logs()
         );
     }
-    for want in ["opensmtpd listed: 5", "haraka listed: 5"] {
+    for want in [
+        "opensmtpd listed: 5",
+        "haraka listed: 5",
+        "haraka domain zone: 5",
+    ] {
         expect(want);
     }
     for server in [

@@ -1,7 +1,7 @@
 //! Acknowledged changes survive kills, full disks, damaged files and restarts.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader, Write},
     process::{self, Stdio},
@@ -9,8 +9,14 @@ use std::{
 };
 
 use orbsd::{
+    index::{
+        ip6::nibbles,
+        names::name_key,
+        values::{FactsId, ValueId},
+    },
+    ledger::Ledger,
     model::{
-        Change, SourceId, Subject,
+        Change, Prefix6, SourceId, Subject,
         history::{Command, EventKind},
         time::Seconds,
     },
@@ -19,14 +25,14 @@ use orbsd::{
 
 use crate::lab::{Daemon, Folder, Lab, commit, query, shown, udp};
 
+fn answer_to(f: &Folder, name: &str) -> String {
+    let reply = udp(f.addr(), &query(name, 1, true), Duration::from_secs(5));
+    shown(&reply.unwrap_or_else(|| panic!("no answer; the daemon says: {}", f.log())))
+}
+
 fn answer(f: &Folder, addr: u32) -> String {
     let [a, b, c, d] = addr.to_be_bytes();
-    let reply = udp(
-        f.addr(),
-        &query(&format!("{d}.{c}.{b}.{a}.bl.orbs.example"), 1, true),
-        Duration::from_secs(5),
-    );
-    shown(&reply.unwrap_or_else(|| panic!("no answer; the daemon says: {}", f.log())))
+    answer_to(f, &format!("{d}.{c}.{b}.{a}.bl.orbs.example"))
 }
 
 /// Kills the daemon fifty times during writes. A change that was not acknowledged may be stored,
@@ -41,34 +47,84 @@ const IN_FLIGHT: u32 = 1100;
 /// Lines of an import that is killed: more than are committed row by row.
 const IMPORTED: u32 = 21_000;
 
-fn stored(ledger: &orbsd::ledger::Ledger, addr: u32) -> bool {
-    let subject = orbsd::model::Subject::host4(addr);
-    let stored = !ledger.store.verdict(&subject).unwrap().is_empty();
-    let history = !ledger.store.history(&subject).unwrap().is_empty();
-    let snapshot = ledger.published.snapshot();
-    let answered = snapshot.tables.ip4.get(addr).0 != orbsd::index::values::FactsId::NONE;
-    assert!(
-        stored == answered && stored == history,
-        "{subject}: {stored} {answered} {history}"
-    );
-    stored
+/// The tables whose subjects are listed while the daemon is killed.
+#[derive(Clone, Copy)]
+enum Family {
+    Ip4,
+    Ip6,
+    Names,
+}
+
+impl Family {
+    /// Each in turn.
+    fn of_round(round: u32) -> Family {
+        [Family::Ip4, Family::Ip6, Family::Names][round as usize % 3]
+    }
+    fn reason(self) -> &'static str {
+        match self {
+            Family::Ip4 | Family::Ip6 => "relay",
+            Family::Names => "spam",
+        }
+    }
+    fn subject(self, n: u32) -> Subject {
+        match self {
+            Family::Ip4 => Subject::host4(n),
+            Family::Ip6 => Subject::V6(Prefix6::new(0x2a00 << 112 | u128::from(n) << 64, 64)),
+            Family::Names => format!("n{n}.example").parse().unwrap(),
+        }
+    }
+    /// What the name of a listed subject answers.
+    fn answer(self, f: &Folder, n: u32) -> String {
+        match self.subject(n) {
+            Subject::V6(p) => {
+                let nibbles = nibbles(p.first() | 7);
+                let labels: Vec<String> = nibbles.iter().rev().map(|n| format!("{n:x}")).collect();
+                answer_to(f, &format!("{}.bl.orbs.example", labels.join(".")))
+            }
+            Subject::Domain(d) => answer_to(f, &format!("{}.dbl.orbs.example", d.name())),
+            Subject::V4(_) => answer(f, n),
+        }
+    }
+    fn code(self) -> &'static str {
+        match self {
+            Family::Ip4 | Family::Ip6 => "NOERROR 127.0.0.2",
+            Family::Names => "NOERROR 127.0.1.2",
+        }
+    }
+    /// Whether a subject is stored; then it has a history, and queries see it.
+    fn is_stored(self, ledger: &Ledger, n: u32) -> bool {
+        let subject = self.subject(n);
+        let stored = !ledger.store.verdict(&subject).unwrap().is_empty();
+        let history = !ledger.store.history(&subject).unwrap().is_empty();
+        let tables = &ledger.published.snapshot().tables;
+        let answered = match &subject {
+            Subject::V4(p) => tables.ip4.get(p.first()).0 != FactsId::NONE,
+            Subject::V6(p) => tables.ip6.get(p.last()) != ValueId::EMPTY,
+            Subject::Domain(d) => tables.names.value(&name_key(d.name())).own != ValueId::EMPTY,
+        };
+        assert!(
+            stored == answered && stored == history,
+            "{subject}: {stored} {answered} {history}"
+        );
+        stored
+    }
 }
 
 fn kill_rounds(rounds: u32) {
     let f = Folder::new();
     let mut acked: HashSet<u32> = HashSet::new();
+    let first_of = |round: u32| 0x2d00_0000 + round * 0x1_0000;
     let (mut seed, mut rounds_with_acks, mut imported) = (12345u32, 0, 0);
     for round in 0..rounds {
         let daemon = Daemon::start(&f);
-        for addr in acked.iter().filter(|a| *a % 7 == round % 7) {
-            assert_eq!(
-                answer(&f, *addr),
-                "NOERROR 127.0.0.2",
-                "acknowledged in an earlier round"
-            );
+        for n in acked.iter().filter(|n| *n % 7 == round % 7) {
+            let family = Family::of_round((n - first_of(0)) >> 16);
+            let answer = family.answer(&f, *n);
+            assert_eq!(answer, family.code(), "acknowledged in an earlier round");
         }
+        let family = Family::of_round(round);
         let mut child = process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
-            .args(["list", "--reason", "relay", "--until", "90d"])
+            .args(["list", "--reason", family.reason(), "--until", "90d"])
             .current_dir(f.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -76,7 +132,10 @@ fn kill_rounds(rounds: u32) {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let base = 0x2d00_0000 + round * 0x1_0000;
+        let base = first_of(round);
+        let numbers: HashMap<String, u32> = (base..base + 20_000)
+            .map(|n| (family.subject(n).to_string(), n))
+            .collect();
         let writer = std::thread::spawn(move || {
             for i in 0..20_000u32 {
                 // Every tenth line is refused, because it is in a special-purpose range.
@@ -85,24 +144,22 @@ fn kill_rounds(rounds: u32) {
                 } else {
                     String::new()
                 };
-                if writeln!(stdin, "{special}{}", std::net::Ipv4Addr::from(base + i)).is_err() {
+                if writeln!(stdin, "{special}{}", family.subject(base + i)).is_err() {
                     return;
                 }
             }
         });
         // In every third round a large import of another list runs as well.
+        let imported_family = Family::of_round(round / 3);
+        let first_imported = 0x5000_0000 + round * 0x10_0000;
         let import = (round % 3 == 0).then(|| {
-            let lines: String = (0..IMPORTED)
-                .map(|i| {
-                    format!(
-                        "{}\n",
-                        std::net::Ipv4Addr::from(0x5000_0000 + round * 0x10_0000 + i)
-                    )
-                })
+            let lines: String = (first_imported..first_imported + IMPORTED)
+                .map(|n| format!("{}\n", imported_family.subject(n)))
                 .collect();
             f.write("big.txt", &lines);
             let mut c = process::Command::new(env!("CARGO_BIN_EXE_orbsd"));
-            c.args(["import", "--source", "big", "--reason", "relay", "big.txt"])
+            let reason = imported_family.reason();
+            c.args(["import", "--source", "big", "--reason", reason, "big.txt"])
                 .current_dir(f.path());
             c.stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -128,9 +185,9 @@ fn kill_rounds(rounds: u32) {
             .lines()
             .map_while(Result::ok)
         {
-            if let Some((addr, _)) = line.split_once(": listed") {
+            if let Some((subject, _)) = line.split_once(": listed") {
                 let _ = first_ack.send(());
-                now.push(addr.parse::<std::net::Ipv4Addr>().unwrap().to_bits());
+                now.push(numbers[subject]);
             }
         }
         killer.join().unwrap();
@@ -141,14 +198,14 @@ fn kill_rounds(rounds: u32) {
         rounds_with_acks += u32::from(!now.is_empty());
         acked.extend(&now);
         let ledger = f.ledger();
-        for addr in &now {
-            assert!(stored(&ledger, *addr), "lost {addr:x}");
+        for n in &now {
+            assert!(family.is_stored(&ledger, *n), "lost {}", family.subject(*n));
         }
         // Changes in flight may be stored or not, but completely and without a gap between them.
         // Refused changes are not stored.
         let next = now.last().map_or(base, |a| a + 1);
         let there: Vec<bool> = (next..next + IN_FLIGHT)
-            .map(|a| stored(&ledger, a))
+            .map(|n| family.is_stored(&ledger, n))
             .collect();
         assert!(
             there.is_sorted_by(|a, b| a >= b),
@@ -156,13 +213,14 @@ fn kill_rounds(rounds: u32) {
         );
         (0..20).for_each(|i| {
             assert!(
-                !stored(&ledger, 0x0a00_0000 + i * 10),
+                !Family::Ip4.is_stored(&ledger, 0x0a00_0000 + i * 10),
                 "refused, but listed"
             );
         });
         if round % 3 == 0 {
-            let first = 0x5000_0000 + round * 0x10_0000;
-            let there = (0..IMPORTED).filter(|i| stored(&ledger, first + i)).count() as u32;
+            let there = (first_imported..first_imported + IMPORTED)
+                .filter(|n| imported_family.is_stored(&ledger, *n))
+                .count() as u32;
             assert!(
                 there == 0 || there == IMPORTED,
                 "an import is stored completely or not at all: {there}"

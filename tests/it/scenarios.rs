@@ -15,7 +15,7 @@ use orbsd::{
     store::schema::FeedEntry,
 };
 
-use crate::lab::{CONFIG, DIGESTS, DOMAINS, Folder, Lab, ZONE, commit};
+use crate::lab::{CONFIG, DELEGATING, DIGESTS, DOMAINS, Folder, Lab, MASKS, URIS, ZONE, commit};
 
 #[test]
 fn every_scenario_holds_on_every_transport() {
@@ -34,10 +34,19 @@ fn every_scenario_holds_on_every_transport() {
 }
 
 fn run(file: &str, text: &str) {
-    let config = format!("{CONFIG}[[reason]]\nname = \"drop-box\"\ntext = \"Drop box $\"\n");
+    let reason = |name: &str, text| format!("[[reason]]\nname = \"{name}\"\ntext = \"{text} $\"\n");
+    let reasons = reason("drop-box", "Drop box") + &reason("uri", "Host of links");
+    let config = format!("{CONFIG}{reasons}");
     let lab = Lab::with_http3(Folder::with(
         &config,
-        &[("bl", ZONE), ("dbl", DOMAINS), ("ebl", DIGESTS)],
+        &[
+            ("bl", ZONE),
+            ("dbl", DOMAINS),
+            ("ebl", DIGESTS),
+            ("ubl", URIS),
+            ("mask", MASKS),
+            ("top", DELEGATING),
+        ],
     ));
     let mut lines = text.lines().enumerate().peekable();
     while let Some((i, line)) = lines.next() {
@@ -60,6 +69,7 @@ fn run(file: &str, text: &str) {
                 ("SOA", 6),
                 ("TXT", 16),
                 ("AAAA", 28),
+                ("DS", 43),
                 ("CAA", 257),
                 ("ANY", 255),
             ];
@@ -102,6 +112,12 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
             let reason = v.reasons.get(words[2]).ok_or("reason")?;
             let options = lists::Options {
                 reasoning: lists::ReasonMapping::One(reason),
+                addresses: lab
+                    .ledger
+                    .published
+                    .snapshot()
+                    .zones
+                    .domain_addresses(reason),
                 ..Default::default()
             };
             let mut what = Import::replace(source);

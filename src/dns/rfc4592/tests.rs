@@ -23,11 +23,25 @@ use crate::{
 /// Orders of published reasons: in the order of the codes, a single one, and against it.
 const ORDERS: [&[usize]; 4] = [&[0, 1, 2], &[1], &[2, 0], &[2, 1, 0]];
 
-/// A zone that publishes some of r0, r1 and r2. r1 has no text, and r0 and r2 have the same.
+/// The keys of a zone of bit masks.
+const MASKS: &str = "bitmask = true";
+
+/// The code of a reason.
+fn code(i: usize, bitmask: bool) -> [u8; 4] {
+    let last = if bitmask { 2 << i } else { i + 2 };
+    [127, 0, 0, last as u8]
+}
+
+/// A zone that publishes some of r0, r1 and r2. r1 has no text, and r0 and r2 have the same. Each has
+/// another TTL.
 fn zone(kind: &str, publish: &[usize], extra: &str, records: &[String]) -> ZoneView {
     let publish: Vec<String> = publish
         .iter()
-        .map(|i| format!("{{reason = 'r{i}', code = '127.0.0.{}'}}", i + 2))
+        .map(|i| {
+            let code = std::net::Ipv4Addr::from(code(*i, extra.contains(MASKS)));
+            let ttl = ["", ", ttl = '1m'", ", ttl = '1h'"][*i];
+            format!("{{reason = 'r{i}', code = '{code}'{ttl}}}")
+        })
         .collect();
     let records: Vec<String> = records
         .iter()
@@ -77,11 +91,15 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
             (r.rtype, r.ttl, data)
         })),
         Rendered::Listed(l) => {
-            let mut texts = Vec::new();
-            for p in &zone.publish {
-                let Some(i) = l.item(p.reason) else { continue };
-                let [a, b, c, d] = p.code;
-                out.push((rtype::A, 420, format!("{a}.{b}.{c}.{d}")));
+            let (mut codes, mut ttls, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+            for p in &zone.spec.publish {
+                let reason: usize = p.reason[1..].parse().unwrap();
+                let Some(i) = l.item(ReasonId(reason as u8)) else {
+                    continue;
+                };
+                let p = zone.publish.iter().find(|q| q.reason == i.reason).unwrap();
+                codes.push(p.code);
+                ttls.push([420, 60, 3600][reason]);
                 let mut subject = String::new();
                 l.write_subject(i, &mut subject).unwrap();
                 let template = builder
@@ -93,17 +111,30 @@ fn records(builder: &Builder, zone: &ZoneView, at: Rendered) -> Vec<Record> {
                     .replace("$$", "\u{1}")
                     .replace('$', &subject)
                     .replace('\u{1}', "$");
-                let record = (rtype::TXT, 420, text.chars().take(255).collect());
-                if !template.is_empty() && !texts.contains(&record) {
-                    texts.push(record);
+                let text: String = text.chars().take(255).collect();
+                if !template.is_empty() {
+                    texts.push((text, [420, 60, 3600][reason]));
                 }
             }
-            texts.truncate(if zone.spec.txt == crate::model::zone::TxtPolicy::First {
-                1
-            } else {
-                64
-            });
-            out.extend(texts);
+            if zone.spec.bitmask {
+                let bits = codes.iter().fold(0, |all, c| all | c[3]);
+                codes = vec![[127, 0, 0, bits]];
+            }
+            let ttl = *ttls.iter().min().unwrap();
+            out.extend(codes.iter().map(|c| {
+                let data = std::net::Ipv4Addr::from(*c).to_string();
+                (rtype::A, ttl, data)
+            }));
+            if zone.spec.txt == crate::model::zone::TxtPolicy::First {
+                texts.truncate(1);
+            }
+            let ttl = texts.iter().map(|t| t.1).min();
+            let mut shown = BTreeSet::new();
+            for (text, _) in texts {
+                if shown.insert(text.clone()) {
+                    out.push((rtype::TXT, ttl.unwrap(), text));
+                }
+            }
         }
     }
     out
@@ -116,7 +147,7 @@ impl Mirror {
     fn new(builder: &Builder, zone: &ZoneView) -> Mirror {
         let mut all = BTreeMap::new();
         render(builder.tables(), zone, &mut |owner, at| {
-            let labels: Vec<_> = crate::index::find::labels_in(owner)
+            let labels: Vec<_> = crate::index::listing::labels_in(owner)
                 .map(|l| String::from_utf8_lossy(l).into_owned())
                 .collect();
             assert_eq!(
@@ -325,7 +356,7 @@ proptest! {
     fn answers_equal_an_rfc4592_lookup_in_the_rendering(
         world in any_world(),
         noise in prop::collection::vec(any::<u32>(), 8),
-        (order, all, mapped) in (0..4usize, any::<bool>(), any::<bool>()),
+        (order, all, mapped, masks) in (0..4usize, any::<bool>(), any::<bool>(), any::<bool>()),
         (first, last, many) in (any::<u8>(), any::<u8>(), any_facts()),
         loop_back in prop::option::of(any_facts()),
         records in prop::collection::btree_set("([abx]\\.){0,2}[abxm][ab]", 0..3),
@@ -338,7 +369,8 @@ proptest! {
         let facts: BTreeMap<_, _> = world.into_iter().collect();
         let few: BTreeMap<_, _> = facts.iter().filter(|(s, _)| !matches!(s, Subject::V4(p) if p.is_host() && p.first() & 7 != 0)).collect();
         let few: BTreeMap<Subject, RawFacts> = few.into_iter().map(|(s, f)| (s.clone(), f.clone())).collect();
-        let extra = format!("txt = '{}'\nipv4_mapped = {mapped}", if all { "all" } else { "first" });
+        let masks = if masks { MASKS } else { "" };
+        let extra = format!("{masks}\ntxt = '{}'", if all { "all" } else { "first" });
         let records: Vec<String> = records.into_iter().collect();
         let mut queried = names(&few, &noise);
         queried.extend(more_names(&few, &records));
@@ -349,21 +381,25 @@ proptest! {
                 queried.extend((1..9).map(|i| format!("x.*.{}", n[i..].join("."))));
             }
         }
-        compare(&builder, &zone("address", ORDERS[order], &extra, &["www".into(), "x.ns1".into()]), &queried)?;
+        let mapping = format!("ipv4_mapped = {mapped}");
+        compare(&builder, &zone("address", ORDERS[order], &format!("{extra}\n{mapping}"), &["www".into(), "x.ns1".into()]), &queried)?;
+        for addresses in ["addresses = true".to_string(), format!("addresses = 'both'\n{mapping}")] {
+            compare(&builder, &zone("domain", ORDERS[order], &format!("{extra}\n{addresses}"), &records), &queried)?;
+        }
         queried.retain(|n| !n.ends_with("127") && n.len() < 40);
         compare(&builder, &zone("domain", ORDERS[order], &extra, &records), &queried)?;
-        compare(&builder, &zone("hash", ORDERS[order], &extra.replace("true", "false").replacen("txt", &format!("{HASH}\ntxt"), 1), &records), &queried)?;
+        compare(&builder, &zone("hash", ORDERS[order], &format!("{extra}\n{HASH}"), &records), &queried)?;
     }
 
     /// The answer for a domain follows the longest match of each source: the name itself, otherwise
     /// the nearest tree.
     #[test]
-    fn domains_answer_as_the_naive_model(world in any_world(), order in 0..4usize) {
+    fn domains_answer_as_the_naive_model(world in any_world(), order in 0..4usize, masks: bool) {
         let world: Vec<_> = world.into_iter().filter(|(s, _)| matches!(s, Subject::Domain(_))).collect();
         let mut builder = Builder::default();
         apply(&mut builder, &world);
         let facts: BTreeMap<_, _> = world.into_iter().collect();
-        let zone = zone("domain", ORDERS[order], "", &[]);
+        let zone = zone("domain", ORDERS[order], if masks { MASKS } else { "" }, &[]);
         let s = snapshot(&builder, &zone);
         let queried: BTreeSet<String> = names(&facts, &[1]).into_iter().filter(|n| !n.is_empty() && !n.contains('*') && n != "test" && !n.contains("127")).collect();
         for name in queried {
@@ -386,7 +422,11 @@ proptest! {
             }
             let exempt = matches.iter().any(|w| w.2.exempt);
             let reason = |i: usize| !exempt && listed_by.iter().any(|((r, _), listed)| usize::from(*r) == i && *listed);
-            let want: Vec<String> = ORDERS[order].iter().filter(|i| reason(**i)).map(|i| format!("127.0.0.{}", i + 2)).collect();
+            let mut codes: Vec<[u8; 4]> = ORDERS[order].iter().filter(|i| reason(**i)).map(|i| code(*i, masks)).collect();
+            if masks && !codes.is_empty() {
+                codes = vec![[127, 0, 0, codes.iter().fold(0, |all, c| all | c[3])]];
+            }
+            let want: Vec<String> = codes.iter().map(|c| std::net::Ipv4Addr::from(*c).to_string()).collect();
             let m = ask(&s, &name, rtype::A, false);
             let got: Vec<String> = m.answers.iter().map(|r| r.data.to_string()).collect();
             prop_assert_eq!(got, want, "{} in {:?}", name, facts);

@@ -127,7 +127,8 @@ proptest! {
         let txt = if txt { "txt = 'all'" } else { "" };
         let hashes = test_zone("hash", &[0, 1, 2], &format!("{HASH}\n{txt}"));
         let mapped = test_zone("address", &[2], "ipv4_mapped = true");
-        for zone in [test_zone("address", &[0, 1], txt), test_zone("domain", &[0, 1, 2], txt), mapped, hashes] {
+        let both = test_zone("domain", &[0, 1], "addresses = 'both'");
+        for zone in [test_zone("address", &[0, 1], txt), test_zone("domain", &[0, 1, 2], txt), both, mapped, hashes] {
             let mut builder = Builder::default();
             let mut at = |world: &[(Subject, RawFacts)], serial: u32| {
                 apply(&mut builder, world);

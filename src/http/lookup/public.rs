@@ -249,7 +249,11 @@ fn cache_seconds(kind: &[&ZoneView], zones: &[LookupZoneResponse]) -> u32 {
     let lists = |z: &&&ZoneView| zones.iter().any(|l| *l.zone == *z.name);
     let ttls: Vec<u32> = match zones.is_empty() {
         true => kind.iter().map(|z| z.ttls[1]).collect(),
-        false => kind.iter().filter(lists).map(|z| z.ttls[0]).collect(),
+        false => kind
+            .iter()
+            .filter(lists)
+            .map(|z| z.spec.longest_ttl().0 as u32)
+            .collect(),
     };
     ttls.into_iter().max().unwrap_or_default()
 }

@@ -5,9 +5,8 @@ use std::net::Ipv4Addr;
 use crate::{
     api::{OmittedExportResponse, SubjectZoneResponse, ZoneCodes},
     index::{
-        Asked, Found, Snapshot, ZoneView, find,
-        find::labels_in,
-        ip6,
+        Asked, Found, Snapshot, ZoneView, find, ip6,
+        listing::labels_in,
         render::{self, Rendered},
         zones::rtype,
     },
@@ -108,11 +107,11 @@ fn first_string(data: &[u8]) -> String {
 /// this kind.
 pub(super) fn query_name(zone: &ZoneView, subject: &Subject) -> Option<String> {
     let name = match (zone.spec.kind, subject) {
-        (ZoneKind::Address, Subject::V4(p)) => {
+        (_, Subject::V4(p)) if zone.has_ip4 => {
             let [a, b, c, d] = p.first().to_be_bytes();
             format!("{d}.{c}.{b}.{a}.{}", zone.name)
         }
-        (ZoneKind::Address, Subject::V6(p)) => {
+        (_, Subject::V6(p)) if zone.has_ip6 => {
             let nibbles = ip6::nibbles(p.first()).into_iter().rev();
             let labels: String = nibbles.map(|n| format!("{n:x}.")).collect();
             format!("{labels}{}", zone.name)

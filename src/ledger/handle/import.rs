@@ -10,7 +10,7 @@ use crate::{
             Import, ImportError, ImportReply, LineSink, MAX_IMPORTS, PreparedTables, StagedImport,
         },
         receipt::{ImportResult, Receipt},
-        tables::{build, load},
+        tables::load_generation,
         writer::WriterCommand,
     },
     model::{SourceId, Time},
@@ -64,24 +64,16 @@ impl Ledger {
         request: &mut Import,
         lines: impl FnOnce(&mut Import, LineSink) -> Result<(), String>,
     ) -> Result<ImportResult, ImportError> {
-        let known = self.published.load().tables.counts().iter().sum();
-        let Import {
-            source,
-            mode,
-            exceptions,
-            ..
-        } = *request;
+        let Import { source, mode, .. } = *request;
         let mut stage = self.store.stage(StageOptions {
             source,
             mode,
-            exceptions,
             now: self.clock.now(),
-            known,
         });
         stage.patch(std::mem::take(&mut request.touched));
         let mut stage_error = None;
         let read = lines(request, &mut |subject, entry| {
-            stage.push(subject, entry).map_err(|e| {
+            stage.push(&subject, entry).map_err(|e| {
                 let text = e.to_string();
                 stage_error = Some(e);
                 text
@@ -120,7 +112,7 @@ impl Ledger {
         };
         let expires = self.expires(request, source);
         let generation = match &staged.rows {
-            StagedRows::Large(g, _) => Some(*g),
+            StagedRows::Large(g) => Some(*g),
             StagedRows::Small(_) => None,
         };
         let staged_import = StagedImport {
@@ -244,19 +236,18 @@ impl Ledger {
                 )?;
                 staged_import.prepared = PreparedTables::Verdicts(read);
             }
-            StagedRows::Large(generation, listed) => {
-                let (mut builder, base) = match listed {
-                    Some(_) => {
-                        self.call(|writer| Ok((Box::new(writer.builder.clone()), writer.seq)))?
-                    }
-                    None => (Box::default(), self.store.seq()?),
-                };
+            StagedRows::Large(generation) => {
+                let (mut builder, base) =
+                    self.call(|writer| Ok((Box::new(writer.builder.clone()), writer.seq)))?;
                 let mut v = Dictionary::clone(&self.store.dictionary());
                 v.records[usize::from(source.0)].generation = *generation;
-                match listed {
-                    Some(list) => load(&self.store, &v, &mut builder, list)?,
-                    None => *builder = build(&self.store, &v)?,
-                }
+                load_generation(
+                    &self.store,
+                    &v,
+                    &mut builder,
+                    source,
+                    staged_import.staged.base,
+                )?;
                 (staged_import.base, staged_import.prepared) =
                     (base, PreparedTables::Tables(builder));
             }

@@ -43,7 +43,17 @@ impl Writer {
         if let Some(why) = self.health.poisoned() {
             return Err(LedgerError::Unavailable(why));
         }
+        // A name that becomes an address must not be unlisted in between.
+        self.publishes_later = true;
         let applied = self.apply_settings(settings, false);
+        let applied = applied.and_then(|mut receipt| {
+            let turned = self.turn_asked_names()?.receipt;
+            receipt.commit = receipt.commit.max(turned.commit);
+            receipt.serials.extend(turned.serials);
+            Ok(receipt)
+        });
+        self.publishes_later = false;
+        self.publish();
         let applied = applied.and_then(|receipt| self.note_configured(true).map(|()| receipt));
         self.committed.send_replace(self.seq); // zones and mirrors may have changed
         applied
@@ -119,7 +129,9 @@ impl Writer {
             self.store.set_dictionary(dictionary);
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
-        self.publish();
+        if !self.publishes_later {
+            self.publish();
+        }
         if let Some(log) = new_log {
             self.switch_removal_log(log);
         }

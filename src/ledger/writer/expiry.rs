@@ -27,9 +27,9 @@ impl Writer {
     pub(in crate::ledger) fn expire(&mut self) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let before = self.seq;
-        self.expiring = true;
+        self.publishes_later = true;
         let done = self.expire_at(now);
-        self.expiring = false;
+        self.publishes_later = false;
         if self.seq != before {
             self.publish();
         }

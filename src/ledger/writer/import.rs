@@ -7,7 +7,7 @@ use crate::{
         guard::{self, NewList},
         health::ZoneChanges,
         import::{ImportReply, PreparedTables, StagedImport},
-        tables::{build, load},
+        tables::{load, load_generation},
         transaction::Transaction,
     },
     model::{Mask, SourceId, Subject},
@@ -104,7 +104,7 @@ impl Writer {
         let (mut transaction, tables) =
             match std::mem::replace(&mut staged_import.staged.rows, StagedRows::Small(vec![])) {
                 StagedRows::Small(rows) => (self.small(&staged_import, rows, v, &changed)?, None),
-                StagedRows::Large(generation, listed) => {
+                StagedRows::Large(generation) => {
                     v.records[usize::from(source.0)].generation = generation;
                     let prepared =
                         std::mem::replace(&mut staged_import.prepared, PreparedTables::Nothing);
@@ -114,10 +114,20 @@ impl Writer {
                             *b
                         }
                         (PreparedTables::Tables(_), ChangedSince::Everything) => {
-                            staged_import.staged.rows = StagedRows::Large(generation, listed);
+                            staged_import.staged.rows = StagedRows::Large(generation);
                             return Ok(ImportReply::Stale(Box::new(staged_import)));
                         }
-                        _ => build(&self.store, &v)?,
+                        _ => {
+                            let mut b = self.builder.clone();
+                            load_generation(
+                                &self.store,
+                                &v,
+                                &mut b,
+                                source,
+                                staged_import.staged.base,
+                            )?;
+                            b
+                        }
                     };
                     (self.large(&staged_import, v)?, Some(builder))
                 }
@@ -152,8 +162,7 @@ impl Writer {
             delisted: d.removed.saturating_sub(d.excluded_removed),
         };
         for zone in self.zones.all() {
-            let is_names = zone.spec.kind != crate::model::ZoneKind::Address;
-            if masks[usize::from(is_names)] & zone.mask != 0 {
+            if zone.changed_by(masks) {
                 self.health.add_zone_changes(&zone.name, counts);
             }
         }
@@ -314,7 +323,7 @@ impl Writer {
         };
         let rows = match few {
             true => StagedRows::Small(rows.into_iter().map(ended).collect()),
-            false => StagedRows::Large(self.generation(source)?, None),
+            false => StagedRows::Large(self.generation(source)?),
         };
         let staged = FinishedStage {
             source: Some(source),

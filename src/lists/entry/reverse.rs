@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::error::{EntryError, error};
-use crate::model::{Prefix4, Prefix6, Subject};
+pub(in crate::lists) use crate::model::zone_addresses::{prefix4_of, prefix6_of};
+use crate::model::{Prefix6, Subject};
 
 /// Last labels of owners in a response policy zone that are not host names.
 pub(in crate::lists) const TRIGGERS: [&str; 4] =
@@ -34,26 +35,6 @@ fn reverse_subject(ascii: &str) -> Option<Subject> {
     }
     let (owner, kind) = ascii.rsplit_once('.')?;
     policy_address(owner).filter(|_| TRIGGERS[..3].contains(&kind))
-}
-
-/// The IPv4 prefix of one to four octets, from the left; an octet has no leading zeros.
-pub(in crate::lists) fn prefix4_of<'l>(labels: impl Iterator<Item = &'l str>) -> Option<Prefix4> {
-    let octet = |l: &str| l.parse::<u8>().ok().filter(|n| n.to_string() == l);
-    let octets: Vec<u8> = labels.map(octet).collect::<Option<_>>()?;
-    let mut addr = [0; 4];
-    addr.get_mut(..octets.len())?.copy_from_slice(&octets);
-    Some(Prefix4::new(
-        u32::from_be_bytes(addr),
-        8 * octets.len() as u8,
-    ))
-}
-
-/// The IPv6 prefix of one to 32 hexadecimal digits, from the left.
-pub(in crate::lists) fn prefix6_of<'l>(labels: impl Iterator<Item = &'l str>) -> Option<Prefix6> {
-    let nibble = |l: &str| u128::from_str_radix(l, 16).ok().filter(|_| l.len() == 1);
-    let nibbles: Vec<u128> = labels.map(nibble).collect::<Option<_>>()?;
-    let addr = nibbles.iter().rev().fold(0, |addr, n| addr >> 4 | n << 124);
-    (nibbles.len() <= 32).then(|| Prefix6::new(addr, 4 * nibbles.len() as u8))
 }
 
 /// The prefix of a trigger's owner without its type, such as `32.7.2.0.192` or `48.zz.db8.2001`

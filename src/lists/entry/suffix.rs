@@ -49,7 +49,7 @@ fn is_allowed(name: &str, allowed: &[String]) -> bool {
 /// Whether every name directly below this one is a suffix: a wildcard rule of the list, such as
 /// `*.kawasaki.jp`.
 fn is_above_suffix(name: &str) -> bool {
-    let below = format!("a.{name}");
+    let below = ["a.", name].concat();
     psl::Psl::suffix(&psl::List, below.as_bytes())
         .is_some_and(|s| s.typ() == Some(psl::Type::Icann) && s.as_bytes().len() == below.len())
 }

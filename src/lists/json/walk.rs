@@ -14,7 +14,7 @@ use super::{
     limited::LimitedValue,
     position::{Position, SharedInput},
 };
-use crate::lists::{Input, Omission, ReasonMapping, columns, text::literal};
+use crate::lists::{Input, Omission, columns, text::literal};
 
 /// How many objects are searched for further keys with addresses or names.
 const MAX_CHECKED: u32 = 20;
@@ -399,7 +399,7 @@ fn take(input: &mut Input, word: &str, object: &Object, column: usize) -> Result
     if reasons.is_empty() {
         return input.take_word(word, true, None, None, column);
     }
-    let by_code = matches!(input.options.reasoning, ReasonMapping::Codes(_));
+    let by_code = input.options.reasoning.is_by_code();
     for reason in reasons.iter().take(if by_code { reasons.len() } else { 1 }) {
         let string = |key| reason.get(key).and_then(Value::as_str);
         let code = string("code").and_then(|c| c.parse::<Ipv4Addr>().ok());

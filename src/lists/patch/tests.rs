@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    lists::records::Records,
+    lists::{ReasonMapping, records::Records},
     model::{Domain, ReasonId, Scope},
 };
 
@@ -76,11 +76,15 @@ fn above(a: &Subject, s: &Subject) -> bool {
     }
 }
 
-fn options() -> Options {
+fn options(bits: bool) -> Options {
     let codes = [(2, 0), (3, 1), (4, 1)]
         .map(|(code, reason)| (Ipv4Addr::new(127, 0, 0, code), ReasonId(reason)));
+    let reasoning = match bits {
+        true => ReasonMapping::Bits([codes[0], codes[2]].into()),
+        false => ReasonMapping::Codes(codes.into()),
+    };
     Options {
-        reasoning: crate::lists::ReasonMapping::Codes(codes.into()),
+        reasoning,
         ..Options::default()
     }
 }
@@ -114,6 +118,8 @@ fn row(name: &str, record: u8) -> Vec<u8> {
         5 => out.extend([0, 1, 192, 0, 2, 5]),
         6 => out.extend(b"\0\x10\x03why"),
         7 => out.extend(b"\0\x10\x01a\x03b $"),
+        // Two bits.
+        10 => out.extend([0, 1, 127, 0, 0, 6]),
         _ => out.extend(b"\0\x0f\0\x0a\0"),
     }
     out
@@ -137,19 +143,19 @@ fn names() -> impl Strategy<Value = String> {
 }
 
 fn rows() -> impl Strategy<Value = BTreeSet<Vec<u8>>> {
-    let record = prop::sample::select(vec![2u8, 2, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let record = prop::sample::select(vec![2u8, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     prop::collection::btree_set((names(), record).prop_map(|(n, r)| row(&n, r)), 0..24)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn patch_equals_reading_the_whole_zone(old in rows(), come in rows(), keep: u64) {
+    fn patch_equals_reading_the_whole_zone(old in rows(), come in rows(), keep: u64, bits: bool) {
         let kept: BTreeSet<Vec<u8>> = old.iter().enumerate().filter(|(i, _)| keep >> (i % 64) & 1 == 1).map(|(_, r)| r.clone()).collect();
         let new: BTreeSet<Vec<u8>> = kept.union(&come).cloned().collect();
         let gone = old.difference(&new).map(|r| (r.clone(), false));
         let net: Net = gone.chain(new.difference(&old).map(|r| (r.clone(), true))).collect();
-        let options = options();
+        let options = options(bits);
         let before = whole(&options, &mut Set(&old, None));
         let after = whole(&options, &mut Set(&new, None));
         prop_assert_eq!(&whole(&options, &mut MergedRows::new(Set(&old, None), &net)), &after);
@@ -183,7 +189,7 @@ fn mapped_addresses_other_than_test_points_need_the_whole_zone() {
         mapping: Mapping::Names,
         options: o,
     };
-    let options = options();
+    let options = options(false);
     let mapped = |last: &str| format!("{last}.f.f.f.f.{}", ["0"; 20].join("."));
     for (name, patched) in [
         (mapped("2.0.0.0.0.0.f.7"), true),

@@ -3,8 +3,11 @@
 use std::net::Ipv6Addr;
 
 use super::Kind;
-use crate::lists::entry::{self, EntryError, prefix4_of};
-use crate::model::{Digest, Domain, Prefix4, Prefix6, Subject, subject::HostBits};
+use crate::lists::{
+    Options,
+    entry::{self, EntryError, prefix4_of},
+};
+use crate::model::{Domain, Prefix4, Prefix6, Subject, subject::HostBits};
 
 /// The data set type to which a key belongs, by its form.
 pub(super) fn guess(body: &str) -> Kind {
@@ -152,16 +155,24 @@ pub(super) fn ip6tset(key: &str, exclusion: bool) -> Result<Subject, String> {
 }
 
 /// A key of a `dnset`: a name, `*.name` for all names below it, `.name` for both. rbldnsd accepts
-/// names of digits; if the type of the data set is `unknown`, such a key is an address.
+/// names of digits: `7.100.51.45` is the name by which clients ask for 45.51.100.7, and is read as
+/// that address if a zone publishes it; `None` for a name of digits by which no client asks for an
+/// address. If the type of the data set is `unknown`, a key of digits is
+/// an address as it is written.
 pub(super) fn name(
     key: &str,
     unknown: bool,
-    digest: Option<Digest>,
-) -> Result<Subject, EntryError> {
+    options: &Options,
+) -> Result<Option<Subject>, EntryError> {
+    let digest = options.digest;
     if unknown && entry::is_address_form(key) {
         return entry::parse(key, &entry::Rules::default()).and_then(|_| other_form(key));
     }
     let domain = Domain::parse_any(key).map_err(EntryError::from)?;
+    let top = domain.name().rsplit('.').next().unwrap_or_default();
+    if options.addresses.is_label(top.as_bytes()) {
+        return Ok(options.addresses.asked_subject(&domain));
+    }
     let digits = domain
         .name()
         .bytes()
@@ -170,15 +181,67 @@ pub(super) fn name(
     if !is_free {
         entry::check_name(key, &domain, digest)?;
     }
-    Ok(Subject::Domain(domain))
+    Ok(Some(Subject::Domain(domain)))
 }
 
 /// The error for an address in a form that data sets do not have.
-fn other_form(key: &str) -> Result<Subject, EntryError> {
+fn other_form(key: &str) -> Result<Option<Subject>, EntryError> {
     Err(EntryError {
         class: "not a key of a data set",
         text: format!(
             "`{key}` is not in a form that data sets have; write an address, a prefix or a range"
         ),
     })
+}
+
+/// The error for a listed name that is part of an address and not the name of an address.
+pub(super) fn not_asked(key: &str) -> EntryError {
+    EntryError {
+        class: "not the name of an address",
+        text: format!(
+            "`{key}`: no client asks for this name; write the reversed octets of an address, such as 7.100.51.45, or of a prefix, such as *.100.51.45"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ZoneAddresses;
+
+    #[test]
+    fn key_of_octets_is_the_asked_address_if_a_zone_publishes_addresses() {
+        let read = |key: &str, addresses| {
+            let options = Options {
+                addresses,
+                ..Options::default()
+            };
+            let subject = name(key, false, &options).unwrap();
+            subject.map(|s| s.to_string())
+        };
+        for (key, address) in [
+            ("7.100.51.45", Some("45.51.100.7")),
+            (".7.100.51.45", Some("45.51.100.7")),
+            ("*.100.51.45", Some("45.51.100.0/24")),
+            ("*.51.45", Some("45.51.0.0/16")),
+            ("100.51.45", None),
+            ("*.7.100.51.45", None),
+        ] {
+            assert_eq!(read(key, ZoneAddresses::Ip4).as_deref(), address, "{key}");
+            assert_eq!(
+                read(key, ZoneAddresses::None).as_deref(),
+                Some(key),
+                "{key}"
+            );
+        }
+        for key in ["bad.example", "7.100.51.300", "test"] {
+            assert_eq!(
+                read(key, ZoneAddresses::Both).as_deref(),
+                Some(key),
+                "{key}"
+            );
+        }
+        let error = not_asked("100.51.45").text;
+        assert!(error.starts_with("`100.51.45`: no client asks"), "{error}");
+    }
 }

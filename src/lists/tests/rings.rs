@@ -71,7 +71,7 @@ impl Server {
         let mut out = BTreeSet::new();
         render_rows(builder.tables(), &zone, &mut |owner, at| {
             if let Some(data) = data(&builder.tables().interned, &zone, owner, &at) {
-                let labels: Vec<_> = crate::index::find::labels_in(owner)
+                let labels: Vec<_> = crate::index::listing::labels_in(owner)
                     .map(String::from_utf8_lossy)
                     .collect();
                 out.insert(
@@ -225,7 +225,7 @@ enum Step {
     /// All feeds refresh at once.
     All,
     /// An edge cannot be used, or can be used again.
-    Cut(usize, bool),
+    CoverMode(usize, bool),
     /// A server lists a subject, the feeds of these edges refresh one after the other, and the
     /// server no longer lists it.
     Ghost(usize, usize, Vec<usize>),
@@ -236,7 +236,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..6usize, 0..24usize, prop::option::of(0..3usize)).prop_map(|(a, b, c)| Step::Word(a, b, c)),
         3 => (0..14usize).prop_map(Step::Refresh),
         2 => Just(Step::All),
-        1 => (0..14usize, any::<bool>()).prop_map(|(a, b)| Step::Cut(a, b)),
+        1 => (0..14usize, any::<bool>()).prop_map(|(a, b)| Step::CoverMode(a, b)),
     ]
 }
 
@@ -281,7 +281,7 @@ impl World {
             }
             Step::All => self.refresh(&(0..self.edges.len()).collect::<Vec<_>>()),
             Step::Refresh(e) if !self.edges.is_empty() => self.refresh(&[e % self.edges.len()]),
-            Step::Cut(e, there) if !self.edges.is_empty() => {
+            Step::CoverMode(e, there) if !self.edges.is_empty() => {
                 let e = e % self.edges.len();
                 self.edges[e].2 = *there;
             }
@@ -292,7 +292,7 @@ impl World {
                     .for_each(|e| self.run(&Step::Refresh(*e), subjects));
                 self.run(&Step::Word(*server, *subject, None), subjects);
             }
-            Step::Refresh(_) | Step::Cut(..) => {}
+            Step::Refresh(_) | Step::CoverMode(..) => {}
         }
     }
 

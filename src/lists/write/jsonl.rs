@@ -12,8 +12,8 @@ use super::{
     Export, ExportChangeKind, names::names, published::published_reasons, report::ReportBuilder,
 };
 use crate::{
-    index::{Items, pieces::Cut},
-    model::{Prefix4, Prefix6, Subject, ZoneKind},
+    index::{Items, prefix_cover::CoverMode},
+    model::{Prefix4, Prefix6, Subject},
 };
 
 /// The first line.
@@ -23,18 +23,20 @@ pub(super) fn first_line(e: &Export) -> String {
 }
 
 pub(super) fn jsonl(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    if e.view.spec.kind != ZoneKind::Address {
-        return names(e, &mut |name, items| {
-            line(e, report, &Subject::Domain(name.clone()), items, out)
-        });
+    if e.view.has_ip4 {
+        let reshaped = ReportBuilder::default();
+        e.prefix_cover(CoverMode::Values, Some(&reshaped), &mut |piece, items| {
+            parts(piece, items, &mut |part| line(e, report, part, items, out))
+        })?;
+        // Merged subjects are separate lines again, so only splits are reported.
+        report.take(&reshaped, ExportChangeKind::Split);
     }
-    let reshaped = ReportBuilder::default();
-    e.pieces(Cut::Values, Some(&reshaped), &mut |piece, items| {
-        parts(piece, items, &mut |part| line(e, report, part, items, out))
-    })?;
-    // Merged subjects are separate lines again, so only splits are reported.
-    report.take(&reshaped, ExportChangeKind::Split);
-    Ok(())
+    if !e.view.spec.has_names() {
+        return Ok(());
+    }
+    names(e, &mut |name, items| {
+        line(e, report, &Subject::Domain(name.clone()), items, out)
+    })
 }
 
 fn line(

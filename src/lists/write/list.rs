@@ -5,20 +5,20 @@ use std::io::{self, Write};
 
 use super::{Export, ExportChangeKind, names::names, report::ReportBuilder};
 use crate::{
-    index::pieces::Cut,
+    index::prefix_cover::CoverMode,
     lists::text::is_below,
     model::{Domain, Scope, ZoneKind},
 };
 
 pub(super) fn list(
     e: &Export,
-    cut: Cut,
+    mode: CoverMode,
     report: &ReportBuilder,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if e.view.spec.kind != ZoneKind::Domain {
-        return e.pieces(
-            cut,
+        return e.prefix_cover(
+            mode,
             Some(report),
             &mut |subject, items| match items.is_empty() {
                 true => Ok(()),
@@ -26,6 +26,9 @@ pub(super) fn list(
             },
         );
     }
+    e.prefix_cover(mode, Some(report), &mut |address, _| {
+        writeln!(out, "{address}")
+    })?;
     let excluded = e.long_exclusions();
     let mut lines = Lines {
         report,

@@ -93,11 +93,27 @@ impl Walk<'_> {
 
 /// Visits all names of a domain zone, each before the names below it.
 pub(super) fn names(e: &Export, sink: NameSink) -> io::Result<()> {
+    visit(e, sink, &|f| e.render_names(f))
+}
+
+/// The same, with the names by which clients ask for the zone's addresses.
+pub(super) fn asked_names(e: &Export, sink: NameSink) -> io::Result<()> {
+    visit(e, sink, &|f| e.render(f))
+}
+
+/// Receives an owner with what it has.
+type OwnerSink<'t> = &'t mut dyn FnMut(&[u8], Rendered) -> io::Result<()>;
+
+fn visit(
+    e: &Export,
+    sink: NameSink,
+    render: &dyn Fn(OwnerSink) -> io::Result<()>,
+) -> io::Result<()> {
     let mut walk = Walk {
         sink,
         open_names: Vec::new(),
     };
-    e.render(&mut |owner, at| {
+    render(&mut |owner, at| {
         let name = text_of(owner);
         let (scope, name) = match name.strip_prefix("*.") {
             Some(rest) => (Scope::Below, rest),

@@ -8,10 +8,10 @@
 use std::io::{self, Write};
 
 use super::{Export, published::text, report::ReportBuilder};
-use crate::index::pieces::Cut;
+use crate::index::prefix_cover::CoverMode;
 
 pub(super) fn postfix(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
-    e.pieces(Cut::Values, Some(report), &mut |piece, items| {
+    e.prefix_cover(CoverMode::Values, Some(report), &mut |piece, items| {
         writeln!(out, "{piece} REJECT {}", text(e, report, piece, items))
     })
 }

@@ -1,11 +1,12 @@
-//! A zone as rbldnsd data: a combined file for addresses, a dnset for names. rbldnsd gives the same
+//! A zone as rbldnsd data: a combined file for addresses, a dnset for names, and for the addresses
+//! of a domain zone by the names by which clients ask for them. rbldnsd gives the same
 //! answers from it, test points included.
 
 use std::io::{self, Write};
 
 use super::{
     Export, ExportChangeKind,
-    names::names,
+    names::asked_names,
     published::{ListedReason, listed_reasons},
     report::ReportBuilder,
     text_change::TextChange,
@@ -13,8 +14,9 @@ use super::{
 use crate::{
     index::{
         Items, ZoneView,
-        find::labels_in,
-        pieces::Cut,
+        listing::labels_in,
+        prefix_cover::CoverMode,
+        render::codes_of,
         zones::{rtype, txt_data},
     },
     lists::text::{harmless, literal, name, rname},
@@ -28,15 +30,20 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     let s = &view.spec;
     let ns: Vec<String> = s.ns.iter().map(|n| name(n)).collect();
     let domains = s.kind != ZoneKind::Address;
-    let kind = if domains { "dnset" } else { "combined" };
+    // Without the type of the data set, names of digits would be read as addresses.
+    let kind = match domains && !view.has_ip4 {
+        true => "dnset",
+        false => "combined",
+    };
     writeln!(out, "# Data for rbldnsd {}:{kind}:FILE", view.name)?;
     let (ttl, contact) = (s.ttl.0, rname(&s.contact));
+    let listing_ttl = listing_ttl(view);
     let first = ns.first().map_or("", |n| n);
     let times = [s.refresh, s.retry, s.expire, s.minimum()]
         .map(|t| t.0.to_string())
         .join(" ");
     writeln!(out, "$SOA {ttl} {first} {contact} {serial} {times}")?;
-    writeln!(out, "$NS {ttl} {}\n$TTL {ttl}", ns.join(" "))?;
+    writeln!(out, "$NS {ttl} {}\n$TTL {listing_ttl}", ns.join(" "))?;
     let mut w = Writer {
         out,
         e,
@@ -45,15 +52,18 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
     };
     let tests = test_points(view);
     if domains {
+        if view.has_ip4 {
+            w.section("dnset")?;
+        }
         w.tests(&tests, false, None)?;
         return w.names();
     }
     w.section("ip4set")?;
     w.tests(&tests, false, None)?;
-    w.pieces(|s| !matches!(s, Subject::V6(_)), None)?;
+    w.prefix_cover(|s| !matches!(s, Subject::V6(_)), None)?;
     w.section("ip6trie")?;
     w.tests(&tests, true, Some(0))?;
-    let pieces_most = w.pieces(|s| matches!(s, Subject::V6(_)), Some(0))?;
+    let pieces_most = w.prefix_cover(|s| matches!(s, Subject::V6(_)), Some(0))?;
     let tests_most = tests
         .iter()
         .filter(|t| t.six)
@@ -64,10 +74,16 @@ pub(super) fn rbldnsd(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -
         w.section(&format!("ip6trie:{}", place + 1))?;
         w.tests(&tests, true, Some(place))?;
         if place < pieces_most {
-            w.pieces(|s| matches!(s, Subject::V6(_)), Some(place))?;
+            w.prefix_cover(|s| matches!(s, Subject::V6(_)), Some(place))?;
         }
     }
     Ok(())
+}
+
+/// The TTL of all listings, because a data set has one: the least of the published reasons.
+fn listing_ttl(view: &ZoneView) -> u32 {
+    let ttls = view.publish.iter().map(|p| p.ttl);
+    ttls.min().unwrap_or(view.ttls[0])
 }
 
 /// A value of an entry: its code, and its text as rbldnsd reads it.
@@ -92,8 +108,11 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
         let labels: Vec<String> = labels_in(place)
             .map(|l| String::from_utf8_lossy(l).into_owned())
             .collect();
+        let asked = || labels.join(".");
         let key = match (view.spec.kind, &labels[..]) {
             (ZoneKind::Domain | ZoneKind::Hash, [test]) if test == "test" => test.clone(),
+            (ZoneKind::Domain, _) if asked() == "2.0.0.127" => asked(),
+            (ZoneKind::Domain, nibbles) if view.has_ip6 && nibbles.len() == 32 => asked(),
             (ZoneKind::Address, [d, zero, nil, net]) if [zero, nil, net] == ["0", "0", "127"] => {
                 format!("127.0.0.{d}")
             }
@@ -110,16 +129,25 @@ fn test_points(view: &ZoneView) -> Vec<TestPoint> {
             let records = fixed.rrs.iter().filter(move |r| r.rtype == kind);
             records.map(|r| &r.data[..])
         };
-        let mut texts = data(rtype::TXT).map(|t| shown(t.get(1..).unwrap_or(&[])));
-        let value = |code: &[u8]| {
-            code.try_into().ok().map(|c| Value {
-                line: value_line(c, &texts.next().unwrap_or_default()),
-                own: true,
-            })
+        let codes: Vec<[u8; 4]> = data(rtype::A).filter_map(|c| c.try_into().ok()).collect();
+        let texts: Vec<String> = data(rtype::TXT)
+            .map(|t| shown(t.get(1..).unwrap_or(&[])))
+            .collect();
+        // rbldnsd answers each code and each text once.
+        let value = |i: usize| Value {
+            line: value_line(
+                codes[i.min(codes.len() - 1)],
+                texts.get(i).map_or("", String::as_str),
+            ),
+            own: true,
         };
-        let values: Vec<Value> = data(rtype::A).filter_map(value).collect();
+        let count = match codes.is_empty() {
+            true => 0,
+            false => codes.len().max(texts.len()),
+        };
+        let values: Vec<Value> = (0..count).map(value).collect();
         out.push(TestPoint {
-            six: labels.len() == 32,
+            six: view.spec.kind == ZoneKind::Address && labels.len() == 32,
             key,
             values,
         });
@@ -170,7 +198,7 @@ impl Writer<'_> {
         writeln!(
             self.out,
             "$DATASET {kind} @\n$TTL {}",
-            self.e.view.spec.ttl.0
+            listing_ttl(self.e.view)
         )
     }
 
@@ -183,7 +211,7 @@ impl Writer<'_> {
 
     /// Writes the pieces of a family with all their values, or only the value at the index `place`.
     /// Returns the largest number of values of a piece.
-    fn pieces(
+    fn prefix_cover(
         &mut self,
         family: impl Fn(&Subject) -> bool,
         place: Option<usize>,
@@ -192,7 +220,7 @@ impl Writer<'_> {
         // Each walk visits both families; only the first one counts changes.
         let report = place.is_none().then_some(self.report);
         let e = self.e;
-        e.pieces(Cut::Answers, report, &mut |subject, items| {
+        e.prefix_cover(CoverMode::Answers, report, &mut |subject, items| {
             if !family(subject) {
                 return Ok(());
             }
@@ -204,17 +232,18 @@ impl Writer<'_> {
         Ok(most)
     }
 
-    /// Writes the names, and exclusions for the names to which a listed wildcard above does not
+    /// Writes the names, with those of addresses, and exclusions for the names to which a listed wildcard above does not
     /// apply.
     fn names(&mut self) -> io::Result<()> {
         let e = self.e;
-        names(e, &mut |domain, items| {
+        asked_names(e, &mut |domain, items| {
             if items.is_empty() {
                 return writeln!(self.out, "!{domain}");
             }
-            let subject = Subject::Domain(domain.clone());
+            let address = e.view.spec.addresses.asked_subject(domain);
+            let subject = address.unwrap_or_else(|| Subject::Domain(domain.clone()));
             let values = values(e, Some(self.report), &subject, items);
-            self.entry(&entry(&subject), &values, None)
+            self.entry(&domain.to_string(), &values, None)
         })
     }
 
@@ -246,36 +275,48 @@ fn values(
     subject: &Subject,
     items: &Items,
 ) -> Vec<Value> {
+    let is_dnset = e.view.spec.has_names();
     let (piece, alone) = match subject {
-        Subject::V4(p) => (subject.to_string(), p.is_host()),
-        Subject::V6(p) => (subject.to_string(), p.is_host()),
+        // In a dnset `$` would be the queried name.
+        Subject::V4(p) => (subject.to_string(), p.is_host() && !is_dnset),
+        Subject::V6(p) => (subject.to_string(), p.is_host() && !is_dnset),
         Subject::Domain(d) => (d.name().to_string(), true),
     };
     let (mut out, mut codes, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut written: Vec<[u8; 4]> = Vec::new();
+    let reasons = listed_reasons(e, subject, items);
+    let rrset = codes_of(e.view, items.as_slice());
+    if let Some(report) = report.filter(|_| rrset.ttl > listing_ttl(e.view)) {
+        report.add(ExportChangeKind::ShorterTtl, subject);
+    }
     for ListedReason {
         code,
         template,
         listed,
         ..
-    } in listed_reasons(e, subject, items)
+    } in reasons
     {
+        let is_shared = codes.contains(&code);
+        codes.push(code);
+        // In a zone of bit masks, every value has the bits of all reasons.
+        let record = rrset.record_of(code);
         let data = txt_data(template, &listed);
         if let Some(report) = report {
             let shown = data.get(1..).unwrap_or(&[]);
             let trimmed = shown.first() == Some(&b' ') || shown.last() == Some(&b' ');
             let change = TextChange::of(template, || listed.len());
             report.add_text(TextChange { trimmed, ..change }, subject);
-            if codes.contains(&code) {
+            if is_shared {
                 report.add(ExportChangeKind::ReasonsWithOneCode, subject);
             }
         }
         let has_no_text = data.len() < 2
             || texts.contains(&data)
-            || (e.view.spec.txt == TxtPolicy::First && !codes.is_empty());
-        if has_no_text && codes.contains(&code) {
+            || (e.view.spec.txt == TxtPolicy::First && !written.is_empty());
+        if has_no_text && written.contains(&record) {
             continue;
         }
-        codes.push(code);
+        written.push(record);
         let template = harmless(template);
         let (text, own) = if has_no_text {
             (String::new(), false)
@@ -288,7 +329,7 @@ fn values(
             (shown(&data[1..]), own)
         };
         out.push(Value {
-            line: value_line(code, &text),
+            line: value_line(record, &text),
             own,
         });
         if !has_no_text {

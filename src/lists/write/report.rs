@@ -62,6 +62,9 @@ pub enum ExportChangeKind {
     /// Several reasons of a subject have the same code, so that the file does not distinguish them.
     #[strum(serialize = "several reasons with the same code: the file does not distinguish them")]
     ReasonsWithOneCode,
+    /// A data set of `rbldnsd` has one TTL, so this entry has a shorter one than in the zone.
+    #[strum(serialize = "TTL shortened: the format has one TTL, the least of the zone's reasons")]
+    ShorterTtl,
     /// `?` replaces bytes of a text that are not printable ASCII.
     #[strum(serialize = "text changed: `?` replaces each byte that is not printable ASCII")]
     TextReplaced,

@@ -2,7 +2,7 @@
 //!
 //! The listings of an address zone are `rpz-client-ip` triggers: the policy applies to these
 //! clients. Those of a domain zone are names, with `rpz-passthru.` for exclusions below a listed
-//! wildcard. Owner names are relative, so that the file can be loaded under any zone name.
+//! wildcard; its addresses are `rpz-ip` triggers, for answers that contain them. Owner names are relative, so that the file can be loaded under any zone name.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use super::{Export, ExportChangeKind, names::names, published::text, report::Rep
 use crate::{
     index::{
         Items,
-        pieces::Cut,
+        prefix_cover::CoverMode,
         zones::{MAX_NAME, wire_name},
     },
     lists::{
@@ -89,17 +89,23 @@ pub(super) fn rpz(e: &Export, report: &ReportBuilder, out: &mut dyn Write) -> io
         e.serial
     )?;
     ns.iter().try_for_each(|n| writeln!(out, "@ NS {n}"))?;
-    if s.kind != ZoneKind::Address {
-        return domains(e, &action, report, out);
-    }
-    // Prefixes with different reasons are only kept apart if the reasons are written.
-    let cut = match action {
-        Action::Address(_) => Cut::Values,
-        Action::Cname(_) => Cut::Fewest,
+    let trigger = match s.kind {
+        ZoneKind::Domain => "rpz-ip",
+        _ => "rpz-client-ip",
     };
-    e.pieces(cut, Some(report), &mut |piece, items| {
-        action.write(&client(piece), || text(e, report, piece, items), out)
-    })
+    // Prefixes with different reasons are only kept apart if the reasons are written.
+    let mode = match action {
+        Action::Address(_) => CoverMode::Values,
+        Action::Cname(_) => CoverMode::Fewest,
+    };
+    e.prefix_cover(mode, Some(report), &mut |piece, items| {
+        let owner = address_owner(piece, trigger);
+        action.write(&owner, || text(e, report, piece, items), out)
+    })?;
+    match s.kind {
+        ZoneKind::Domain => domains(e, &action, report, out),
+        _ => Ok(()),
+    }
 }
 
 /// Whether resolvers read a name as an address or a name server instead of a host name.
@@ -148,15 +154,15 @@ fn domains(
     })
 }
 
-/// The owner of a client trigger (section 4.1.1): the length, then the reversed address. IPv6 has
+/// The owner of an address trigger (section 4.1.1): the length, then the reversed address. IPv6 has
 /// 16 bits a label, with `zz` for the longest run of zeros.
-fn client(prefix: &Subject) -> String {
+fn address_owner(prefix: &Subject, trigger: &str) -> String {
     match prefix {
         Subject::V4(p) => {
             let [a, b, c, d] = p.first().to_be_bytes();
-            format!("{}.{d}.{c}.{b}.{a}.rpz-client-ip", p.len())
+            format!("{}.{d}.{c}.{b}.{a}.{trigger}", p.len())
         }
-        Subject::V6(p) => format!("{}.{}.rpz-client-ip", p.len(), address_groups(*p)),
+        Subject::V6(p) => format!("{}.{}.{trigger}", p.len(), address_groups(*p)),
         Subject::Domain(name) => name.to_string(),
     }
 }

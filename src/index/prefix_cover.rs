@@ -8,16 +8,17 @@ pub use reshaped::{OnReshaped, Shape};
 use super::{
     build::Tables,
     ip4::Block,
-    render::{Rendered, render},
-    space::{Ip4Octets, Items, LabelTree},
+    listing::Items,
+    render::{self, Rendered},
+    space::{Ip4Octets, LabelTree},
     values::FactsId,
     zones::ZoneView,
 };
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject, ZoneKind};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// How the listings are cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum CoverMode {
     /// Each piece has one value.
     Values,
     /// Each piece has one answer: one value, and one listed subject if a text names it.
@@ -29,13 +30,13 @@ pub enum Cut {
     Fewest,
 }
 
-impl Cut {
+impl CoverMode {
     /// Whether neighbours with these items are one piece; `alike` tells whether their answers are.
     fn joins(self, one: &Items, other: &Items, alike: impl FnOnce() -> bool) -> bool {
         match self {
-            Cut::Subjects | Cut::Fewest => true,
-            Cut::Values => one.same(other),
-            Cut::Answers => one.same(other) && alike(),
+            CoverMode::Subjects | CoverMode::Fewest => true,
+            CoverMode::Values => one.same(other),
+            CoverMode::Answers => one.same(other) && alike(),
         }
     }
 }
@@ -64,7 +65,7 @@ struct Run<'a, 'r> {
     tables: &'a Tables,
     zone: &'a ZoneView,
     open: Option<(u32, u32, Items)>,
-    cut: Cut,
+    mode: CoverMode,
     tell: &'a mut dyn FnMut(Subject, &Items),
     reshaped: Reshaped<'r>,
 }
@@ -72,16 +73,16 @@ struct Run<'a, 'r> {
 impl Run<'_, '_> {
     /// Adds addresses. `alone`: a host that nothing covers.
     fn add(&mut self, first: u32, last: u32, items: &Items, alone: bool) {
-        if alone && self.cut == Cut::Subjects {
+        if alone && self.mode == CoverMode::Subjects {
             self.flush();
             self.start(first, last, items);
             return self.flush();
         }
-        let (tables, zone, cut) = (self.tables, self.zone, self.cut);
+        let (tables, zone, mode) = (self.tables, self.zone, self.mode);
         if let Some((start, end, old)) = &mut self.open
             && end.checked_add(1) == Some(first)
             && !items.is_empty()
-            && cut.joins(old, items, || {
+            && mode.joins(old, items, || {
                 answers_alike(tables, zone, items, |len| {
                     Prefix4::new(*start, len.min(32)) == Prefix4::new(first, len.min(32))
                 })
@@ -110,72 +111,90 @@ impl Run<'_, '_> {
     }
 }
 
-/// Reports every listed piece of a zone, in order: disjoint prefixes, or domains. An excluded
+/// Reports every listed piece of a zone, in order: disjoint prefixes, then domains. An excluded
 /// domain has no items.
-pub fn pieces(tables: &Tables, zone: &ZoneView, cut: Cut, tell: &mut dyn FnMut(Subject, &Items)) {
-    pieces_reshaped(tables, zone, cut, None, tell);
+pub fn prefix_cover(
+    tables: &Tables,
+    zone: &ZoneView,
+    mode: CoverMode,
+    tell: &mut dyn FnMut(Subject, &Items),
+) {
+    prefix_cover_reshaped(tables, zone, mode, None, tell);
 }
 
 /// The same; also reports each listed prefix that is not a piece as it is listed.
-pub fn pieces_reshaped(
+pub fn prefix_cover_reshaped(
     tables: &Tables,
     zone: &ZoneView,
-    cut: Cut,
+    mode: CoverMode,
     reshaped: Option<OnReshaped>,
     tell: &mut dyn FnMut(Subject, &Items),
 ) {
-    match zone.spec.kind {
-        ZoneKind::Address => {
-            let mut run = Run {
-                tables,
-                zone,
-                open: None,
-                cut,
-                tell,
-                reshaped: Reshaped::new(Prefix4::BITS, reshaped),
-            };
-            ip4(tables, zone, &mut run);
-            run.flush();
-            let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
-            let mut open: Option<(u128, u128, Items)> = None;
-            let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
-                if let Some((first, last, items)) = open.take() {
-                    Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
-                    reshaped.end();
-                }
-            };
-            let all = Prefix6::new(0, 0);
-            tables.ip6.each_run(all, &mut |first, last, value| {
-                let mut items = Items::default();
-                items.extend(&tables.interned.value(value).items, zone.mask);
-                let items = items.shown();
-                if items.is_empty() {
-                    return true;
-                }
-                match &mut open {
-                    Some((start, end, old))
-                        if end.checked_add(1) == Some(first)
-                            && cut.joins(old, &items, || {
-                                answers_alike(tables, zone, &items, |len| {
-                                    Prefix6::new(*start, len) == Prefix6::new(first, len)
-                                })
-                            }) =>
-                    {
-                        *end = last;
-                    }
-                    open => {
-                        flush(open, &mut reshaped);
-                        *open = Some((first, last, items.clone()));
-                    }
-                }
-                reshaped.add(first, last, &items);
-                true
-            });
-            flush(&mut open, &mut reshaped);
-        }
-        ZoneKind::Domain | ZoneKind::Hash => names(tables, zone, tell),
-        ZoneKind::Catalog => {}
+    if zone.has_ip4 {
+        address_cover(tables, zone, mode, reshaped, tell);
     }
+    if zone.spec.has_names() {
+        names(tables, zone, tell);
+    }
+}
+
+/// Reports the listed pieces of a zone's addresses, in order; see [`prefix_cover_reshaped`].
+pub fn address_cover(
+    tables: &Tables,
+    zone: &ZoneView,
+    mode: CoverMode,
+    reshaped: Option<OnReshaped>,
+    tell: &mut dyn FnMut(Subject, &Items),
+) {
+    let mut run = Run {
+        tables,
+        zone,
+        open: None,
+        mode,
+        tell,
+        reshaped: Reshaped::new(Prefix4::BITS, reshaped),
+    };
+    ip4(tables, zone, &mut run);
+    run.flush();
+    if !zone.has_ip6 {
+        return;
+    }
+    let mut reshaped = Reshaped::new(Prefix6::BITS, run.reshaped.finish());
+    let mut open: Option<(u128, u128, Items)> = None;
+    let mut flush = |open: &mut Option<(u128, u128, Items)>, reshaped: &mut Reshaped| {
+        if let Some((first, last, items)) = open.take() {
+            Prefix6::cover(first, last).for_each(|p| tell(Subject::V6(p), &items));
+            reshaped.end();
+        }
+    };
+    let all = Prefix6::new(0, 0);
+    tables.ip6.each_run(all, &mut |first, last, value| {
+        let mut items = Items::default();
+        items.extend(&tables.interned.value(value).items, zone.mask);
+        let items = items.shown();
+        if items.is_empty() {
+            return true;
+        }
+        match &mut open {
+            Some((start, end, old))
+                if end.checked_add(1) == Some(first)
+                    && mode.joins(old, &items, || {
+                        answers_alike(tables, zone, &items, |len| {
+                            Prefix6::new(*start, len) == Prefix6::new(first, len)
+                        })
+                    }) =>
+            {
+                *end = last;
+            }
+            open => {
+                flush(open, &mut reshaped);
+                *open = Some((first, last, items.clone()));
+            }
+        }
+        reshaped.add(first, last, &items);
+        true
+    });
+    flush(&mut open, &mut reshaped);
 }
 
 fn ip4(tables: &Tables, zone: &ZoneView, run: &mut Run) {
@@ -232,8 +251,8 @@ fn block_runs(octets: &Ip4Octets, zone: &ZoneView, base: u32, block: &Block, run
 }
 
 fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)) {
-    render(tables, zone, &mut |owner, at| {
-        let labels: Vec<String> = super::find::labels_in(owner)
+    render::names(tables, zone, &mut |owner, at| {
+        let labels: Vec<String> = super::listing::labels_in(owner)
             .map(|l| String::from_utf8_lossy(l).into_owned())
             .collect();
         let name = labels.join(".");
@@ -251,5 +270,6 @@ fn names(tables: &Tables, zone: &ZoneView, tell: &mut dyn FnMut(Subject, &Items)
             }
             Rendered::Excluded => tell(subject(Scope::Tree), &items),
         }
+        true
     });
 }
