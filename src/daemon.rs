@@ -91,10 +91,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
     let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
-    let (exports, feeds) = (
-        Exports::default(),
-        Feeds::new(ledger.clone(), sys::lower_priority),
-    );
+    let exports = Exports::default();
+    let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
     exports.set(config.exports.clone());
     feeds.configure(&config.feeds);
     let notified_feeds = feeds.clone();
@@ -108,7 +106,6 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         let path = &config.tls.path;
         listeners.extend(encrypted.serve(path, certificates, &shared, &limiters.dns));
     }
-    let notifier = tokio::spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let (socket_path, outbound) = (config.socket.clone(), outbound(&config)?);
     let listener_configs = listener_configs(&config, certificates.as_ref(), &limiters);
     let (stop_web, web_stopped) = tokio::sync::watch::channel(false);
@@ -159,6 +156,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         stop: web_stopped.clone(),
     };
     let background = background_runtime()?;
+    let notifier = background.spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let mut web = start_web(
         &background,
         HttpSockets {

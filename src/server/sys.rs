@@ -77,33 +77,33 @@ const LOW_NICE: libc::c_int = 19;
 /// Lowers the priority of the calling thread: to the lowest nice value, which Linux keeps for each
 /// thread, and to the batch policy, by which it does not preempt other threads when it wakes.
 pub fn lower_priority() {
-    // SAFETY: plain system calls on the calling thread. Nothing depends on their result.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, LOW_NICE);
-        libc::sched_setscheduler(
-            0,
-            libc::SCHED_BATCH,
-            &libc::sched_param { sched_priority: 0 },
-        );
-    }
+    set_scheduling(libc::SCHED_BATCH, LOW_NICE, 0);
 }
 
 /// Lets the calling thread run in short time slices, so that it runs soon after it wakes (Linux
 /// 6.12 and later). This needs no privilege, since the thread's share stays the same.
 pub fn short_slices() {
     const SLICE_NANOSECONDS: u64 = 100_000;
+    // SAFETY: a plain system call about the calling thread.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    set_scheduling(libc::SCHED_OTHER, nice, SLICE_NANOSECONDS);
+}
+
+/// Sets policy, nice value and time slice of the calling thread. A slice of 0 is the system's own;
+/// a thread has the slice of the one that started it otherwise.
+fn set_scheduling(policy: libc::c_int, nice: libc::c_int, slice_nanoseconds: u64) {
     let a = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
-        sched_policy: 0,
+        sched_policy: policy as u32,
         sched_flags: 0,
-        sched_nice: 0,
+        sched_nice: nice,
         sched_priority: 0,
-        sched_runtime: SLICE_NANOSECONDS,
+        sched_runtime: slice_nanoseconds,
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: `a` is a valid structure of the size that it names. An older kernel refuses or
-    // ignores it.
+    // SAFETY: `a` is a valid structure of the size that it names. Nothing depends on the result: an
+    // older kernel ignores the slice.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const a, 0) };
 }
 

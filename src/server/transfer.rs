@@ -480,3 +480,98 @@ fn sign(session: &mut Option<TsigSession>, message: &mut Vec<u8>) -> bool {
         .as_mut()
         .is_none_or(|session| session.sign_message(message, wall()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn completed() -> CompletedTransfer {
+        CompletedTransfer {
+            sent: Sent {
+                from: None,
+                to: Serial(7),
+                records: 2,
+                bytes: 64,
+            },
+            zone: "bl.example".into(),
+            key: None,
+            is_identified: false,
+        }
+    }
+
+    type Lent<S> = oneshot::Receiver<(S, io::Result<CompletedTransfer>)>;
+
+    /// A sender on this runtime, and what it passes back.
+    fn sender<S>(stream: S) -> (TransferSender<S>, Lent<S>) {
+        let (result, passed_back) = oneshot::channel();
+        let sender = TransferSender {
+            stream,
+            runtime: Handle::current(),
+            stop: Arc::default(),
+            progress: Arc::new(Progress::new(Instant::now())),
+            result,
+        };
+        (sender, passed_back)
+    }
+
+    #[tokio::test]
+    async fn stream_is_passed_back_after_the_last_chunk() {
+        let (stream, mut mirror) = tokio::io::duplex(16);
+        let (sender, passed_back) = sender(stream);
+        std::thread::spawn(move || {
+            sender.run(|send| (send(&[1; 64]) && send(&[2; 64])).then(completed));
+        });
+        let mut received = [0; 128];
+        mirror.read_exact(&mut received).await.unwrap();
+        let (mut stream, completed) = passed_back.await.unwrap();
+        assert_eq!(completed.unwrap().sent.to, Serial(7));
+        stream.write_all(b"more").await.unwrap();
+        assert_eq!(received[63..65], [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn error_of_the_stream_is_passed_back() {
+        let (stream, mirror) = tokio::io::duplex(16);
+        let (sender, passed_back) = sender(stream);
+        drop(mirror);
+        std::thread::spawn(move || sender.run(|send| send(&[1; 64]).then(completed)));
+        let error = passed_back.await.unwrap().1.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn thread_ends_with_its_connection() {
+        let (stream, _stalled_mirror) = tokio::io::duplex(16);
+        let (sender, passed_back) = sender(stream);
+        let (ended, end) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut is_sent = None;
+            sender.run(|send| {
+                is_sent = Some(send(&[1; 64]));
+                None
+            });
+            let _ = ended.send(is_sent);
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(passed_back);
+        assert_eq!(end.await, Ok(Some(false)));
+    }
+
+    #[test]
+    fn only_the_time_for_which_a_chunk_waits_counts_for_the_deadline() {
+        let second = Duration::from_secs(1);
+        let progress = Progress::new(Instant::now() - 100 * second);
+        let is_far = |p: &Progress| p.deadline() > Instant::now() + WRITE_TIMEOUT - second;
+        assert!(is_far(&progress), "it renders");
+        progress.set(true);
+        assert!(is_far(&progress), "it has just begun to send");
+        progress.sending_since.store(1, Ordering::Relaxed);
+        assert!(progress.deadline() < Instant::now(), "it sends for 100 s");
+        progress.set(false);
+        assert!(is_far(&progress), "it has sent the chunk");
+        let old = Progress::new(Instant::now() - MAX_TRANSFER_TIME - second);
+        assert!(old.deadline() < Instant::now());
+    }
+}
