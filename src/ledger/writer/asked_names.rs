@@ -151,7 +151,7 @@ impl Turn<'_, '_> {
                 continue;
             }
             match self.target(addresses, domain, verdict) {
-                Ok(address) => self.entry(&subject, address, e)?,
+                Ok(address) => self.entry(&subject, &address, e)?,
                 Err(cause) if !e.exclusion => why = Some(cause),
                 Err(_) => {}
             }
@@ -181,14 +181,14 @@ impl Turn<'_, '_> {
     }
 
     /// Gives an entry to an address, unless the source has one for the same reason there.
-    fn entry(&mut self, name: &Subject, address: Subject, e: &Entry) -> Result<(), LedgerError> {
+    fn entry(&mut self, name: &Subject, address: &Subject, e: &Entry) -> Result<(), LedgerError> {
         self.out.turned += usize::from(!e.exclusion);
         let (reason, source) = (e.reason, e.source);
         if source.is_feed() {
             let (_, new) = self.row(source, name)?;
             let at = new.iter().position(|f| f.reason == reason);
             let entry = at.map(|at| new.remove(at));
-            let (_, there) = self.row(source, &address)?;
+            let (_, there) = self.row(source, address)?;
             if !there.iter().any(|f| f.reason == reason) {
                 there.extend(entry);
             }
@@ -208,12 +208,12 @@ impl Turn<'_, '_> {
         };
         if self
             .transaction
-            .present(store, &address)?
+            .present(store, address)?
             .entry(reason, source)
             .is_none()
         {
             self.transaction
-                .apply_event(store, &address, AUTHOR, listed, now)?;
+                .apply_event(store, address, AUTHOR, listed, now)?;
         }
         Ok(())
     }
