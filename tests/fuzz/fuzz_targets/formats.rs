@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use orbsd::{
     lists,
-    model::{ReasonId, Time, subject::HostBits},
+    model::{ReasonId, Time, ZoneAddresses, subject::HostBits},
 };
 
 const DATASETS: [&str; 9] = ["ip4set", "ip4trie", "ip4tset", "ip6trie", "ip6tset", "dnset", "generic", "combined", "none such"];
@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
         reasoning: if first & 64 == 0 || !known.codes { lists::ReasonMapping::One(ReasonId(0)) } else { lists::ReasonMapping::Codes(codes) },
         host_bits: if first & 128 == 0 { HostBits::Refuse } else { HostBits::Clear },
         special: first & 32 != 0,
+        addresses: [ZoneAddresses::None, ZoneAddresses::Ip4, ZoneAddresses::Both][usize::from(format >> 5) % 3],
         allowed: vec![],
         allow_suffixes: vec!["tk".into()],
         followed: false,
