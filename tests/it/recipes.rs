@@ -164,8 +164,15 @@ fn documented_configuration_is_accepted() {
         .iter()
         .filter(|b| check_of(b) == Some(Check::Configuration))
     {
-        let reasons = ["input", "output", "unconfirmed", "notest", "drop-box"]
-            .map(|r| format!("[[reason]]\nname = \"{r}\"\n"));
+        let reasons = [
+            "input",
+            "output",
+            "unconfirmed",
+            "notest",
+            "drop-box",
+            "spamsource",
+        ]
+        .map(|r| format!("[[reason]]\nname = \"{r}\"\n"));
         let mut base = format!("{CONFIG}{}", reasons.concat());
         let relays = ZONE.replace("bl.orbs.example", "relays.orbs.example");
         let first = b.text.lines().find(|l| !l.starts_with('#')).unwrap();
@@ -182,7 +189,7 @@ fn documented_configuration_is_accepted() {
                     ),
                 ]
             }
-            "[transfer]" => vec![("relays", format!("{relays}\n{}", b.text))],
+            "[transfer]" | "[[record]]" => vec![("relays", format!("{relays}\n{}", b.text))],
             _ => {
                 base += &b.text;
                 vec![("relays", relays)]
