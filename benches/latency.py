@@ -2,7 +2,7 @@
 """Measures the latency of queries while listings arrive and while mirrors transfer a zone; writes benches/LATENCY.md.
 
 Usage: latency.py TARGET. TARGET is the cargo target directory, with a release build and the examples. benches/NOTES-LATENCY.md
-says how it measures. The environment variables WINDOWS (60, of each kind), ENTRIES (1000000, of each family) and BIG (10000000
+says how it measures. The environment variables WINDOWS (200, of each kind), ENTRIES (1000000, of each family) and BIG (10000000
 addresses for the publish pause; 0 leaves it out) change the measurement. KEEP names a folder in which lists and stores are kept
 for further runs.
 """
@@ -12,6 +12,7 @@ WINDOWS = int(os.environ.get("WINDOWS", 200))
 BIG = int(os.environ.get("BIG", 10_000_000))
 KEEP = os.environ.get("KEEP")
 WINDOW, GAP = 0.06, 0.04  # seconds of a window, and of the pause before it, in which the work starts or stops
+TRANSFER_GAP = 0.2  # the same for transfers: the server fills the buffers of stopped mirrors
 LISTINGS, BATCH = 5000, 25  # listings a second, and those that the client sends at once
 MIRRORS = 4
 SERVER, LOAD = "0", "1"  # the cores
@@ -46,6 +47,7 @@ def idle_process(work):
 
 class Listings:
     """A client that sends new listings in one stream while it is switched on."""
+    gap = GAP
     at = 0x2d000000
     def __init__(self, d):
         self.d = d
@@ -85,6 +87,7 @@ class Listings:
 
 class Mirrors:
     """Mirrors that transfer the zone again and again while they are switched on."""
+    gap = TRANSFER_GAP
     def __init__(self, port):
         drain = f"{built}/examples/drain"
         self.output = tempfile.TemporaryFile(dir=tmp, mode="w+")
@@ -111,17 +114,17 @@ def query_thread(p):
 
 def measure_windows(p, port, queries, rate, client):
     """Sends queries at a steady rate, and switches a client off and on for each window. Returns the quiet windows and the busy ones."""
-    args = ["taskset", "-c", LOAD, load, f"127.0.0.1:{port}", queries, "--rate", str(rate), "--windows", str(2 * WINDOWS), "--seconds", str(WINDOW), "--gap", str(GAP), "--window", "2048"]
+    args = ["taskset", "-c", LOAD, load, f"127.0.0.1:{port}", queries, "--rate", str(rate), "--windows", str(2 * WINDOWS), "--seconds", str(WINDOW), "--gap", str(client.gap), "--window", "2048"]
     run = subprocess.Popen(args, stdout=subprocess.PIPE, text=True); children.append(run)
     started = json.loads(run.stdout.readline())["started"]
     times, until = query_thread(p), lambda t: time.sleep(max(0, t - time.monotonic()))
     read_times = lambda: [int(x) for x in open(times).read().split()]
     spans = []
     for n in range(2 * WINDOWS):
-        begin = started + n * (WINDOW + GAP)
+        begin = started + n * (WINDOW + client.gap)
         until(begin); client.switch(n % 2 == 1)
-        until(begin + GAP - 0.001); before = read_times()
-        until(begin + GAP + WINDOW); spans.append([b - a for a, b in zip(before, read_times())])
+        until(begin + client.gap - 0.001); before = read_times()
+        until(begin + client.gap + WINDOW); spans.append([b - a for a, b in zip(before, read_times())])
     client.switch(False)
     windows = json.loads(run.stdout.readline())["windows"]; run.wait(); children.remove(run)
     for w, (cpu, waiting, _) in zip(windows, spans): w["cpu"], w["waiting"] = cpu / 1e7 / WINDOW, waiting / 1e7 / WINDOW
@@ -232,7 +235,7 @@ def measure_families():
     add_row("half load", "–", f"{rate:,.0f} queries/s", None)
     client = Mirrors(port)
     quiet, busy = measure_windows(p, port, queries, rate, client)
-    add_latency_rows(f"{MIRRORS} AXFRs at half load", "≤ 1.5 × (aim 1.1)", quiet, busy, f"{client.stop() / 1e6 / WINDOWS / (WINDOW + GAP):.0f} MB/s")
+    add_latency_rows(f"{MIRRORS} AXFRs at half load", "≤ 1.5 × (aim 1.1)", quiet, busy, f"{client.stop() / 1e6 / WINDOWS / (WINDOW + client.gap):.0f} MB/s")
     stop_server(p)
     memory = tempfile.mkdtemp(prefix="orbsd-bench-", dir="/dev/shm")
     try:
