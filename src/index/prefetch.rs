@@ -67,7 +67,8 @@ impl<'t> Prefetch<'t> {
     #[inline]
     pub fn add(&mut self, zone: &ZoneView, asked: &Asked) {
         match zone.spec.kind {
-            _ if zone.has_ip4 && asked.octets_len == 4 => {
+            // The nibbles of an IPv6 address can begin like four octets: 2.0.0.1.
+            _ if zone.has_ip4 && asked.count == 4 && asked.octets_len == 4 => {
                 self.v4.add(u32::from_be_bytes(asked.octets));
             }
             _ if zone.has_ip6 && asked.nibbles_len == 32 => {

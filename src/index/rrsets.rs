@@ -1,10 +1,7 @@
 //! The A record sets of names: how published reasons become addresses. No other file knows of bit
 //! masks.
 
-use crate::model::{Mask, ReasonId};
-
-/// The most reasons of a zone, one for each bit of [`Mask`].
-const MAX_REASONS: usize = Mask::BITS as usize;
+use crate::model::{MAX_REASONS, ReasonId};
 
 /// A published reason.
 #[derive(Debug, Clone)]

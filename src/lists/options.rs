@@ -78,8 +78,8 @@ impl ReasonMapping {
         }
     }
 
-    /// Whether an A value stands for several reasons, so that nobody can tell to which of them each
-    /// of several texts belongs.
+    /// Whether an A value stands for several reasons. The texts beside it cannot be assigned to one
+    /// of them then.
     pub fn joins_reasons(&self, value: Ipv4Addr) -> bool {
         matches!(self, ReasonMapping::Bits(_)) && value.octets()[3].count_ones() > 1
     }
