@@ -185,6 +185,16 @@ impl Builder {
     pub fn apply(&mut self, changes: Changes) {
         self.changed += changes.len();
         self.put(changes);
+        self.sweep_if_due();
+    }
+
+    /// Takes over tables that [`Builder::with`] has made from the present ones.
+    pub fn adopt(&mut self, tables: Tables) {
+        self.tables = tables;
+    }
+
+    /// Frees interned values that are no longer used, after every 131,072 changes.
+    pub fn sweep_if_due(&mut self) {
         if self.changed >= SWEEP_EVERY {
             self.sweep();
         }

@@ -102,14 +102,15 @@ impl Published {
         self.current.load_full()
     }
 
-    /// Publishes `next`: every later query is answered from it.
+    /// Publishes `next`: every later query is answered from it. [`Published::sweep`] frees the
+    /// replaced snapshot.
     pub fn replace(&self, next: Snapshot) {
         let old = self.current.swap(Arc::new(next));
         self.old.lock().push(old);
-        self.sweep();
     }
 
-    /// Frees replaced snapshots that no reader has any more. The writer calls it at intervals.
+    /// Frees replaced snapshots that no reader has any more. The writer calls it after it has
+    /// published, and at intervals.
     pub fn sweep(&self) {
         // No reader can get a replaced snapshot anew, so a count of one stays one.
         let mut old = self.old.lock();

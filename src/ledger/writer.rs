@@ -281,6 +281,11 @@ impl Writer {
         let mut batch = self.batch(seq, transaction, &receipt);
         self.log_removals(transaction, &receipt.serials, &mut batch)?;
         let (last, queues) = self.announce(seq, transaction, &receipt.serials, &mut batch);
+        // Made before the commit, so that queries are answered from a durable commit at once, and
+        // dropped if the commit fails.
+        let mut replaced = tables;
+        let builder = replaced.as_mut().unwrap_or(&mut self.builder);
+        let next = builder.with(transaction.facts());
         self.commit_batch(batch)?;
         self.audited += transaction.audit.len() as u64;
         self.announced(queues);
@@ -296,16 +301,18 @@ impl Writer {
             .chain(transaction.due_times())
             .min();
         let (started, cpu) = (Instant::now(), thread_cpu_time());
-        if let Some(tables) = tables {
-            self.builder = tables;
+        if let Some(builder) = &mut replaced {
+            std::mem::swap(&mut self.builder, builder);
         }
-        self.apply(transaction);
+        self.builder.adopt(next);
         if !self.publishes_later {
             self.publish();
             let times = &self.health.publish_times;
             times.elapsed.add(started.elapsed());
             times.cpu.add(thread_cpu_time().saturating_sub(cpu));
         }
+        self.published.sweep();
+        self.builder.sweep_if_due();
         self.count_zone_changes(transaction);
         self.health
             .commits
@@ -370,16 +377,6 @@ impl Writer {
         serials.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         self.journal_bytes = transaction.journal(seq, serials, self.journal_bytes, &mut batch);
         batch
-    }
-
-    /// Updates the tables with the subjects of a transaction.
-    fn apply(&mut self, transaction: &Transaction) {
-        let mut changes = crate::index::Changes::default();
-        for (subject, facts) in transaction.facts() {
-            let id = self.builder.intern(&facts);
-            self.builder.add(&mut changes, subject, id);
-        }
-        self.builder.apply(changes);
     }
 
     /// Publishes the builder's tables, from which all further queries are answered.
