@@ -14,6 +14,7 @@
 //! | | [`dns`] | turns queries into replies; transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
 //! | | [`smtp`] | both sides of SMTP as state machines |
+//! | | [`advice`] | the knowledge base: how mail servers are recognised and closed |
 //! | | [`bounce`] | what a pasted bounce names: the refused client, the lists, the refusing server |
 //! | storage | [`clock`] | trusted time |
 //! | | [`store`] | the database; the only module that uses RocksDB |
@@ -43,6 +44,7 @@ pub mod metrics;
 pub mod model;
 pub mod random;
 
+pub mod advice;
 pub mod bounce;
 pub mod dns;
 pub mod index;

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 32] = [
+const MAY_IMPORT: [(&str, &[&str]); 33] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -28,9 +28,10 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
         "api",
         &[
             "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay", "tickets",
-            "recipes",
+            "recipes", "advice",
         ],
     ),
+    ("advice", &[]),
     ("bounce", &["model", "lists"]),
     ("recipes", &["model"]),
     ("texts", &[]),
@@ -66,6 +67,7 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
             "net",
             "relay",
             "tickets",
+            "advice",
             "bounce",
             "http",
             "ledger",
@@ -92,7 +94,7 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
     (
         "relay",
         &[
-            "model", "random", "clock", "smtp", "store", "ledger", "net", "resolver",
+            "model", "random", "clock", "smtp", "store", "ledger", "net", "resolver", "advice",
         ],
     ),
     (
@@ -114,6 +116,7 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
             "net",
             "relay",
             "tickets",
+            "advice",
             "bounce",
             "texts",
             "recipes",
@@ -188,6 +191,7 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
     (
         "cli",
         &[
+            "advice",
             "privacy",
             "api",
             "model",

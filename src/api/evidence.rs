@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{JobResponse, ReceiptResponse, Timestamp};
+use super::{AdviceResponse, JobResponse, ReceiptResponse, Timestamp};
 use crate::relay::advice::RepairAdvice;
 
 /// The claim that a listed host no longer relays.
@@ -184,6 +184,9 @@ pub struct ProofResponse {
     pub reply_codes: Vec<u16>,
     /// The reason for which the host was listed, or why it was not listed.
     pub outcome: String,
+    /// Which mail server the input is, as far as its replies show, and how to close it.
+    #[serde(default)]
+    pub product_advice: AdviceResponse,
     /// For the owner and operators: the envelope at the collector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,

@@ -5,6 +5,7 @@
 //! body of the response. Times are RFC 3339 in UTC. A list is a [`Page`].
 
 mod accounts;
+mod advice;
 mod changes;
 mod common;
 mod evidence;
@@ -30,6 +31,12 @@ pub use accounts::{
     AuditQuery, AuditRecordResponse, BoundsBody, MeResponse, MeTokenResponse, TokenRequest,
     TokenResponse, TokenSecretResponse, UserChangeRequest, UserRequest, UserResponse,
     UserSecretsResponse,
+};
+pub use advice::{
+    AdviceEntryResponse, AdviceQuery, AdviceResponse, AdviceSearchResponse, GuideResponse,
+    GuideSectionResponse, GuideSummaryResponse, ProductResponse, ProductSummaryResponse,
+    RecognisedProductResponse, RecognitionResponse, SettingCheckResponse, SettingLinesResponse,
+    SourceDocumentResponse, SuggestionResponse, WrongDocumentResponse,
 };
 pub use changes::{
     ChangeEndResponse, ChangeGapResponse, ChangeResponse, ChangesPage, ChangesQuery,

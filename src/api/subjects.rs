@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse, ListingResponse,
-    Timestamp,
+    AdviceResponse, BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse,
+    ListingResponse, Timestamp,
 };
 use crate::tickets::RemovalPolicy;
 
@@ -176,6 +176,9 @@ pub struct RelayFindingsResponse {
     /// The hosts whose relayed messages this host delivers, if it is listed for that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
+    /// Which mail server it is, as far as its replies show, and how to close it.
+    #[serde(default)]
+    pub product_advice: AdviceResponse,
 }
 
 /// The first thing that a look-up says.

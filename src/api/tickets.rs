@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
+use super::{AdviceResponse, BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
 use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState};
 
 /// A request that a subject is delisted.
@@ -104,6 +104,9 @@ pub struct TicketTestResponse {
     /// Which setting of the host to change, if it defers the test messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<RepairAdviceResponse>,
+    /// Which mail server it is, as far as its replies show, and how to close it.
+    #[serde(default)]
+    pub product_advice: AdviceResponse,
     /// For a requester who has proved control: our addresses that the host refused, with its
     /// replies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,6 +4,7 @@
 mod output;
 mod owner;
 
+mod advice;
 mod audit;
 mod backup;
 mod change;

@@ -13,13 +13,15 @@ use serde_json::json;
 
 use super::{
     CliError, Common, ProbeExit,
+    advice::{advice_for, print_advice},
     client::{Client, runtime},
     output,
     text::plain_line,
 };
 use crate::{
     api::{
-        JobResponse, NominationKind, NominationRequest, PreparedProbesResponse, ProbeResultsRequest,
+        AdviceResponse, JobResponse, NominationKind, NominationRequest, PreparedProbesResponse,
+        ProbeResultsRequest,
     },
     config::{self, Config},
     http::secrets,
@@ -124,12 +126,16 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let arrivals: Arrivals = Arc::default();
     runtime.block_on(test.collect(c, &arrivals))?;
     let listens = c.collector.is_some();
+    let mut printer = TranscriptPrinter {
+        json: common.json,
+        lines: Vec::new(),
+    };
     let report = runtime.block_on(tester::run(
         target,
         c.port,
         &messages,
         &test.settings,
-        &mut TranscriptPrinter { json: common.json },
+        &mut printer,
     ));
     let mut results = report.results;
     let until = Instant::now() + wait_of(c.wait);
@@ -145,7 +151,18 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let class = |name: &str| test.catalogue.get(name).map_or("", |t| t.class.as_str());
     let outcomes = messages.iter().zip(&results);
     let assessment = assess(outcomes.map(|(m, r)| (class(&m.test), &r.outcome)));
-    print_results(common, target, &messages, &results, assessment);
+    let came_through = |r: &MessageResult| r.outcome.is_delivered() || r.outcome.is_accepted();
+    let delivered: Vec<&str> = messages
+        .iter()
+        .zip(&results)
+        .filter(|(_, r)| came_through(r))
+        .map(|(m, _)| m.test.as_str())
+        .collect();
+    let advice = match delivered.is_empty() {
+        true => AdviceResponse::default(),
+        false => advice_for(&printer.lines, &delivered),
+    };
+    print_results(common, target, &messages, &results, assessment, &advice);
     match assessment {
         Assessment::Closed => Ok(()),
         Assessment::Open => Err(CliError::Probe(ProbeExit::Delivered)),
@@ -157,10 +174,13 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
 /// Prints the SMTP dialogue, in colour on a terminal, unless the output is JSON.
 struct TranscriptPrinter {
     json: bool,
+    /// All lines, by which the product is recognised.
+    lines: Vec<TranscriptLine>,
 }
 
 impl RunObserver for TranscriptPrinter {
     fn transcript_line(&mut self, line: &TranscriptLine) {
+        self.lines.push(line.clone());
         if self.json {
             return;
         }
@@ -181,6 +201,7 @@ fn print_results(
     messages: &[PreparedMessage],
     results: &[MessageResult],
     assessment: Assessment,
+    advice: &AdviceResponse,
 ) {
     let pairs = messages.iter().zip(results);
     if common.json {
@@ -189,7 +210,7 @@ fn print_results(
         );
         let results: Vec<_> = results.collect();
         return output::json(
-            &json!({"target": target, "assessment": assessment, "results": results}),
+            &json!({"target": target, "assessment": assessment, "results": results, "product_advice": advice}),
         );
     }
     println!();
@@ -211,6 +232,10 @@ fn print_results(
     };
     println!();
     println!("{target}: {verdict}");
+    if !advice.recognised.is_empty() {
+        println!();
+        print_advice(advice);
+    }
 }
 
 /// Tests from this machine.

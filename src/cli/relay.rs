@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     CliError, Common,
+    advice::{self, Advice},
     client::{Client, with_query},
     job, output,
     probe::{self, Probe},
@@ -31,6 +32,7 @@ enum RelayCommand {
     Evidence(Evidence),
     /// Show the catalogue of relay tests
     Catalogue,
+    Advice(Advice),
     Probe(Box<Probe>),
 }
 
@@ -43,6 +45,7 @@ pub(super) fn run(common: &Common, c: Relay) -> Result<(), CliError> {
         RelayCommand::OptOut(c) => opt_out(common, c),
         RelayCommand::Evidence(c) => evidence(common, &c),
         RelayCommand::Catalogue => catalogue(common),
+        RelayCommand::Advice(c) => advice::run(common, c),
         RelayCommand::Probe(c) => probe::run(common, &c),
     }
 }

@@ -1,11 +1,12 @@
 //! Claims that a host no longer relays, reviews, opt-outs, and the evidence of relay tests.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
     App,
+    advice::advice_for,
     caller::{Caller, ClientAddress},
     handler::{Call, JsonResult, StatusResult},
     input::{JsonBody, Part, QueryParams, line, note},
@@ -13,9 +14,10 @@ use super::{
 };
 use crate::{
     api::{
-        BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
-        OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
-        ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
+        AdviceResponse, BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse,
+        EvidenceQuery, OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page,
+        ProblemDetails, ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest,
+        ReviewResponse,
     },
     model::{Role, Subject, subject::HostBits},
     relay::{
@@ -299,6 +301,10 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
     // The transcript of a reporter has replies that this server has not seen.
     let own = relay.job(p.job).is_ok_and(|j| !j.remote);
     let codes = section.iter().filter_map(|l| l.reply_code());
+    let product_advice = match own {
+        true => advice_for([lines.as_slice()], &[&p.test]),
+        false => AdviceResponse::default(),
+    };
     let transcript = match audience {
         Audience::Public | Audience::Output => String::new(),
         Audience::Owner | Audience::Operator => section.iter().map(|l| format!("{l}\n")).collect(),
@@ -320,6 +326,7 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
         sent: p.issued.into(),
         arrived: p.at.into(),
         outcome: p.outcome.into(),
+        product_advice,
     }
 }
 
@@ -393,7 +400,15 @@ pub fn relay_findings(
 ) -> Option<RelayFindingsResponse> {
     let is_public = |p: &Proof| relay.is_public(p).unwrap_or(false);
     let proofs = relay.listing(target, MAX_PUBLIC_PROOFS, is_public).ok()?;
-    let proofs = public_proofs(relay, proofs);
+    let mut transcripts = Transcripts::default();
+    let proofs = public_proofs(relay, proofs, &mut transcripts);
+    let delivered: Vec<&str> = proofs
+        .iter()
+        .filter(|p| p.input == target.to_string())
+        .map(|p| p.test.as_str())
+        .collect();
+    let of_target = transcripts.of_host(target);
+    let advice = advice_for(of_target, &delivered);
     let output = relay.output(target).ok()?;
     let inputs = output.inputs.iter().filter(|_| output.listed);
     let inputs = inputs.map(|f| f.input.to_string()).collect::<Vec<_>>();
@@ -403,26 +418,48 @@ pub fn relay_findings(
         proofs,
         blocked: blocked.unwrap_or_default(),
         inputs,
+        product_advice: advice,
     })
 }
 
 /// The test that sends one message in the usual form.
 const PLAIN_TEST: &str = "plain";
 
+/// The transcripts of jobs, each read once: the proofs of one job share its transcript.
+#[derive(Default)]
+struct Transcripts(BTreeMap<u64, (IpAddr, Vec<TranscriptLine>)>);
+
+impl Transcripts {
+    /// The transcript of the job of a proof; empty if a reporter has sent it, since it has replies
+    /// that this server has not seen.
+    fn of_proof(&mut self, relay: &RelayService, proof: &Proof) -> &[TranscriptLine] {
+        let (_, lines) = self.0.entry(proof.job).or_insert_with(|| {
+            let own = relay.job(proof.job).is_ok_and(|j| !j.remote);
+            let lines = own.then(|| relay.transcript(proof.job));
+            (proof.input, lines.and_then(Result::ok).unwrap_or_default())
+        });
+        lines
+    }
+
+    /// The transcripts of tests of a host, the newest first.
+    fn of_host(&self, host: IpAddr) -> impl Iterator<Item = &[TranscriptLine]> {
+        let all = self.0.values().rev();
+        all.filter(move |(tested, _)| *tested == host)
+            .map(|(_, lines)| lines.as_slice())
+    }
+}
+
 /// Proofs as every client may see them: that of the plain form first, then the others, the newest
 /// first, each with what its test does and with the reply codes of its input.
-fn public_proofs(relay: &RelayService, mut proofs: Vec<Proof>) -> Vec<PublicProofResponse> {
+fn public_proofs(
+    relay: &RelayService,
+    mut proofs: Vec<Proof>,
+    transcripts: &mut Transcripts,
+) -> Vec<PublicProofResponse> {
     proofs.sort_by_key(|p| p.test != PLAIN_TEST);
     let settings = relay.settings();
-    // The proofs of one job share its transcript.
-    let mut transcripts: HashMap<u64, Vec<TranscriptLine>> = HashMap::new();
     let public = |p: Proof| {
-        let lines = transcripts.entry(p.job).or_insert_with(|| {
-            // The transcript of a reporter has replies that this server has not seen.
-            let own = relay.job(p.job).is_ok_and(|j| !j.remote);
-            let lines = own.then(|| relay.transcript(p.job));
-            lines.and_then(Result::ok).unwrap_or_default()
-        });
+        let lines = transcripts.of_proof(relay, &p);
         let codes = section(lines, &p.test).into_iter();
         let test = settings.catalogue.get(&p.test);
         PublicProofResponse {

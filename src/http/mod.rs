@@ -4,6 +4,7 @@
 
 pub mod access;
 mod accounts;
+mod advice;
 mod backup;
 mod bulk;
 mod caller;
@@ -58,6 +59,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
+pub use advice::{find_advice, find_guide, find_product};
 pub use caller::{ClientAddress, PeerAddress};
 pub use claims::get_proof;
 pub use export::REPORT_TRAILER;

@@ -14,7 +14,8 @@ use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_axum::routes;
 
 use super::{
-    App, accounts, backup, bulk, changes, claims, clock, commits, document, error, export, feeds,
+    App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
+    feeds,
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
@@ -44,6 +45,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "zones", description = "Zones, exports and serials"),
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
+        (name = "advice", description = "The knowledge base: how mail servers are recognised and closed"),
         (name = "tickets", description = "Requests for removal, for operators"),
         (name = "privacy", description = "What is stored about a person, and its erasure"),
         (name = "notices", description = "Announcements on the public site"),
@@ -280,6 +282,12 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(public_pages::list_data_kinds))
         .add(PUBLIC, routes!(public_pages::get_opt_out_page))
         .add(PUBLIC, routes!(public_pages::get_open_relay_page))
+        .add(PUBLIC, routes!(advice::search_advice))
+        .add(PUBLIC, routes!(advice::get_product))
+        .add(PUBLIC, routes!(advice::get_guide))
+        .add(PUBLIC, routes!(advice::search_advice_publicly))
+        .add(PUBLIC, routes!(advice::get_product_publicly))
+        .add(PUBLIC, routes!(advice::get_guide_publicly))
 }
 
 /// The router of the socket and of `[admin] listen`.

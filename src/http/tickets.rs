@@ -11,6 +11,7 @@ use axum::{
 
 use super::{
     App,
+    advice::advice_for,
     caller::ClientAddress,
     claims,
     handler::{JsonResult, StatusResult, blocking},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     api::{
-        CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
+        CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, OutcomeKind,
         ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
         RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, TestOutcomeResponse,
         TicketContactResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
@@ -444,6 +445,13 @@ fn test_response(
         })
         .collect();
     outcomes.sort_by_key(|o| !o.had_passed);
+    let delivered: Vec<&str> = outcomes
+        .iter()
+        .filter(|o| o.had_passed || o.outcome == OutcomeKind::Delivered)
+        .map(|o| o.test.as_str())
+        .collect();
+    let transcript = tickets.relay.transcript(test.job).unwrap_or_default();
+    let product_advice = advice_for([transcript.as_slice()], &delivered);
     let blocked = match (proved, ticket.host()) {
         (true, Some(target)) => blocked(&tickets.relay, target),
         _ => Vec::new(),
@@ -460,6 +468,7 @@ fn test_response(
         release: status.release.map(Into::into),
         next_try: status.next_try.map(Into::into),
         advice: status.advice.map(Into::into),
+        product_advice,
         blocked,
     }
 }

@@ -14,6 +14,7 @@ pub mod message;
 pub mod networks;
 pub mod outcome;
 pub mod policy;
+pub mod products;
 pub mod proof;
 pub mod token;
 pub mod transcript;

@@ -31,11 +31,12 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 9] = [
+const FOOTER: [(&str, &str); 10] = [
     ("/", "footer-home"),
     ("/zones", "footer-lists"),
     ("/policy", "footer-policy"),
     ("/open-relay", "footer-open-relay"),
+    ("/advice", "footer-advice"),
     ("/tests", "footer-tests"),
     ("/opt-out", "footer-opt-out"),
     ("/notices", "footer-notices"),
@@ -162,8 +163,8 @@ impl PageContext {
     }
 
     /// The text of a key.
-    pub fn t(&self, key: &str) -> Markup {
-        self.text(key, &[])
+    pub fn t(&self, key: impl AsRef<str>) -> Markup {
+        self.text(key.as_ref(), &[])
     }
 
     /// The text of a key with an argument.
@@ -333,6 +334,11 @@ impl PageContext {
     /// The query of the page without its language.
     pub fn query(&self) -> Option<&str> {
         self.location.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The tag of the language, if the URL has chosen it, so that forms keep it.
+    pub fn chosen_language(&self) -> Option<&'static str> {
+        self.chosen.then(|| self.language.tag())
     }
 
     /// The languages of the switch, each with its page.

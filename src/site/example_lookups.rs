@@ -1,13 +1,16 @@
 //! Example values of look-ups.
 
 use crate::{
+    advice::{SessionPart, recognise, suggest},
     api::{
-        BounceResponse, HostNameResponse, LookupAnswer, LookupReasonResponse, LookupResponse,
-        LookupZoneResponse, NetworkResponse, OtherListResponse, PastListingResponse, ProofResponse,
-        PublicProofResponse, PublicSourceResponse, RelayFindingsResponse, RemovalOptionResponse,
-        TimelineEventResponse, TimelineKind, Timestamp,
+        AdviceResponse, BounceResponse, HostNameResponse, LookupAnswer, LookupReasonResponse,
+        LookupResponse, LookupZoneResponse, NetworkResponse, OtherListResponse,
+        PastListingResponse, ProofResponse, PublicProofResponse, PublicSourceResponse,
+        RelayFindingsResponse, RemovalOptionResponse, TimelineEventResponse, TimelineKind,
+        Timestamp,
     },
     model::Time,
+    texts::Language,
     tickets::RemovalPolicy,
 };
 
@@ -98,6 +101,14 @@ fn removal(policy: RemovalPolicy, reason: &str) -> RemovalOptionResponse {
     }
 }
 
+/// The advice for a Postfix that delivered an ordinary message.
+pub(super) fn postfix() -> AdviceResponse {
+    let greeting = "220 mail.example.net ESMTP Postfix (Debian/GNU)";
+    let recognised = recognise(SessionPart::Greeting, greeting);
+    let entries = suggest(&recognised, &["plain"]);
+    AdviceResponse::new(&recognised, &entries, Language::En.tag())
+}
+
 fn public_proof(id: u64, test: &str, description: &str) -> PublicProofResponse {
     PublicProofResponse {
         id,
@@ -145,6 +156,7 @@ fn listed() -> LookupResponse {
             proofs,
             blocked: Vec::new(),
             inputs: Vec::new(),
+            product_advice: postfix(),
         }),
         removal: vec![removal(RemovalPolicy::AfterRetest, "relay")],
         timeline: vec![
@@ -299,6 +311,7 @@ pub(super) fn proof(is_owner: bool) -> ProofResponse {
         arrived: ago(2 * DAY + 3 * HOUR),
         reply_codes: vec![250, 250, 250, 354, 250],
         outcome: "relay".into(),
+        product_advice: postfix(),
         envelope: text("EHLO mail.example.net MAIL FROM:<…> RCPT TO:<…>"),
         message: text(
             "Received: from mail.example.net (45.51.100.7)\n\tby collector.relays.example\nSubject: Test of an open relay\n\nThis message was sent to find out whether 45.51.100.7 delivers mail for strangers.",

@@ -1,6 +1,6 @@
 //! Example values of tickets.
 
-use super::example_lookups::{after, ago};
+use super::example_lookups::{after, ago, postfix};
 use crate::{
     api::{
         BlockedClaimResponse, BlockedReplyResponse, CommandResponse, ConfirmationKind,
@@ -159,6 +159,7 @@ fn test(first: OutcomeKind, code: u16) -> TicketTestResponse {
         release: None,
         next_try: None,
         advice: None,
+        product_advice: postfix(),
         blocked: Vec::new(),
     }
 }

@@ -13,6 +13,7 @@ use axum::{
 };
 
 use super::{
+    advice::{AdvicePage, GuidePage, ProductPage},
     assets,
     context::PageContext,
     errors::error_page,
@@ -61,6 +62,11 @@ pub fn names() -> Vec<&'static str> {
         "opt-out",
         "opt-out-no-contact",
         "open-relay",
+        "advice",
+        "advice-found",
+        "advice-nothing",
+        "advice-product",
+        "advice-guide",
         "notices",
         "notices-none",
         "status",
@@ -225,6 +231,23 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             page,
             content: &http::open_relay(page.language),
         }),
+        "advice" | "advice-found" | "advice-nothing" => {
+            let text = match name {
+                "advice-found" => "220 mail.example.com ESMTP Postfix (Debian/GNU)",
+                "advice-nothing" => "no such server",
+                _ => "",
+            };
+            let r = &http::find_advice(text, page.language);
+            page.render(&AdvicePage { page, r, text })
+        }
+        "advice-product" => {
+            let r = &http::find_product("postfix", page.language).ok()?;
+            page.render_indexed(&ProductPage { page, r })
+        }
+        "advice-guide" => {
+            let r = &http::find_guide("authentication", page.language).ok()?;
+            page.render_indexed(&GuidePage { page, r })
+        }
         "notices" => page.render_indexed(&NoticesPage {
             page,
             notices: &example_lists::notices(),

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     api::{
-        LookupAnswer, LookupReasonResponse, LookupResponse, LookupZoneResponse, ProblemCode,
-        ProblemDetails, PublicProofResponse, PublicSourceResponse, RemovalOptionResponse,
-        TimelineEventResponse, TimelineKind,
+        AdviceResponse, LookupAnswer, LookupReasonResponse, LookupResponse, LookupZoneResponse,
+        ProblemCode, ProblemDetails, PublicProofResponse, PublicSourceResponse,
+        RemovalOptionResponse, TimelineEventResponse, TimelineKind,
     },
     http::{self, LookupInput},
     tickets::RemovalPolicy,
@@ -148,6 +148,14 @@ impl<'a> LookupPage<'a> {
     fn repair(&self) -> Option<reasons::Repair> {
         let (_, reason) = self.main_reason().filter(|(_, r)| r.source.is_none())?;
         reasons::repair(&reason.reason)
+    }
+
+    /// How to close the host, if its own settings are the reason of its listing.
+    fn product_advice(&self) -> Option<&'a AdviceResponse> {
+        let (_, reason) = self.main_reason().filter(|(_, r)| r.source.is_none())?;
+        let is_relay = ["relay", "input", "unconfirmed"].contains(&reason.reason.as_str());
+        let findings = self.r.relay_tests.as_ref().filter(|_| is_relay)?;
+        Some(&findings.product_advice)
     }
 
     /// The proofs of which the subject is the input or the output: the plain one first.

@@ -14,6 +14,7 @@
 //! pages, adds the headers of all responses, and refuses requests that other sites forge.
 
 mod about;
+mod advice;
 mod assets;
 mod context;
 mod dates;

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    assets,
+    advice, assets,
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
@@ -79,6 +79,9 @@ fn list_pages() -> Router<SiteState> {
         .route("/tests", get(lists::get_tests))
         .route("/opt-out", get(lists::get_opt_out))
         .route("/open-relay", get(lists::get_open_relay))
+        .route("/advice", get(advice::get_advice))
+        .route("/advice/{product}", get(advice::get_product))
+        .route("/advice/guides/{guide}", get(advice::get_guide))
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))
         .route("/status", get(news::get_status))

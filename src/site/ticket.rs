@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     api::{
-        BlockedClaimResponse, ControlOptionResponse, MessageAuthor, OutcomeKind, ProblemCode,
-        ProblemDetails, RemovalResponse, TestOutcomeResponse, TicketCodeRequest,
+        AdviceResponse, BlockedClaimResponse, ControlOptionResponse, MessageAuthor, OutcomeKind,
+        ProblemCode, ProblemDetails, RemovalResponse, TestOutcomeResponse, TicketCodeRequest,
         TicketContactRequest, TicketMessageRequest, TicketRequest, TicketResponse,
         TicketTestResponse,
     },
@@ -242,6 +242,13 @@ impl<'a> TicketPage<'a> {
             RepairAdvice::PostfixDefers => "advice-postfix-defers",
             RepairAdvice::Defers => "advice-defers",
         }
+    }
+
+    /// How to close the host, if its last test found it open and it is recognised.
+    fn product_advice(&self) -> Option<&'a AdviceResponse> {
+        let advice = &self.test()?.product_advice;
+        let is_open = self.t.state == TicketState::Failed;
+        (is_open && !advice.recognised.is_empty()).then_some(advice)
     }
 
     /// The claims that the host blocked, for a requester who has proved control.

@@ -63,6 +63,7 @@ impl Language {
                 include_str!("en/forms.ftl"),
                 include_str!("en/ticket.ftl"),
                 include_str!("en/pages.ftl"),
+                include_str!("en/advice.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -72,6 +73,7 @@ impl Language {
                 include_str!("de/forms.ftl"),
                 include_str!("de/ticket.ftl"),
                 include_str!("de/pages.ftl"),
+                include_str!("de/advice.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -81,6 +83,7 @@ impl Language {
                 include_str!("ja/forms.ftl"),
                 include_str!("ja/ticket.ftl"),
                 include_str!("ja/pages.ftl"),
+                include_str!("ja/advice.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

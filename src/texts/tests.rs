@@ -9,11 +9,23 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 6] = ["common", "home", "lookup", "forms", "ticket", "mail"];
+const COMPLETE: [&str; 7] = [
+    "common", "home", "lookup", "forms", "ticket", "mail", "advice",
+];
 /// Texts that are the same in English and in another language.
-const EQUAL: [&str; 1] = ["mail-change-subject"];
+const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];
 /// The starts of keys that are put together at run time.
-const COMPOSED: [&str; 3] = ["mail-", "recipe-", "form-"];
+const COMPOSED: [&str; 9] = [
+    "mail-",
+    "recipe-",
+    "form-",
+    "kind-",
+    "part-",
+    "securable-",
+    "confidence-",
+    "advice-recognised",
+    "close-recognised",
+];
 
 fn files(language: Language) -> Vec<(String, String)> {
     let folder = Path::new("src/texts").join(language.tag());
