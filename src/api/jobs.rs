@@ -168,8 +168,8 @@ pub struct ControlResponse {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
 )]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum JobTrigger {
     /// A reporter submitted evidence.
     Nomination,
@@ -181,6 +181,8 @@ pub enum JobTrigger {
     Review,
     /// A released host is tested once more.
     Recheck,
+    /// The holder of the host wants to see what it delivers. The test lists no host.
+    SelfTest,
 }
 
 impl JobTrigger {
@@ -302,4 +304,32 @@ pub struct ProbeResultsRequest {
     /// The SMTP sessions as text.
     #[serde(default)]
     pub transcript: String,
+}
+
+/// Tests of a class or of a family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SurveyCountResponse {
+    /// The class of tests, or the family of products; `unknown` if no product was recognised, and
+    /// `other` for families that fewer than five tested hosts have.
+    pub name: String,
+    /// Tests that have ended.
+    pub tested: u64,
+    /// Those of which a message was delivered.
+    pub delivered: u64,
+}
+
+/// What the tests of a month found, without addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SurveyMonthResponse {
+    /// The month in UTC.
+    #[schema(example = "2026-11")]
+    pub month: String,
+    /// Tests that have ended.
+    pub tested: u64,
+    /// Those of which a message was delivered.
+    pub delivered: u64,
+    /// By class of test.
+    pub classes: Vec<SurveyCountResponse>,
+    /// By family of products.
+    pub families: Vec<SurveyCountResponse>,
 }

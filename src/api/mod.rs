@@ -56,7 +56,7 @@ pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{
     ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
     OutcomeDetail, OutcomeKind, PreparedProbesResponse, ProbeResultsRequest, RelayTestResponse,
-    TestResultResponse,
+    SurveyCountResponse, SurveyMonthResponse, TestResultResponse,
 };
 pub use listings::{
     BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,
@@ -109,6 +109,7 @@ pub use tickets::{
     CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
     ControlProofResponse, ControlProvedResponse, MessageAuthor, ReasonPolicyResponse,
     ReleasedResponse, RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse,
+    RepetitionRequest, RepetitionResponse, SelfTestPageResponse, SelfTestRequest,
     TestOutcomeResponse, TicketAddressResponse, TicketClockResponse, TicketCodeRequest,
     TicketContactRequest, TicketContactResponse, TicketConversationResponse, TicketDecisionRequest,
     TicketDetailResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,

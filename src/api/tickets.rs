@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AdviceResponse, BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
-use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState};
+use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketKind, TicketState};
 
 /// A request that a subject is delisted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -254,6 +254,9 @@ pub struct RemovalResponse {
 /// A ticket, for its requester.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TicketResponse {
+    /// What the ticket asks for.
+    #[serde(default)]
+    pub kind: TicketKind,
     /// The number of the ticket, by which operators know it.
     pub number: u64,
     /// The secret path of the ticket's page.
@@ -292,6 +295,9 @@ pub struct TicketResponse {
     pub steps: Vec<TicketStepResponse>,
     /// The last relay test of the ticket.
     pub test: Option<TicketTestResponse>,
+    /// How often the test is repeated, for a ticket about a test.
+    #[serde(default)]
+    pub repetition: Option<RepetitionResponse>,
     /// Whether the policy requires a proof of control.
     pub proof_required: bool,
     /// The proof of control, if there is one.
@@ -309,6 +315,71 @@ pub struct TicketResponse {
     pub contact: Option<TicketContactResponse>,
     /// The removal, after it was granted.
     pub removal: Option<RemovalResponse>,
+}
+
+/// A test that is repeated for the holder of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepetitionResponse {
+    /// After how many days the test is repeated.
+    #[schema(minimum = 7, maximum = 90)]
+    pub days: u16,
+    /// When the repetition ends, unless the holder asks for it again.
+    pub until: Timestamp,
+}
+
+/// A request to test an address for its holder. The test lists and delists nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"address": "192.0.2.1"}))]
+pub struct SelfTestRequest {
+    /// The address of the mail server.
+    pub address: String,
+    /// After how many days (7 to 90) the test is repeated; empty or null: it is not repeated.
+    #[serde(deserialize_with = "days_or_empty")]
+    #[schema(value_type = Option<u16>, minimum = 7, maximum = 90)]
+    pub repeat_days: Option<u16>,
+}
+
+/// A request to repeat a test, or to end its repetition.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"days": 30}))]
+pub struct RepetitionRequest {
+    /// After how many days (7 to 90) the test is repeated; empty or null ends the repetition.
+    #[serde(deserialize_with = "days_or_empty")]
+    #[schema(value_type = Option<u16>, minimum = 7, maximum = 90)]
+    pub days: Option<u16>,
+}
+
+/// Reads a number of days; forms send an empty text for none.
+fn days_or_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Days {
+        Number(u16),
+        Text(String),
+    }
+    match Option::<Days>::deserialize(from)? {
+        None => Ok(None),
+        Some(Days::Number(days)) => Ok(Some(days)),
+        Some(Days::Text(text)) if text.trim().is_empty() => Ok(None),
+        Some(Days::Text(text)) => text.trim().parse().map(Some).map_err(|_| {
+            serde::de::Error::custom(format!("`{text}` is not a number of days from 7 to 90"))
+        }),
+    }
+}
+
+/// How the holder of an address has it tested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SelfTestPageResponse {
+    /// Whether this server tests addresses at all.
+    pub tests_relays: bool,
+    /// The number of forms of the test.
+    pub forms: usize,
+    /// The address of the client, if it could be tested.
+    pub client: Option<String>,
+    /// Whether a request from the client's own address would start the test without another proof.
+    pub client_is_known: bool,
 }
 
 /// The public page about a removal, without personal data.

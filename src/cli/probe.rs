@@ -126,16 +126,12 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
     let arrivals: Arrivals = Arc::default();
     runtime.block_on(test.collect(c, &arrivals))?;
     let listens = c.collector.is_some();
-    let mut printer = TranscriptPrinter {
-        json: common.json,
-        lines: Vec::new(),
-    };
     let report = runtime.block_on(tester::run(
         target,
         c.port,
         &messages,
         &test.settings,
-        &mut printer,
+        &mut TranscriptPrinter { json: common.json },
     ));
     let mut results = report.results;
     let until = Instant::now() + wait_of(c.wait);
@@ -160,7 +156,7 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
         .collect();
     let advice = match delivered.is_empty() {
         true => AdviceResponse::default(),
-        false => advice_for(&printer.lines, &delivered),
+        false => advice_for(&report.transcript, &delivered),
     };
     print_results(common, target, &messages, &results, assessment, &advice);
     match assessment {
@@ -174,13 +170,10 @@ pub(super) fn run(common: &Common, c: &Probe) -> Result<(), CliError> {
 /// Prints the SMTP dialogue, in colour on a terminal, unless the output is JSON.
 struct TranscriptPrinter {
     json: bool,
-    /// All lines, by which the product is recognised.
-    lines: Vec<TranscriptLine>,
 }
 
 impl RunObserver for TranscriptPrinter {
     fn transcript_line(&mut self, line: &TranscriptLine) {
-        self.lines.push(line.clone());
         if self.json {
             return;
         }

@@ -1,6 +1,6 @@
 //! Relay tests: nominations, jobs, and their results.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
@@ -16,7 +16,8 @@ use crate::{
     api::{
         ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
         OutcomeDetail, OutcomeKind, Page, PreparedProbesResponse, ProbeResultsRequest,
-        ProblemDetails, RelayTestResponse, TestResultResponse,
+        ProblemDetails, RelayTestResponse, SurveyCountResponse, SurveyMonthResponse,
+        TestResultResponse,
     },
     model::{Role, Subject, Time, text::replace_controls},
     relay::{
@@ -26,6 +27,7 @@ use crate::{
         forms::TestScope,
         outcome::TestResult,
         policy::{EvidenceOrigin, EvidenceSummary, Job, Trigger},
+        survey::{MonthlySurvey, SurveyCount},
         transcript::{parse_transcript, render_transcript},
     },
     smtp::MessageOutcome,
@@ -263,6 +265,7 @@ fn trigger(t: Trigger) -> JobTrigger {
         Trigger::Claim { .. } => JobTrigger::Claim,
         Trigger::Review => JobTrigger::Review,
         Trigger::Recheck => JobTrigger::Recheck,
+        Trigger::SelfTest => JobTrigger::SelfTest,
     }
 }
 
@@ -411,6 +414,38 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
         helo: t.helo.clone(),
         port: name(&t.port),
     }
+}
+
+/// Returns what the tests of each month found, the newest month first.
+///
+/// # Errors
+///
+/// The store cannot be read.
+pub async fn survey(app: &App) -> Result<Vec<SurveyMonthResponse>, ProblemDetails> {
+    let months = call_relay(app, |relay| relay.survey()).await?;
+    let counts = |all: BTreeMap<String, SurveyCount>| {
+        let count = |(name, c): (String, SurveyCount)| SurveyCountResponse {
+            name,
+            tested: c.tested,
+            delivered: c.delivered,
+        };
+        all.into_iter().map(count).collect()
+    };
+    let month = |(month, survey): (String, MonthlySurvey)| SurveyMonthResponse {
+        month,
+        tested: survey.total.tested,
+        delivered: survey.total.delivered,
+        classes: counts(survey.classes),
+        families: counts(survey.families),
+    };
+    Ok(months.into_iter().map(month).collect())
+}
+
+/// Returns what the relay tests of each month found, by class of test and by family of products.
+#[utoipa::path(get, path = "/survey", tag = "public",
+    responses((status = 200, body = Page<SurveyMonthResponse>, description = "All months, the newest first")))]
+pub async fn list_survey(State(app): State<App>) -> JsonResult<Page<SurveyMonthResponse>> {
+    Ok(Json(Page::all(survey(&app).await?)))
 }
 
 /// Lists the catalogue of relay tests.

@@ -19,8 +19,8 @@ use super::{
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    privacy, proposals, public_pages, purge, reload, status, tickets, tickets_control, webhooks,
-    zone_serial,
+    privacy, proposals, public_pages, purge, reload, self_tests, status, tickets, tickets_control,
+    webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -265,6 +265,10 @@ fn removal_requests(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(tickets_control::post_ticket_new_code))
         .add(PUBLIC, routes!(tickets_control::post_ticket_contact))
         .add(PUBLIC, routes!(tickets_control::post_ticket_unsubscription))
+        .add(PUBLIC, routes!(self_tests::get_self_test_page))
+        .add(PUBLIC, routes!(self_tests::post_self_test))
+        .add(PUBLIC, routes!(self_tests::post_ticket_repeat))
+        .add(PUBLIC, routes!(self_tests::get_ticket_transcript))
         .add(PUBLIC, routes!(tickets_control::get_confirmation))
         .add(PUBLIC, routes!(tickets_control::post_confirmation))
 }
@@ -282,6 +286,7 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(public_pages::list_data_kinds))
         .add(PUBLIC, routes!(public_pages::get_opt_out_page))
         .add(PUBLIC, routes!(public_pages::get_open_relay_page))
+        .add(PUBLIC, routes!(jobs::list_survey))
         .add(PUBLIC, routes!(advice::search_advice))
         .add(PUBLIC, routes!(advice::get_product))
         .add(PUBLIC, routes!(advice::get_guide))
@@ -397,7 +402,14 @@ mod tests {
     fn reads_need_no_more_than_operator_and_writes_need_a_role() {
         let (_, api, table) = described();
         let is_public_write = |path: &str| {
-            let prefixes = ["/claims", "/tickets", "/prove/", "/confirm/", "/lookup"];
+            let prefixes = [
+                "/claims",
+                "/tickets",
+                "/prove/",
+                "/confirm/",
+                "/lookup",
+                "/test",
+            ];
             prefixes.iter().any(|p| path.starts_with(p))
         };
         for (path, item) in &api.paths.paths {

@@ -17,21 +17,22 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
+    self_tests::self_test_response,
 };
 use crate::{
     api::{
         CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, OutcomeKind,
         ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
-        RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, TestOutcomeResponse,
-        TicketContactResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
-        TicketResponse, TicketStepResponse, TicketTestResponse,
+        RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, RepetitionResponse,
+        TestOutcomeResponse, TicketContactResponse, TicketMessageRequest, TicketMessageResponse,
+        TicketRequest, TicketResponse, TicketStepResponse, TicketTestResponse,
     },
     model::{Subject, Time, subject::HostBits},
     relay::{ClaimStatus, RelayService},
     store::Dictionary,
     tickets::{
-        NewTicket, RELEASE_PAGE_PERIOD, RemovalPolicy, Ticket, TicketError, TicketRemoval,
-        TicketService, TicketTest, control::ControlOption, limits::LimitedRequest,
+        NewTicket, RELEASE_PAGE_PERIOD, RemovalPolicy, Ticket, TicketError, TicketKind,
+        TicketRemoval, TicketService, TicketTest, control::ControlOption, limits::LimitedRequest,
     },
 };
 
@@ -123,7 +124,7 @@ fn control_option(option: ControlOption) -> ControlOptionResponse {
 
 /// Looks up in the background what DNS has to say about the subject of a new ticket, so that its
 /// page can offer the ways that need it.
-fn look_up_facts(app: &App, number: u64) {
+pub(super) fn look_up_facts(app: &App, number: u64) {
     let tickets = app.tickets.clone();
     tokio::spawn(async move {
         if let Err(e) = tickets.look_up_facts(number).await {
@@ -306,6 +307,7 @@ pub fn ticket_response(
     let listings = ticket.own_listings(&all);
     let status = claim_status(tickets, ticket, now);
     let test = match (&ticket.test, &status) {
+        _ if ticket.kind == TicketKind::Test => self_test_response(tickets, ticket),
         (Some(test), Some(status)) => Some(test_response(tickets, ticket, test, status, now)),
         _ => None,
     };
@@ -314,12 +316,14 @@ pub fn ticket_response(
         || status
             .as_ref()
             .is_some_and(|s| s.is_preliminary && s.next_try.is_some());
-    let may_retry = ticket.may_retry() && has_try_left && !listings.is_empty();
+    let is_test = ticket.kind == TicketKind::Test;
+    let may_retry = ticket.may_retry() && has_try_left && (is_test || !listings.is_empty());
     let retry_at = retry_at(tickets, ticket, status.as_ref(), now)?;
     let retry_at = retry_at.filter(|at| may_retry && *at > now);
     let (control_options, code_expires) = tickets.control_options(ticket, now);
     let ends: Option<Vec<Time>> = listings.iter().map(|l| l.until).collect();
     Ok(TicketResponse {
+        kind: ticket.kind,
         number: ticket.number,
         path: ticket.path(),
         subject: ticket.subject.to_string(),
@@ -346,7 +350,13 @@ pub fn ticket_response(
             })
             .collect(),
         test,
-        proof_required: ticket.policy.requires_proof(),
+        repetition: tickets
+            .shown_repetition(ticket)?
+            .map(|r| RepetitionResponse {
+                days: r.days,
+                until: r.until.into(),
+            }),
+        proof_required: is_test || ticket.policy.requires_proof(),
         proof: ticket
             .proof
             .as_ref()
@@ -405,6 +415,9 @@ fn retry_at(
 ) -> Result<Option<Time>, TicketError> {
     use crate::tickets::TicketState::{Blocked, Failed};
     Ok(match (ticket.state, ticket.host()) {
+        (_, Some(target)) if ticket.kind == TicketKind::Test => {
+            Some(tickets.relay.self_test_time(target, now)?)
+        }
         (Blocked | Failed, Some(target)) => {
             let proved = ticket.is_proved(now);
             Some(tickets.relay.claim_time(target, proved, now)?)

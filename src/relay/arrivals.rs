@@ -115,6 +115,10 @@ impl RelayService {
         if verdict.is_ok() && opted_out(&batch, issued.target)?.is_some() {
             verdict = Err(RejectedProof::OptedOut);
         }
+        let counts = matches!(verdict, Ok(_) | Err(RejectedProof::BeforeRelease));
+        if counts && is_self_test(&batch, &issued)? {
+            verdict = Err(RejectedProof::SelfTest);
+        }
         let number = batch.next_number(LAST_ID)?;
         record_result(&mut batch, &issued, &id, &arrival, verdict.is_ok())?;
         issued.seen.push((arrival, number));
@@ -268,6 +272,12 @@ fn is_refused_by_host(
     Ok(job.is_some_and(is_refused))
 }
 
+/// Whether the holder of the host has asked for the test of this message.
+fn is_self_test(batch: &RelayBatch<'_>, issued: &IssuedToken) -> Result<bool, RelayError> {
+    let job = batch.get(JOBS, &issued.job)?;
+    Ok(job.is_some_and(|j| j.trigger == Trigger::SelfTest))
+}
+
 /// Records an arrival in the results of its job. If it `lists` the host, it counts for the
 /// reporter.
 fn record_result(
@@ -311,7 +321,7 @@ fn review(
     let same = |j: &Job| {
         !j.remote
             && j.state != JobState::Held
-            && j.trigger != Trigger::Recheck
+            && !matches!(j.trigger, Trigger::Recheck | Trigger::SelfTest)
             && settings.other_port(j.port) == settings.other_port(host.port)
     };
     if open_job(batch, issued.target, same)?.is_some() || opted_out(batch, issued.target)?.is_some()

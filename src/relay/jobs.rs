@@ -86,10 +86,11 @@ impl RelayService {
             batch.put(REPORTERS, &who.name, &reporter);
         }
         let is_not_nominated = |j: &Job| !matches!(j.trigger, Trigger::Nomination | Trigger::Owner);
-        // A test of another port is a different test, and a recheck sends only a few forms.
+        // A test of another port is a different test, a recheck sends only a few forms, and the
+        // holder's own test lists no host.
         let is_same_test = |j: &Job| {
             j.remote == n.remote
-                && j.trigger != Trigger::Recheck
+                && !matches!(j.trigger, Trigger::Recheck | Trigger::SelfTest)
                 && settings.other_port(j.port) == n.port
         };
         if let Some(job) = open_job(&batch, n.target, is_same_test)? {

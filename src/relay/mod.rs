@@ -58,9 +58,13 @@ mod runs;
 #[cfg(feature = "daemon")]
 pub mod scheduler;
 #[cfg(feature = "daemon")]
+mod self_test;
+#[cfg(feature = "daemon")]
 mod service;
 #[cfg(feature = "daemon")]
 mod settings;
+#[cfg(feature = "daemon")]
+pub mod survey;
 #[cfg(feature = "daemon")]
 mod tables;
 #[cfg(feature = "daemon")]

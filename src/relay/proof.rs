@@ -93,6 +93,9 @@ pub enum RejectedProof {
     /// The host refused the message when our tester sent it.
     #[error("the host refused this message, so it cannot have relayed it")]
     RefusedByHost,
+    /// The holder of the host asked for the test, to see what the host delivers.
+    #[error("the holder of the host asked for this test, which lists no host")]
+    SelfTest,
     /// The owner of the host asked not to have it tested.
     #[error("the owner of the host asked not to be tested")]
     OptedOut,

@@ -213,7 +213,7 @@ fn earliest_time(
     }
     let host = batch.get_or_default(HOSTS, &job.target)?;
     let mut at = match job.trigger {
-        Trigger::Claim { .. } | Trigger::Recheck => not_before,
+        Trigger::Claim { .. } | Trigger::Recheck | Trigger::SelfTest => not_before,
         Trigger::Nomination => host.nomination_time(job.evidence.fingerprint(), job.remote, now),
         Trigger::Owner | Trigger::Review => host
             .tested

@@ -16,6 +16,7 @@ use super::{
     queue::{cancel, charge, save, schedule},
     service::{RelayError, RelayService},
     settings::RelaySettings,
+    survey,
     tables::{
         DUE_JOBS, Due, HEARTBEAT, HOSTS, JOBS, LISTING_PROOFS, LISTING_PROOFS_COMPLETE, OPEN_JOBS,
         PROOFS, Queue, REPORTERS, TRANSCRIPTS,
@@ -283,6 +284,7 @@ impl RelayService {
         }
         save(&mut batch, &job)?;
         if job.state == JobState::Done {
+            survey::count(&mut batch, &job)?;
             let tester = Actor {
                 name: "tester".into(),
                 from: job.by.clone(),
@@ -475,7 +477,10 @@ fn count_test(
 ) -> Result<(), StoreError> {
     let now = batch.now;
     batch.update(HOSTS, &job.target, |host| {
-        host.tested = Some(now);
+        // The holder's own tests do not delay those of others.
+        if job.trigger != Trigger::SelfTest {
+            host.tested = Some(now);
+        }
         for name in names.relay.iter().chain(&names.hosted) {
             if !host.names.contains(name) && host.names.len() < MAX_NAMES {
                 host.names.push(name.clone());

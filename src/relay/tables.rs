@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     policy::{Budget, HostRecord, Job, OptOut, Outage, OutputRecord, ReporterRecord},
     proof::{IssuedToken, Proof},
+    survey::MonthlySurvey,
     token::TokenId,
 };
 use crate::{
@@ -60,6 +61,8 @@ pub const INPUT_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'I');
 pub const OUTPUT_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'Y');
 /// The proofs that listed a host, as input or output.
 pub const LISTING_PROOFS: &RelayTable<(IpAddr, u64), ()> = &RelayTable::new(b'G');
+/// What the tests of each month found, by the month (`2026-11`).
+pub const SURVEY: &RelayTable<String, MonthlySurvey> = &RelayTable::new(b'v');
 /// The last number of a job or a proof.
 pub const LAST_ID: &RelayTable<(), u64> = &RelayTable::new(b'n');
 /// When the collector or the clock could not be trusted.

@@ -31,16 +31,18 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 10] = [
+const FOOTER: [(&str, &str); 12] = [
     ("/", "footer-home"),
     ("/zones", "footer-lists"),
     ("/policy", "footer-policy"),
     ("/open-relay", "footer-open-relay"),
     ("/advice", "footer-advice"),
+    ("/test", "footer-test"),
     ("/tests", "footer-tests"),
     ("/opt-out", "footer-opt-out"),
     ("/notices", "footer-notices"),
     ("/status", "footer-status"),
+    ("/survey", "footer-survey"),
     ("/privacy", "footer-privacy"),
 ];
 

@@ -10,7 +10,7 @@ use crate::{
         TicketResponse, TicketStepResponse, TicketTestResponse, Timestamp,
     },
     relay::advice::RepairAdvice,
-    tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketState},
+    tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketKind, TicketState},
 };
 
 const DAY: u64 = 86_400;
@@ -36,6 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, TicketResponse)> {
 
 fn ticket(state: TicketState) -> TicketResponse {
     TicketResponse {
+        kind: TicketKind::Removal,
         number: 1042,
         path: format!("/tickets/example-secret-path-{}", state.as_str()),
         subject: "45.51.100.7".into(),
@@ -55,6 +56,7 @@ fn ticket(state: TicketState) -> TicketResponse {
         listing_ends: Some(after(88 * DAY)),
         steps: vec![step(200, TicketState::Testing)],
         test: None,
+        repetition: None,
         proof_required: false,
         proof: None,
         control_options: Vec::new(),

@@ -36,8 +36,10 @@ mod privacy;
 mod proofs;
 mod reasons;
 mod routes;
+mod self_test;
 mod settings;
 mod state;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod ticket;

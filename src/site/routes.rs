@@ -14,10 +14,10 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lists, lookup, news, privacy, proofs,
+    lists, lookup, news, privacy, proofs, self_test,
     settings::SiteSettings,
     state::{Banner, SiteState},
-    ticket,
+    survey, ticket,
 };
 use crate::{
     api::{NoticeState, PublicNoticeResponse},
@@ -46,6 +46,15 @@ pub fn router(app: App, settings: Arc<SiteSettings>) -> Router {
         .route("/tickets/{secret}/new-code", post(ticket::post_new_code))
         .route("/tickets/{secret}/send-code", post(ticket::post_send_code))
         .route("/tickets/{secret}/messages", post(ticket::post_message))
+        .route(
+            "/test",
+            get(self_test::get_self_test).post(self_test::post_self_test),
+        )
+        .route("/tickets/{secret}/repeat", post(self_test::post_repeat))
+        .route(
+            "/tickets/{secret}/transcript",
+            get(self_test::get_transcript),
+        )
         .route("/tickets/{secret}/contact", post(ticket::post_contact))
         .route(
             "/tickets/{secret}/unsubscribe",
@@ -79,6 +88,7 @@ fn list_pages() -> Router<SiteState> {
         .route("/tests", get(lists::get_tests))
         .route("/opt-out", get(lists::get_opt_out))
         .route("/open-relay", get(lists::get_open_relay))
+        .route("/survey", get(survey::get_survey))
         .route("/advice", get(advice::get_advice))
         .route("/advice/{product}", get(advice::get_product))
         .route("/advice/guides/{guide}", get(advice::get_guide))

@@ -11,7 +11,7 @@ use axum::{
 
 use super::{
     context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
-    state::SiteState,
+    self_test::REPEAT_CHOICES, state::SiteState,
 };
 use crate::{
     api::{
@@ -22,7 +22,7 @@ use crate::{
     },
     http::{tickets, tickets_control},
     relay::advice::RepairAdvice,
-    tickets::{ControlMethod, RemovalPolicy, TicketService, TicketState},
+    tickets::{ControlMethod, RemovalPolicy, TicketKind, TicketService, TicketState},
 };
 
 /// How often an open page asks for changes while something happens at once, in milliseconds.
@@ -75,7 +75,7 @@ impl<'a> TicketPage<'a> {
     /// How serious the state is: a class of the style sheet.
     fn tone(&self) -> &'static str {
         match self.t.state {
-            TicketState::Granted | TicketState::Ended => "good",
+            TicketState::Granted | TicketState::Ended | TicketState::Tested => "good",
             TicketState::Blocked | TicketState::Failed | TicketState::Refused => "bad",
             _ => "wait",
         }
@@ -104,8 +104,59 @@ impl<'a> TicketPage<'a> {
         self.page.code(&self.t.subject)
     }
 
+    /// Whether the ticket is about a test that the holder of the address asked for.
+    fn is_test(&self) -> bool {
+        self.t.kind == TicketKind::Test
+    }
+
+    /// The key of the title.
+    fn title_key(&self) -> &'static str {
+        match self.t.kind {
+            TicketKind::Removal => "ticket-title",
+            TicketKind::Test => "ticket-test-title",
+        }
+    }
+
+    /// The periods of repetition to choose from, in days.
+    fn repeat_choices(&self) -> [u16; 3] {
+        REPEAT_CHOICES
+    }
+
+    /// The key of what happens at the next time.
+    fn next_key(&self) -> &'static str {
+        match self.t.kind {
+            TicketKind::Removal => "ticket-removal-at",
+            TicketKind::Test => "ticket-test-begins",
+        }
+    }
+
+    /// The key of when the test can be repeated.
+    fn retry_at_key(&self) -> &'static str {
+        match self.t.kind {
+            TicketKind::Removal => "ticket-retry-at",
+            TicketKind::Test => "test-again-at",
+        }
+    }
+
+    /// The keys of the heading and of the text about the state of a test.
+    fn test_state_keys(&self) -> (&'static str, &'static str) {
+        match self.t.state {
+            TicketState::NeedsProof => ("test-state-needs-proof", "test-state-needs-proof-text"),
+            TicketState::Delayed => ("test-state-delayed", "test-state-delayed-text"),
+            TicketState::Testing => ("test-state-testing", "test-state-testing-text"),
+            TicketState::Blocked => ("test-state-blocked", "test-state-blocked-text"),
+            TicketState::Failed => ("test-state-failed", "test-state-failed-text"),
+            TicketState::Tested => ("test-state-tested", "test-state-tested-text"),
+            // A test has no other states.
+            _ => ("test-state-withdrawn", "test-state-withdrawn-text"),
+        }
+    }
+
     /// The keys of the heading and of the text about the state.
     fn state_keys(&self) -> (&'static str, &'static str) {
+        if self.is_test() {
+            return self.test_state_keys();
+        }
         match self.t.state {
             TicketState::NeedsProof => ("state-needs-proof", "state-needs-proof-text"),
             TicketState::Delayed => ("state-delayed", "state-delayed-text"),
@@ -113,6 +164,7 @@ impl<'a> TicketPage<'a> {
             TicketState::Waiting => ("state-waiting", "state-waiting-text"),
             TicketState::Blocked => ("state-blocked", "state-blocked-text"),
             TicketState::Failed => ("state-failed", "state-failed-text"),
+            TicketState::Tested => ("test-state-tested", "test-state-tested-text"),
             TicketState::Review => ("state-review", "state-review-text"),
             TicketState::Suspended => ("state-suspended", "state-suspended-text"),
             TicketState::Granted => ("state-granted", "state-granted-text"),
@@ -133,12 +185,15 @@ impl<'a> TicketPage<'a> {
     /// The key of a step.
     fn step(&self, state: &TicketState) -> &'static str {
         match state {
+            TicketState::Failed if self.is_test() => "step-test-failed",
+            TicketState::Withdrawn if self.is_test() => "step-test-withdrawn",
             TicketState::NeedsProof => "step-needs-proof",
             TicketState::Delayed => "step-delayed",
             TicketState::Testing => "step-testing",
             TicketState::Waiting => "step-waiting",
             TicketState::Blocked => "step-blocked",
             TicketState::Failed => "step-failed",
+            TicketState::Tested => "step-tested",
             TicketState::Review => "step-review",
             TicketState::Suspended => "step-suspended",
             TicketState::Granted => "step-granted",
@@ -200,6 +255,7 @@ impl<'a> TicketPage<'a> {
 
     fn retry_key(&self) -> &'static str {
         match self.t.policy {
+            _ if self.is_test() => "test-again",
             RemovalPolicy::AfterRetest => "ticket-retry-test",
             _ => "ticket-retry-request",
         }
@@ -450,7 +506,7 @@ pub(super) async fn post_unsubscribe(
 
 /// Answers a form of a ticket's page. A browser that sent a form with a mistake gets the page of the
 /// ticket again, with what is wrong beside the field.
-async fn changed_or_problem(
+pub(super) async fn changed_or_problem(
     page: &PageContext,
     state: &SiteState,
     secret: &str,
@@ -484,7 +540,7 @@ async fn changed_or_problem(
 }
 
 /// Answers a POST: a browser is sent to the page of the ticket, a program gets the ticket.
-fn answer(page: &PageContext, ticket: &TicketResponse, created: bool) -> Response {
+pub(super) fn answer(page: &PageContext, ticket: &TicketResponse, created: bool) -> Response {
     let status = match created {
         true => StatusCode::CREATED,
         false => StatusCode::OK,

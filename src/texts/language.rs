@@ -64,6 +64,7 @@ impl Language {
                 include_str!("en/ticket.ftl"),
                 include_str!("en/pages.ftl"),
                 include_str!("en/advice.ftl"),
+                include_str!("en/selftest.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -74,6 +75,7 @@ impl Language {
                 include_str!("de/ticket.ftl"),
                 include_str!("de/pages.ftl"),
                 include_str!("de/advice.ftl"),
+                include_str!("de/selftest.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -84,6 +86,7 @@ impl Language {
                 include_str!("ja/ticket.ftl"),
                 include_str!("ja/pages.ftl"),
                 include_str!("ja/advice.ftl"),
+                include_str!("ja/selftest.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

@@ -9,8 +9,8 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 7] = [
-    "common", "home", "lookup", "forms", "ticket", "mail", "advice",
+const COMPLETE: [&str; 8] = [
+    "common", "home", "lookup", "forms", "ticket", "mail", "advice", "selftest",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];

@@ -6,7 +6,7 @@ use super::{
     listings::TicketListing,
     removals::FROM,
     service::TicketService,
-    state::{RemovalPolicy, TicketEvent, TicketState},
+    state::{RemovalPolicy, TicketEvent, TicketKind, TicketState},
     tables::{OPEN, REMOVED},
     ticket::{Ticket, TicketTest},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// The most tickets of a table that one round reads.
 pub(super) const ROUND: usize = 500;
 /// When a ticket is withdrawn that waits for its requester.
-const IDLE_PERIOD: Seconds = Seconds(30 * 86_400);
+pub(super) const IDLE_PERIOD: Seconds = Seconds(30 * 86_400);
 
 impl TicketService {
     /// Does what is due: follows relay tests, grants delayed removals, ends tickets whose listings
@@ -78,7 +78,8 @@ impl TicketService {
 
     /// Whether an open ticket has to be looked at closely, so that most tickets need no lock.
     fn is_due(&self, ticket: &Ticket, now: Time) -> Result<bool, TicketError> {
-        let follows_test = matches!(ticket.policy, RemovalPolicy::AfterRetest);
+        let follows_test =
+            ticket.policy == RemovalPolicy::AfterRetest || ticket.kind == TicketKind::Test;
         let is_timed =
             ticket.next_at.is_some_and(|at| at <= now) || ticket.changed.plus(IDLE_PERIOD) <= now;
         let listings = self.listings_with_suspended(ticket)?;
@@ -88,6 +89,9 @@ impl TicketService {
     /// Applies the event that is due for an open ticket, if there is one.
     fn advance(&self, batch: &mut TicketBatch<'_>, ticket: &mut Ticket) -> Result<(), TicketError> {
         let now = batch.now;
+        if ticket.kind == TicketKind::Test {
+            return self.advance_self_test(ticket, now);
+        }
         let listings = self.listings_with_suspended(ticket)?;
         let mine = ticket.own_listings(&listings);
         let status = self.claim_status(ticket, now);

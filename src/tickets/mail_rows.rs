@@ -88,7 +88,7 @@ fn is_news(state: TicketState) -> bool {
 }
 
 /// The kinds of limits that [`limit_key`] is called with for a subject, a domain or a mail address.
-pub const LIMIT_KINDS: [&str; 4] = ["answer", "code", "code-domain", "confirmation"];
+pub const LIMIT_KINDS: [&str; 5] = ["answer", "code", "code-domain", "confirmation", "self-test"];
 
 /// What a limit is about, as the key of its row. The row does not show the name.
 pub fn limit_key(kind: &str, name: &str) -> [u8; 32] {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ticket, TicketState};
+use super::{Ticket, TicketKind, TicketState};
 use crate::{
     mail::AutomaticMail,
     texts::{FluentValue, Language, text},
@@ -36,8 +36,14 @@ impl MailKind {
     }
 
     /// The key of the texts about a change.
-    fn key(self) -> &'static str {
+    fn key(self, kind: TicketKind) -> &'static str {
         match self {
+            MailKind::State(state) if kind == TicketKind::Test => match state {
+                TicketState::Failed => "test-failed",
+                TicketState::Blocked => "test-blocked",
+                TicketState::Delayed => "test-delayed",
+                _ => "test-tested",
+            },
             MailKind::State(state) => state.as_str(),
             MailKind::Reply => "reply",
             MailKind::ListedAgain => "listed-again",
@@ -79,12 +85,15 @@ pub fn write_mail(
         MailKind::State(_) | MailKind::Reply | MailKind::ListedAgain => "mail-change",
     };
     if kind.is_notification() {
-        let mut what = get(&format!("mail-{}-what", kind.key()), &args);
+        let mut what = get(&format!("mail-{}-what", kind.key(ticket.kind)), &args);
         let reply = ticket.messages.iter().rev().find(|m| m.operator.is_some());
         if let Some(reply) = reply.filter(|_| kind == MailKind::Reply) {
             what = format!("{what}\n\n{}", reply.text);
         }
-        args.push(("change", get(&format!("mail-{}", kind.key()), &args).into()));
+        args.push((
+            "change",
+            get(&format!("mail-{}", kind.key(ticket.kind)), &args).into(),
+        ));
         args.push(("what", what.into()));
     }
     let mut body = get(&format!("{name}-text"), &args);

@@ -47,6 +47,8 @@ mod reviews;
 #[cfg(feature = "daemon")]
 mod secret;
 #[cfg(feature = "daemon")]
+mod self_tests;
+#[cfg(feature = "daemon")]
 mod servers;
 #[cfg(feature = "daemon")]
 mod service;
@@ -64,7 +66,9 @@ mod zone_server;
 mod tests;
 
 pub use policies::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies};
-pub use state::{ControlMethod, RemovalPolicy, RemovalServerState, TicketEvent, TicketState};
+pub use state::{
+    ControlMethod, RemovalPolicy, RemovalServerState, TicketEvent, TicketKind, TicketState,
+};
 #[cfg(feature = "daemon")]
 pub use {
     batch::TicketBatch,
@@ -76,11 +80,12 @@ pub use {
     proofs::Confirmation,
     requests::{NewTicket, PROOF_PERIOD},
     secret::TicketSecret,
+    self_tests::{NewSelfTest, REPEAT_DAYS},
     servers::RemovalServer,
     service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
-        ControlProof, NameException, Review, Ticket, TicketContact, TicketMessage, TicketRemoval,
-        TicketStep, TicketTest, ZoneRemoval,
+        ControlProof, NameException, Repetition, Review, Ticket, TicketContact, TicketMessage,
+        TicketRemoval, TicketStep, TicketTest, ZoneRemoval,
     },
     zone_server::{ZoneServer, ZoneServers},
 };

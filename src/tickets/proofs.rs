@@ -16,7 +16,7 @@ use super::{
     mail_text::MailKind,
     outbox::count_daily,
     service::TicketService,
-    state::ControlMethod,
+    state::{ControlMethod, TicketKind},
     ticket::{Ticket, TicketContact},
 };
 use crate::{
@@ -116,8 +116,19 @@ impl TicketService {
         };
         let settings = &self.settings().control;
         let facts = ticket.control_facts.as_ref();
-        let options = control_options(&ticket.subject, &ticket.reasons, facts, &code, settings);
+        let mut options = control_options(&ticket.subject, &ticket.reasons, facts, &code, settings);
+        if !self.may_prove_by_request(ticket) {
+            options.retain(|o| !matches!(o, ControlOption::Server(_)));
+        }
         (options, Some(expires))
+    }
+
+    /// Whether a request from the address can prove control of it. For a test of an address that is
+    /// neither listed nor nominated it cannot, since tenants and VPN exits are not its holders.
+    fn may_prove_by_request(&self, ticket: &Ticket) -> bool {
+        let is_known = |a| self.relay.is_listed_or_nominated(a).unwrap_or(false);
+        is_server_proof_possible(&ticket.reasons)
+            && (ticket.kind != TicketKind::Test || ticket.host().is_some_and(is_known))
     }
 
     /// Looks up what DNS has to say about the subject of a ticket, and stores it. Runs beside the
@@ -185,9 +196,9 @@ impl TicketService {
     ) -> Result<Ticket, TicketError> {
         self.count_request(LimitedRequest::Code, client)?;
         let (ticket, purpose) = self.ticket_of_code(code, &[CodePurpose::Control], now)?;
-        if !is_server_proof_possible(&ticket.reasons) {
+        if !self.may_prove_by_request(&ticket) {
             return Err(TicketError::Refused(
-                "a request from the server does not prove control of it, because strangers can send through it; \
+                "a request from the server does not prove control of it, because others can send requests from there; \
                  use another way on the page of your request"
                     .into(),
             ));

@@ -10,7 +10,7 @@ use super::{
     removals::FROM,
     secret::TicketSecret,
     service::TicketService,
-    state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
+    state::{ControlMethod, RemovalPolicy, TicketEvent, TicketKind, TicketState},
     tables::LAST_NUMBER,
     ticket::{ControlProof, MAX_MESSAGE_CHARS, Ticket, TicketMessage, TicketTest},
 };
@@ -110,19 +110,35 @@ impl TicketService {
         listings: &[&TicketListing],
     ) -> Result<Ticket, TicketError> {
         Ok(Ticket {
-            number: batch.next_number(LAST_NUMBER)?,
-            secret: TicketSecret::new(&self.random)?,
-            subject: request.subject.clone(),
             reasons: reason_names(listings),
             policy,
+            ..self.empty_ticket(batch, request.subject.clone(), &request.language)?
+        })
+    }
+
+    /// A ticket without listings, with a new number.
+    pub(super) fn empty_ticket(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        subject: Subject,
+        language: &str,
+    ) -> Result<Ticket, TicketError> {
+        Ok(Ticket {
+            kind: TicketKind::Removal,
+            number: batch.next_number(LAST_NUMBER)?,
+            secret: TicketSecret::new(&self.random)?,
+            subject,
+            reasons: Vec::new(),
+            policy: RemovalPolicy::None,
             state: TicketState::NeedsProof,
             opened: batch.now,
             changed: batch.now,
             closed: None,
             steps: Vec::new(),
             messages: Vec::new(),
-            language: request.language.chars().take(16).collect(),
+            language: language.chars().take(16).collect(),
             test: None,
+            repeat: None,
             proof: None,
             contact: None,
             codes: Vec::new(),
@@ -257,6 +273,10 @@ impl TicketService {
             let listings = self.listings(&ticket.subject)?;
             let mine = ticket.own_listings(&listings);
             match ticket.state {
+                TicketState::NeedsProof if ticket.kind == TicketKind::Test => {
+                    self.begin_self_test(batch, &mut ticket)?;
+                }
+                _ if ticket.kind == TicketKind::Test => {}
                 TicketState::NeedsProof if !mine.is_empty() => {
                     self.begin(batch, &mut ticket, &mine)?;
                 }
@@ -289,7 +309,10 @@ impl TicketService {
             }
             self.limits.count_subject(&ticket.subject, now)?;
             let job = ticket.test.as_ref().map(|t| t.job);
-            self.start_test(&mut ticket, now)?;
+            match ticket.kind {
+                TicketKind::Removal => self.start_test(&mut ticket, now)?,
+                TicketKind::Test => self.run_self_test(&mut ticket, now)?,
+            }
             self.issue_control_code(&mut ticket, now);
             if ticket.test.as_ref().map(|t| t.job) != job {
                 batch.audit(&ticket.author(), FROM, "ticket-retry", &ticket);
@@ -387,6 +410,9 @@ impl Ticket {
     /// their next try forward; in the waiting period, the host is tested again.
     pub fn may_retry(&self) -> bool {
         use TicketState as S;
+        if self.kind == TicketKind::Test {
+            return self.state.is_tested();
+        }
         matches!(self.state, S::Testing | S::Waiting | S::Blocked | S::Failed)
             && self.policy == RemovalPolicy::AfterRetest
     }
@@ -394,10 +420,11 @@ impl Ticket {
     /// Whether the requester may ask a person to decide.
     pub fn may_ask_review(&self) -> bool {
         use TicketState as S;
-        matches!(
-            self.state,
-            S::NeedsProof | S::Delayed | S::Waiting | S::Blocked | S::Failed
-        )
+        self.kind == TicketKind::Removal
+            && matches!(
+                self.state,
+                S::NeedsProof | S::Delayed | S::Waiting | S::Blocked | S::Failed
+            )
     }
 }
 
@@ -411,7 +438,7 @@ pub(super) fn actor(ticket: &Ticket) -> Actor {
 }
 
 /// A proof of control that begins now.
-fn proof(method: ControlMethod, now: Time) -> ControlProof {
+pub(super) fn proof(method: ControlMethod, now: Time) -> ControlProof {
     ControlProof {
         method,
         at: now,

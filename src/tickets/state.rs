@@ -35,6 +35,31 @@ pub enum RemovalPolicy {
     None,
 }
 
+/// What a ticket asks for.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum TicketKind {
+    /// To delist a subject.
+    #[default]
+    Removal,
+    /// To test an address for its holder. It lists and delists nothing.
+    Test,
+}
+
 /// How a requester has proved control of a subject.
 #[derive(
     Debug,
@@ -117,6 +142,8 @@ pub enum TicketState {
     Blocked,
     /// The test found the host open.
     Failed,
+    /// The test that the holder of the address asked for is over, and no message was delivered.
+    Tested,
     /// A person has to decide.
     Review,
     /// As `review`, and the subject is not published meanwhile, because no person decided in time.
@@ -144,6 +171,8 @@ pub enum TicketEvent {
     Block,
     /// The test found the host open.
     Fail,
+    /// The test that the holder asked for is over, and no message was delivered.
+    Pass,
     /// The removal has to wait for a time.
     Delay,
     /// A person has to decide.
@@ -193,7 +222,18 @@ impl TicketState {
     pub fn waits_for_requester(self) -> bool {
         matches!(
             self,
-            TicketState::NeedsProof | TicketState::Blocked | TicketState::Failed
+            TicketState::NeedsProof
+                | TicketState::Blocked
+                | TicketState::Failed
+                | TicketState::Tested
+        )
+    }
+
+    /// Whether a test that the holder asked for is over.
+    pub fn is_tested(self) -> bool {
+        matches!(
+            self,
+            TicketState::Tested | TicketState::Failed | TicketState::Blocked
         )
     }
 
@@ -213,12 +253,13 @@ impl TicketState {
             (_, E::Refuse) => Some(S::Refused),
             (S::NeedsProof, E::Delay) => Some(S::Delayed),
             // A suspension and a review go on while a blocked host is tested once more.
-            (S::Review | S::Suspended, E::Test | E::Wait | E::Block | E::Fail) => None,
-            (S::NeedsProof | S::Delayed, E::Test | E::Wait | E::Block | E::Fail) => None,
+            (S::Review | S::Suspended, E::Test | E::Wait | E::Block | E::Fail | E::Pass) => None,
+            (S::NeedsProof | S::Delayed, E::Test | E::Wait | E::Block | E::Fail | E::Pass) => None,
             (_, E::Test) => Some(S::Testing),
             (S::Testing | S::Waiting, E::Wait) => Some(S::Waiting),
-            (S::Testing, E::Block) => Some(S::Blocked),
-            (S::Testing | S::Waiting, E::Fail) => Some(S::Failed),
+            (S::Testing | S::Tested | S::Failed, E::Block) => Some(S::Blocked),
+            (S::Testing | S::Waiting | S::Tested | S::Blocked, E::Fail) => Some(S::Failed),
+            (S::Testing | S::Failed | S::Blocked, E::Pass) => Some(S::Tested),
             (S::Suspended, E::Review) => None,
             (_, E::Review) => Some(S::Review),
             (S::Review, E::Suspend) => Some(S::Suspended),

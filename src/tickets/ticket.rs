@@ -9,7 +9,7 @@ use super::{
     control::ControlFacts,
     error::TicketError,
     secret::TicketSecret,
-    state::{ControlMethod, RemovalPolicy, TicketEvent, TicketState},
+    state::{ControlMethod, RemovalPolicy, TicketEvent, TicketKind, TicketState},
 };
 use crate::model::{Serial, Subject, Time, time::Seconds};
 
@@ -146,9 +146,21 @@ pub struct TicketRemoval {
     pub listed_again: Option<Time>,
 }
 
-/// A request that a subject is delisted.
+/// A test that is repeated for the holder of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// After how many days.
+    pub days: u16,
+    /// When the repetition ends, unless the holder asks for it again.
+    pub until: Time,
+}
+
+/// A request that a subject is delisted, or another one that a page and a conversation belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
+    /// What it asks for.
+    #[serde(default)]
+    pub kind: TicketKind,
     /// The number.
     pub number: u64,
     /// The secret part of the path of its page.
@@ -178,6 +190,9 @@ pub struct Ticket {
     /// The last relay test.
     #[serde(default)]
     pub test: Option<TicketTest>,
+    /// How often the test is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repetition>,
     /// The proof of control.
     #[serde(default)]
     pub proof: Option<ControlProof>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     claim::Claim,
-    periods::{HOUR, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL},
+    periods::{DAY, HOUR, MIN_TEST_INTERVAL, SAME_EVIDENCE_INTERVAL},
 };
 use crate::model::{Time, time::Seconds};
 
@@ -38,6 +38,9 @@ pub struct HostRecord {
     pub names: Vec<String>,
     /// The blocked claims of this listing, unproved and proved.
     pub blocked: [BlockedClaims; 2],
+    /// When the holder's own tests of the last day were requested, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub self_tests: Vec<Time>,
 }
 
 /// The claims of a listing whose tests were blocked: the host refused the tester, which shows
@@ -57,6 +60,8 @@ pub struct BlockedClaims {
 
 /// The most jobs of blocked claims that are stored.
 const MAX_BLOCKED_JOBS: usize = 8;
+/// How many tests a holder may ask for in 24 hours.
+const SELF_TESTS_PER_DAY: usize = 3;
 
 /// The pause before the next claim is tested from the same address, after each of the first
 /// [`QUICK_BLOCKED`] blocked claims of a listing.
@@ -114,6 +119,28 @@ pub fn claim_pause(failed: u32) -> Seconds {
 }
 
 impl HostRecord {
+    /// Returns when the holder may test the host again: an hour after the last test, and three
+    /// times a day.
+    pub fn self_test_time(&self, now: Time) -> Time {
+        let day = |t: &Time| t.plus(Seconds(DAY));
+        let today: Vec<Time> = self
+            .self_tests
+            .iter()
+            .filter(|t| day(t) > now)
+            .copied()
+            .collect();
+        let daily = today.len().checked_sub(SELF_TESTS_PER_DAY);
+        let daily = daily.map_or(now, |i| today[i].plus(Seconds(DAY)));
+        let hourly = today.last().map_or(now, |t| t.plus(Seconds(HOUR)));
+        now.max(daily).max(hourly)
+    }
+
+    /// Notes a test that the holder has requested.
+    pub fn note_self_test(&mut self, now: Time) {
+        self.self_tests.retain(|t| t.plus(Seconds(DAY)) > now);
+        self.self_tests.push(now);
+    }
+
     /// Returns when a claim that is made `now` is tested from one of `sources`. Unproved claims
     /// lead to at most one test a day.
     pub fn claim_time(&self, proved: bool, sources: &[IpAddr], now: Time) -> Time {
@@ -177,6 +204,20 @@ mod tests {
         );
         h.failed[1] = (2, Some(now));
         assert_eq!(h.claim_time(true, &[], now), now.plus(Seconds(4 * HOUR)));
+    }
+
+    #[test]
+    fn holder_tests_a_host_once_an_hour_and_three_times_a_day() {
+        let mut host = HostRecord::default();
+        let mut now = Time(1_000_000);
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            now = host.self_test_time(now);
+            host.note_self_test(now);
+            times.push(now.0 - 1_000_000);
+        }
+        assert_eq!(times, [0, HOUR, 2 * HOUR, DAY, DAY + HOUR]);
+        assert!(host.self_tests.len() <= SELF_TESTS_PER_DAY);
     }
 
     #[test]

@@ -36,20 +36,27 @@ pub enum Trigger {
     Review,
     /// The recheck of a released host with the same forms.
     Recheck,
+    /// The holder of the host wants to see what it delivers. The test lists no host.
+    SelfTest,
 }
 
 impl Trigger {
     /// Whether the owner of the host requested the test, so that it runs in the order and at the pace
     /// of owners: short pauses and no minimum duration (safety rule S4).
     pub fn is_by_owner(self) -> bool {
-        matches!(self, Trigger::Owner | Trigger::Claim { .. })
+        matches!(
+            self,
+            Trigger::Owner | Trigger::Claim { .. } | Trigger::SelfTest
+        )
     }
 
     /// Returns the budget that the test is counted in.
     pub fn budget_kind(self) -> BudgetKind {
         match self {
             // A recheck follows from a claim and is counted with claims.
-            Trigger::Claim { proved: true } | Trigger::Recheck => BudgetKind::Claims,
+            Trigger::Claim { proved: true } | Trigger::Recheck | Trigger::SelfTest => {
+                BudgetKind::Claims
+            }
             Trigger::Claim { proved: false } => BudgetKind::Unproved,
             Trigger::Nomination | Trigger::Owner | Trigger::Review => BudgetKind::Tests,
         }
