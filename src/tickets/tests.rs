@@ -6,6 +6,7 @@ mod events;
 mod mail;
 mod open_limits;
 mod retests;
+mod self_tests;
 mod suspensions;
 
 use parking_lot::Mutex;
