@@ -277,6 +277,68 @@ pub struct RelayTestResponse {
     pub helo: Option<String>,
     /// The port: smtp, submission or submissions.
     pub port: String,
+    /// What is known of the test; null for a test that the operator has added.
+    #[serde(default)]
+    pub notes: Option<RelayTestNotesResponse>,
+}
+
+/// What is known of a shipped relay test. The texts are in English.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RelayTestNotesResponse {
+    /// What the test tries, and the mistake that it looks for.
+    pub tries: String,
+    /// Since when the test is known, with the occasion where one is recorded.
+    pub known: String,
+    /// The products of the knowledge base of which versions have delivered the test message.
+    pub delivered_by: Vec<NamedProductResponse>,
+    /// The testers of others that send the form.
+    pub testers: Vec<TesterNumberResponse>,
+    /// The command lines of swaks that send the form, one a line; null if swaks cannot send it.
+    pub swaks: Option<String>,
+}
+
+/// A product of the knowledge base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamedProductResponse {
+    /// The id of the product, as in `GET /v1/advice/{product}`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A tester of others that sends a form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TesterNumberResponse {
+    /// The id of the tester.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The number of the form in the tester's own list; null if it has none.
+    pub number: Option<u16>,
+}
+
+/// A tester of others, and why its result can differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OtherTesterResponse {
+    /// The id of the tester.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it works, as far as that differs from the tests here.
+    pub differs: String,
+    /// Why its result can differ from that of the tests here.
+    pub answer: String,
+}
+
+/// The relay tests, and the testers of others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublicRelayTestsResponse {
+    /// The relay tests.
+    pub items: Vec<RelayTestResponse>,
+    /// Always null: all tests are on one page.
+    pub next: Option<String>,
+    /// The testers of others, with why their results can differ from those of the tests here.
+    pub testers: Vec<OtherTesterResponse>,
 }
 
 /// Test messages for a reporter to send.

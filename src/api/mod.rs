@@ -54,9 +54,10 @@ pub use feeds::{
 };
 pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{
-    ControlResponse, JobResponse, JobTrigger, JobsQuery, NominationKind, NominationRequest,
-    OutcomeDetail, OutcomeKind, PreparedProbesResponse, ProbeResultsRequest, RelayTestResponse,
-    SurveyCountResponse, SurveyMonthResponse, TestResultResponse,
+    ControlResponse, JobResponse, JobTrigger, JobsQuery, NamedProductResponse, NominationKind,
+    NominationRequest, OtherTesterResponse, OutcomeDetail, OutcomeKind, PreparedProbesResponse,
+    ProbeResultsRequest, PublicRelayTestsResponse, RelayTestNotesResponse, RelayTestResponse,
+    SurveyCountResponse, SurveyMonthResponse, TestResultResponse, TesterNumberResponse,
 };
 pub use listings::{
     BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,

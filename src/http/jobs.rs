@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     App,
     caller::Caller,
+    form_notes::notes_of,
     handler::{Call, JsonResult, StatusResult, blocking},
     input::{JsonBody, Part, QueryParams, after, limit, line},
     secrets,
@@ -413,6 +414,7 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
         last: t.last.clone(),
         helo: t.helo.clone(),
         port: name(&t.port),
+        notes: notes_of(&t.name),
     }
 }
 

@@ -9,6 +9,7 @@ use axum::{
 use super::{
     App,
     caller::ClientAddress,
+    form_notes::public_relay_tests,
     handler::JsonResult,
     input::{JsonBody, Part},
     jobs::relay_tests,
@@ -18,8 +19,8 @@ use super::{
 use crate::{
     api::{
         LanguageQuery, ListResponse, LookupResponse, LookupTextRequest, Page, PolicyResponse,
-        PrivacyKindsResponse, PublicNoticesResponse, PublicStatusResponse, RelayTestResponse,
-        TextPageResponse,
+        PrivacyKindsResponse, PublicNoticesResponse, PublicRelayTestsResponse,
+        PublicStatusResponse, TextPageResponse,
     },
     texts::Language,
 };
@@ -59,11 +60,11 @@ pub async fn get_policy(State(app): State<App>) -> Json<PolicyResponse> {
     Json(public_lists::policy(&app))
 }
 
-/// Lists the relay tests.
+/// Lists the relay tests, and the testers of others with why their results can differ.
 #[utoipa::path(get, path = "/tests", tag = "public",
-    responses((status = 200, body = Page<RelayTestResponse>, description = "All relay tests")))]
-pub async fn list_public_relay_tests(State(app): State<App>) -> Json<Page<RelayTestResponse>> {
-    Json(Page::all(relay_tests(&app)))
+    responses((status = 200, body = PublicRelayTestsResponse, description = "All relay tests")))]
+pub async fn list_public_relay_tests(State(app): State<App>) -> Json<PublicRelayTestsResponse> {
+    Json(public_relay_tests(relay_tests(&app)))
 }
 
 /// Lists the notices that are current, planned, or were over in the last 90 days.

@@ -7,6 +7,7 @@ pub mod advice;
 pub mod catalogue;
 pub mod control;
 pub mod control_plan;
+pub mod form_notes;
 pub mod forms;
 pub mod host_names;
 pub mod lint;

@@ -220,7 +220,7 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
         "tests" | "tests-off" => page.render_indexed(&TestsPage {
             page,
             policy,
-            tests: &example_lists::tests(),
+            r: &http::public_relay_tests(example_lists::tests()),
         }),
         "opt-out" | "opt-out-no-contact" => {
             let of_site = &page.settings.contact;

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     api::{
-        ListResponse, Page, PolicyResponse, ProblemDetails, RecipePartResponse, RecipeResponse,
+        ListResponse, NamedProductResponse, Page, PolicyResponse, ProblemDetails,
+        PublicRelayTestsResponse, RecipePartResponse, RecipeResponse, RelayTestNotesResponse,
         RelayTestResponse, TextForm, TextPageResponse, TextResponse, TextSectionResponse,
     },
     http::{self, App, public_lists, relay_tests},
@@ -201,10 +202,24 @@ pub(super) async fn get_policy(page: PageContext, State(app): State<App>) -> Res
 pub(super) struct TestsPage<'a> {
     pub page: &'a PageContext,
     pub policy: &'a PolicyResponse,
-    pub tests: &'a [RelayTestResponse],
+    pub r: &'a PublicRelayTestsResponse,
 }
 
+/// The most products of a test that are shown at once.
+const SHOWN_PRODUCTS: usize = 12;
+
 impl TestsPage<'_> {
+    /// The products that are shown at once.
+    fn first_products<'n>(&self, notes: &'n RelayTestNotesResponse) -> &'n [NamedProductResponse] {
+        let all = &notes.delivered_by;
+        &all[..all.len().min(SHOWN_PRODUCTS)]
+    }
+
+    /// The products that are shown on request.
+    fn other_products<'n>(&self, notes: &'n RelayTestNotesResponse) -> &'n [NamedProductResponse] {
+        notes.delivered_by.get(SHOWN_PRODUCTS..).unwrap_or_default()
+    }
+
     /// The envelopes of a test, with placeholders.
     fn envelope(&self, test: &RelayTestResponse) -> String {
         let mut lines = Vec::new();
@@ -224,11 +239,12 @@ impl TestsPage<'_> {
 
 /// `GET /tests`.
 pub(super) async fn get_tests(page: PageContext, State(app): State<App>) -> Response {
-    let (policy, tests) = (public_lists::policy(&app), relay_tests(&app));
-    page.respond_indexed(&Page::all(tests.iter().cloned()), || TestsPage {
+    let policy = public_lists::policy(&app);
+    let tests = http::public_relay_tests(relay_tests(&app));
+    page.respond_indexed(&tests, || TestsPage {
         page: &page,
         policy: &policy,
-        tests: &tests,
+        r: &tests,
     })
 }
 

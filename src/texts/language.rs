@@ -65,6 +65,7 @@ impl Language {
                 include_str!("en/pages.ftl"),
                 include_str!("en/advice.ftl"),
                 include_str!("en/selftest.ftl"),
+                include_str!("en/catalogue.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -76,6 +77,7 @@ impl Language {
                 include_str!("de/pages.ftl"),
                 include_str!("de/advice.ftl"),
                 include_str!("de/selftest.ftl"),
+                include_str!("de/catalogue.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -87,6 +89,7 @@ impl Language {
                 include_str!("ja/pages.ftl"),
                 include_str!("ja/advice.ftl"),
                 include_str!("ja/selftest.ftl"),
+                include_str!("ja/catalogue.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

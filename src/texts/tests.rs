@@ -9,8 +9,16 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 8] = [
-    "common", "home", "lookup", "forms", "ticket", "mail", "advice", "selftest",
+const COMPLETE: [&str; 9] = [
+    "common",
+    "home",
+    "lookup",
+    "forms",
+    "ticket",
+    "mail",
+    "advice",
+    "catalogue",
+    "selftest",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];

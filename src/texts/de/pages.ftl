@@ -12,7 +12,6 @@ pages-only-english = Diese Seite gibt es bisher nur auf Englisch.
 lists-title = Diese Liste verwenden
 list-title = { $zone } verwenden
 policy-title = Regeln
-tests-title = Relay-Tests
 opt-out-title = Von Relay-Tests ausnehmen lassen
 open-relay-title = Was ist ein offenes Relay?
 notices-title = Meldungen

@@ -181,26 +181,6 @@ reason-netblock = A network that should not send any mail.
 reason-notest = Its owner asked for no relay tests. This says nothing about its mail.
 reason-spam = A domain that is used for spam.
 
-tests-title = Relay tests
-tests-lead = To find out whether a mail server relays mail for strangers, we send it messages that are addressed to ourselves. If one arrives, the server is an open relay. A reply of 250 alone lists no host.
-tests-off = This server does not test hosts on the Internet.
-tests-rules = Rules of the tests
-tests-rule-provocation = No host is tested without a cause: a message from it, or the request of its owner. No network is ever scanned.
-tests-rule-pace = One session at a time, with pauses. No host is tested more than once in 24 hours, except by claims of its owner.
-tests-rule-harm = No passwords are tried, and no addresses are guessed. Products that a test has harmed before do not get it.
-tests-rule-own = Each message says who tests and why, and how to opt out. All go to our own server.
-tests-rule-opt-out = You can { $opt-out } at any time.
-tests-catalogue = The test messages
-tests-catalogue-hint = { $count ->
-    [one] One form
-   *[other] { $count } forms
- } of envelopes that open relays of the last decades have delivered. A closed server refuses all of them.
-tests-since = Known since
-tests-not-run = Not sent by this server
-tests-placeholders = In braces: u, our recipient; d, our domain; s, our sender; e, a second domain of ours; R, the name of the tested server; L, a domain that it hosts; I, its address.
-tests-contact = Contact about tests
-
-opt-out-link = opt out of the tests
 opt-out-title = Opt out of relay tests
 opt-out-lead = You can ask us never to test your mail servers.
 opt-out-effect = What it does

@@ -12,7 +12,6 @@ pages-only-english = このページは今のところ英語のみです。
 lists-title = リストの使い方
 list-title = { $zone } の使い方
 policy-title = 登録の基準
-tests-title = リレーテスト
 opt-out-title = リレーテストを受けない設定
 open-relay-title = オープンリレーとは
 notices-title = お知らせ
