@@ -16,6 +16,7 @@
 mod files;
 mod guide;
 mod library;
+mod links;
 #[cfg(test)]
 mod lint;
 mod product;
@@ -27,6 +28,7 @@ mod version;
 
 pub use guide::{Guide, Section};
 pub use library::Library;
+pub use links::{Link, LinkGroup, LinkState, links};
 pub use product::{
     Check, Confidence, Entry, Product, ProductKind, Recognition, Securable, SessionPart,
     SettingLines, SourceDocument, WrongDocument,

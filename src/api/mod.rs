@@ -12,6 +12,7 @@ mod evidence;
 mod feeds;
 mod imports;
 mod jobs;
+mod links;
 mod listings;
 mod mirrors;
 mod notices;
@@ -59,6 +60,7 @@ pub use jobs::{
     ProbeResultsRequest, PublicRelayTestsResponse, RelayTestNotesResponse, RelayTestResponse,
     SurveyCountResponse, SurveyMonthResponse, TestResultResponse, TesterNumberResponse,
 };
+pub use links::{BlocklistLinkResponse, LinkGroupResponse, LinkResponse, LinksResponse};
 pub use listings::{
     BulkQuery, BulkResponse, DeletionQuery, EventName, EventResponse, EvidenceResponse,
     ExemptionEndQuery, ExemptionRequest, ExemptionResponse, HoldEndQuery, HoldRequest,

@@ -72,6 +72,16 @@ impl OtherList {
         self.removal_url.as_ref().map(|url| page_for(url, subject))
     }
 
+    /// The look-up page without a subject.
+    pub fn lookup_form(&self) -> Option<String> {
+        self.lookup_url.as_ref().map(|url| url.replace("{}", ""))
+    }
+
+    /// The page about removals without a subject.
+    pub fn removal_form(&self) -> Option<String> {
+        self.removal_url.as_ref().map(|url| url.replace("{}", ""))
+    }
+
     /// A remark: since when the list is closed, or how it works.
     pub fn remark(&self) -> Option<String> {
         let closed = self.closed.as_ref();

@@ -17,7 +17,7 @@ use super::{
     App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
     feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
+    import, integrity, jobs, links, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     privacy, proposals, public_pages, purge, reload, self_tests, status, tickets, tickets_control,
     webhooks, zone_serial,
@@ -293,6 +293,7 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(advice::search_advice_publicly))
         .add(PUBLIC, routes!(advice::get_product_publicly))
         .add(PUBLIC, routes!(advice::get_guide_publicly))
+        .add(PUBLIC, routes!(links::list_links))
 }
 
 /// The router of the socket and of `[admin] listen`.

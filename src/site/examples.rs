@@ -20,6 +20,7 @@ use super::{
     example_lists, example_lookups, example_tickets,
     frame::frame,
     home::HomePage,
+    links::LinksPage,
     lists::{ListPage, ListsPage, PolicyPage, TestsPage, TextPage},
     lookup::{LookupErrorPage, LookupPage},
     news::{NoticesPage, StatusPage},
@@ -67,6 +68,7 @@ pub fn names() -> Vec<&'static str> {
         "advice-nothing",
         "advice-product",
         "advice-guide",
+        "links",
         "notices",
         "notices-none",
         "status",
@@ -248,6 +250,10 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             let r = &http::find_guide("authentication", page.language).ok()?;
             page.render_indexed(&GuidePage { page, r })
         }
+        "links" => page.render_indexed(&LinksPage {
+            page,
+            r: &http::all_links(),
+        }),
         "notices" => page.render_indexed(&NoticesPage {
             page,
             notices: &example_lists::notices(),

@@ -27,6 +27,7 @@ pub mod examples;
 mod frame;
 mod home;
 mod input;
+mod links;
 mod lists;
 mod lookup;
 mod markup;

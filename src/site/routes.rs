@@ -14,7 +14,7 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    lists, lookup, news, privacy, proofs, self_test,
+    links, lists, lookup, news, privacy, proofs, self_test,
     settings::SiteSettings,
     state::{Banner, SiteState},
     survey, ticket,
@@ -92,6 +92,7 @@ fn list_pages() -> Router<SiteState> {
         .route("/advice", get(advice::get_advice))
         .route("/advice/{product}", get(advice::get_product))
         .route("/advice/guides/{guide}", get(advice::get_guide))
+        .route("/links", get(links::get_links))
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))
         .route("/status", get(news::get_status))

@@ -66,6 +66,7 @@ impl Language {
                 include_str!("en/advice.ftl"),
                 include_str!("en/selftest.ftl"),
                 include_str!("en/catalogue.ftl"),
+                include_str!("en/links.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -78,6 +79,7 @@ impl Language {
                 include_str!("de/advice.ftl"),
                 include_str!("de/selftest.ftl"),
                 include_str!("de/catalogue.ftl"),
+                include_str!("de/links.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -90,6 +92,7 @@ impl Language {
                 include_str!("ja/advice.ftl"),
                 include_str!("ja/selftest.ftl"),
                 include_str!("ja/catalogue.ftl"),
+                include_str!("ja/links.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 9] = [
+const COMPLETE: [&str; 10] = [
     "common",
     "home",
     "lookup",
@@ -19,6 +19,7 @@ const COMPLETE: [&str; 9] = [
     "advice",
     "catalogue",
     "selftest",
+    "links",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];
