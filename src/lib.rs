@@ -16,6 +16,7 @@
 //! | | [`smtp`] | both sides of SMTP as state machines |
 //! | | [`advice`] | the knowledge base: how mail servers are recognised and closed |
 //! | | [`bounce`] | what a pasted bounce names: the refused client, the lists, the refusing server |
+//! | | [`trace`] | attributes a message to the address that handed it over, from its headers |
 //! | storage | [`clock`] | trusted time |
 //! | | [`store`] | the database; the only module that uses RocksDB |
 //! | | [`ledger`] | the only writer: decides, commits, publishes |
@@ -53,6 +54,7 @@ pub mod recipes;
 pub mod relay;
 pub mod smtp;
 pub mod tickets;
+pub mod trace;
 
 #[cfg(feature = "daemon")]
 pub mod clock;

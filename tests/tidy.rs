@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 33] = [
+const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -33,6 +33,7 @@ const MAY_IMPORT: [(&str, &[&str]); 33] = [
     ),
     ("advice", &[]),
     ("bounce", &["model", "lists"]),
+    ("trace", &["model"]),
     ("recipes", &["model"]),
     ("texts", &[]),
     ("statistics", &["model", "store"]),
@@ -117,6 +118,7 @@ const MAY_IMPORT: [(&str, &[&str]); 33] = [
             "relay",
             "tickets",
             "advice",
+            "trace",
             "bounce",
             "texts",
             "recipes",

@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 const DATA: &str = include_str!("links.toml");
 
 /// What a page of others is about.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::VariantArray)]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LinkGroup {
@@ -102,7 +100,9 @@ mod tests {
             check(is_alive && link.url.is_none(), "alive, but without `url`");
             check(is_alive && link.since.is_some(), "alive, but with `since`");
             check(
-                link.url.as_ref().is_some_and(|u| !u.starts_with("https://")),
+                link.url
+                    .as_ref()
+                    .is_some_and(|u| !u.starts_with("https://")),
                 "`url` does not begin with https://",
             );
             check(

@@ -161,7 +161,9 @@ fn lint_entry(product: &Product, entry: &Entry, names: &Names, problems: &mut Pr
         );
     }
     for w in &entry.wrong {
-        [&w.claim, &w.truth, &w.proof].map(|p| problems.prose(&place, p, true));
+        for prose in [&w.claim, &w.truth, &w.proof] {
+            problems.prose(&place, prose, true);
+        }
     }
     for bound in [&entry.since, &entry.before].into_iter().flatten() {
         problems.add_if(

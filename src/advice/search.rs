@@ -44,10 +44,11 @@ impl SearchIndex {
 }
 
 fn searched_product(product: &Product) -> SearchedText {
-    let mut names = vec![product.id.as_str(), &product.name, &product.family];
+    let mut names = vec![product.id.as_str(), &product.name];
     names.extend(product.aliases.iter().map(String::as_str));
     names.extend(product.vendor.as_deref());
     let mut body: Vec<&str> = product.summary.all().map(|(_, text)| text).collect();
+    body.push(&product.family);
     for entry in &product.entry {
         let prose = [&entry.title, &entry.versions, &entry.why];
         let texts = prose.into_iter().chain(&entry.steps);
@@ -112,9 +113,16 @@ pub fn search(text: &str) -> SearchResult {
 
 /// The items whose texts have all words, by where they have them.
 fn ranked<'l, T>(texts: &[SearchedText], items: &'l [T], words: &[&str]) -> Vec<&'l T> {
+    let phrase = words.join(" ");
     let mut found: Vec<(usize, &T)> = Vec::new();
     for (text, item) in texts.iter().zip(items) {
-        let mut rank = 0;
+        // A name that is the text, then one with the text in it, then names with its words.
+        let mut names = text.names.lines();
+        let mut rank = match names.clone().any(|name| name == phrase) {
+            true => 0,
+            false if names.any(|name| name.contains(&phrase)) => 1,
+            false => 2,
+        };
         let has_all = words.iter().all(|word| {
             if text.names.lines().any(|name| name == *word) {
                 true

@@ -89,6 +89,10 @@ pub struct LookupQuery {
 pub struct LookupTextRequest {
     /// A subject in any spelling, a bounce message, or the headers of a message; at most 64 KiB.
     pub text: String,
+    /// For headers: the addresses and prefixes of the reader's own servers, separated by spaces or
+    /// commas.
+    #[serde(default)]
+    pub own: String,
 }
 
 /// Why a zone lists a subject: the public part.
@@ -346,6 +350,10 @@ pub struct LookupResponse {
     /// What was found in a pasted message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounce: Option<BounceResponse>,
+    /// The way of the message whose headers were pasted. Then the subject is the host that handed
+    /// the message over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceResponse>,
     /// How the listings can be removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removal: Vec<RemovalOptionResponse>,
@@ -364,4 +372,49 @@ pub struct LookupResponse {
     /// `dig` commands that show what mail servers see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dig: Vec<String>,
+}
+
+/// How far a `Received` line can be trusted.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum HopStanding {
+    /// A server of the reader wrote it, about a message that it took from another one of them.
+    Own,
+    /// A server of the reader wrote it, about a message that it took from outside.
+    HandedOver,
+    /// It is below the line of the hand-over: the sender can have written it.
+    Unproved,
+}
+
+/// A hop of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HopResponse {
+    /// How far the line can be trusted.
+    pub standing: HopStanding,
+    /// The address of the client, if it is certain.
+    pub address: Option<String>,
+    /// The name that the client gave itself.
+    pub from_name: Option<String>,
+    /// The server that wrote the line.
+    pub by: Option<String>,
+    /// The date of the line.
+    pub received_at: Option<String>,
+    /// The whole line.
+    pub text: String,
+}
+
+/// The way of a message, as its headers show it. Nothing of it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TraceResponse {
+    /// The address that handed the message to the reader's servers; null if it is not certain.
+    pub address: Option<String>,
+    /// Why there is no address; null if there is one.
+    pub unknown: Option<String>,
+    /// The addresses and prefixes that the reader marked as their own.
+    pub own: Vec<String>,
+    /// The hops, the last server first; at most 100.
+    pub hops: Vec<HopResponse>,
 }

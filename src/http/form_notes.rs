@@ -54,7 +54,6 @@ pub fn public_relay_tests(items: Vec<RelayTestResponse>) -> PublicRelayTestsResp
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{http::relay_tests_of, relay::Catalogue};
 
     #[test]

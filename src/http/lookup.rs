@@ -52,7 +52,11 @@ pub async fn public_lookup(
 /// Returns the subject of a pasted text that is a subject and nothing else, in any spelling: the
 /// page of that subject is the whole answer.
 pub fn only_subject(app: &App, pasted: &str) -> Option<Subject> {
-    let found = reading::read(app, &LookupInput::Pasted(pasted.into())).ok()?;
+    let input = LookupInput::Pasted {
+        text: pasted.into(),
+        own: String::new(),
+    };
+    let found = reading::read(app, &input).ok()?;
     let is_only = found.bounce.is_some_and(|b| b.only_subject);
     is_only.then_some(found.subject)
 }

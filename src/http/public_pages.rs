@@ -34,7 +34,10 @@ pub async fn look_up_text(
     ClientAddress(client): ClientAddress,
     JsonBody(request): JsonBody<LookupTextRequest>,
 ) -> JsonResult<LookupResponse> {
-    let input = LookupInput::Pasted(request.text);
+    let input = LookupInput::Pasted {
+        text: request.text,
+        own: request.own,
+    };
     public_lookup(&app, input, client).await.map(Json)
 }
 

@@ -1,5 +1,5 @@
-//! The ledger: the only writer of the store. It handles one command at a time: check, decide, write
-//! one synced batch, apply, publish, acknowledge, notify.
+//! The ledger: the only writer of the store. It handles one command at a time: check, decide, make
+//! the tables, write one synced batch, publish, acknowledge, notify.
 //!
 //! A feature has up to three files: its types here, the caller's side in `handle/`, and the
 //! writer's side in `writer/`. The types depend on neither side.

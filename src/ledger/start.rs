@@ -151,7 +151,7 @@ pub fn open(
     };
     writer.count_queues()?;
     writer.apply_settings(settings.clone(), lost)?;
-    writer.turn_asked_names()?;
+    writer.turn_asked_names_once()?;
     // Check the whole removal log: a line that was removed while the daemon was stopped would
     // otherwise be noticed only by a restore.
     writer.watch_removals(true);

@@ -152,7 +152,11 @@ mod tests {
                 );
             }
             let fell: BTreeSet<&String> = form.fell.iter().collect();
-            assert_eq!(fell.len(), form.fell.len(), "{name}: a product is there twice");
+            assert_eq!(
+                fell.len(),
+                form.fell.len(),
+                "{name}: a product is there twice"
+            );
             for used in &form.tools {
                 assert!(
                     notes.tester(&used.tool).is_some(),

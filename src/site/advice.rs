@@ -73,6 +73,11 @@ impl PageContext {
         self.href(&format!("/advice/{id}"))
     }
 
+    /// The path of an entry on the page of its product.
+    pub(super) fn entry_path(&self, product: &str, entry: &str) -> String {
+        self.href(&format!("/advice/{product}#{entry}"))
+    }
+
     /// The path of a relay test on its page.
     pub(super) fn test_path(&self, name: &str) -> String {
         self.href(&format!("/tests#test-{name}"))
@@ -88,6 +93,11 @@ impl PageContext {
     pub(super) fn securable_key(&self, securable: &Securable) -> String {
         let name: &str = securable.into();
         format!("securable-{name}")
+    }
+
+    /// Whether a recognised build has to be updated before it can be closed.
+    pub(super) fn needs_update(&self, securable: &Option<Securable>) -> bool {
+        *securable == Some(Securable::ByUpdate)
     }
 
     /// Whether a recognised build cannot be closed.

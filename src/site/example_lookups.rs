@@ -57,6 +57,7 @@ fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
         past: None,
         other_lists: Vec::new(),
         bounce: None,
+        trace: None,
         removal: Vec::new(),
         timeline: Vec::new(),
         host_name: None,

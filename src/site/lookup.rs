@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     api::{
-        AdviceResponse, LookupAnswer, LookupReasonResponse, LookupResponse, LookupZoneResponse,
-        ProblemCode, ProblemDetails, PublicProofResponse, PublicSourceResponse,
+        AdviceResponse, HopStanding, LookupAnswer, LookupReasonResponse, LookupResponse,
+        LookupZoneResponse, ProblemCode, ProblemDetails, PublicProofResponse, PublicSourceResponse,
         RemovalOptionResponse, TimelineEventResponse, TimelineKind,
     },
     http::{self, LookupInput},
@@ -156,6 +156,23 @@ impl<'a> LookupPage<'a> {
         let is_relay = ["relay", "input", "unconfirmed"].contains(&reason.reason.as_str());
         let findings = self.r.relay_tests.as_ref().filter(|_| is_relay)?;
         Some(&findings.product_advice)
+    }
+
+    /// The key of what is sure about a hop.
+    fn standing(&self, standing: &HopStanding) -> &'static str {
+        match standing {
+            HopStanding::Own => "trace-own",
+            HopStanding::HandedOver => "trace-handed",
+            HopStanding::Unproved => "trace-unproved",
+        }
+    }
+
+    /// The servers that the reader marked as their own, as text.
+    fn own_servers(&self) -> String {
+        self.r
+            .trace
+            .as_ref()
+            .map_or_else(String::new, |t| t.own.join(" "))
     }
 
     /// The proofs of which the subject is the input or the output: the plain one first.
@@ -305,6 +322,8 @@ pub(super) struct LookupErrorPage<'a> {
 pub(super) struct LookupForm {
     /// A subject, or a pasted message.
     text: String,
+    /// The servers that the reader marks as their own.
+    own: String,
 }
 
 /// `GET /lookup` and `GET /nph-lookup`.
@@ -364,7 +383,10 @@ pub(super) async fn post_lookup(
         return Ok(page.redirect(&path_of(&subject.to_string())));
     }
     page.pasted = Some(form.text.clone());
-    let input = LookupInput::Pasted(form.text.clone());
+    let input = LookupInput::Pasted {
+        text: form.text.clone(),
+        own: form.own.clone(),
+    };
     match http::public_lookup(&state.app, input, page.client).await {
         Ok(found) => Ok(respond(&page, &found, &form.text)),
         Err(problem) => field_error(&page, &form.text, problem),

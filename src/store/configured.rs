@@ -75,7 +75,31 @@ impl ConfiguredNames {
     }
 }
 
+/// The key of the row with the zones for which all stored names were turned into addresses.
+const TURNED_KEY: &[u8] = b"configured-turned";
+
+/// The domain zones with addresses: origin, whether they have IPv6 addresses, and the numbers of
+/// their reasons.
+pub type TurnedZones = BTreeMap<String, (bool, BTreeSet<ReasonId>)>;
+
+/// Adds the row with the zones for which all stored names were turned into addresses; `None` if
+/// some names could not be turned.
+pub fn put_turned_zones(batch: &mut Batch, zones: Option<&TurnedZones>) {
+    batch.put(schema::META, TURNED_KEY.to_vec(), schema::encode(&zones));
+}
+
 impl Store {
+    /// The zones for which all stored names were turned into addresses, at the last turn.
+    ///
+    /// # Errors
+    ///
+    /// The row cannot be read.
+    pub fn turned_zones(&self) -> Result<Option<TurnedZones>> {
+        let what = "the zones with addresses";
+        let row: Option<Option<TurnedZones>> = self.read(schema::META, TURNED_KEY, what)?;
+        Ok(row.flatten())
+    }
+
     /// The names of the last accepted configuration; `None` if an older version wrote the store.
     ///
     /// # Errors

@@ -50,6 +50,7 @@ mod retire;
 mod rfc8906;
 mod rows;
 mod scenarios;
+mod self_test;
 mod serials;
 mod site;
 mod subjects;

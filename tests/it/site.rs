@@ -321,3 +321,76 @@ fn files_of_the_site_are_kept_and_pages_are_not() {
     assert!(css.header("cache-control").unwrap().contains("immutable"));
     assert!(home.header("set-cookie").is_none());
 }
+
+#[test]
+fn knowledge_base_is_searched_by_words_and_by_a_pasted_greeting() {
+    let site = Site::start();
+    for (path, expected) in [
+        ("/advice", "/advice/postfix"),
+        ("/advice?q=EIMS", "/advice/eims"),
+        (
+            "/advice?q=220+mail.example.com+ESMTP+Exim+4.96+Mon%2C+30+Nov+2026+14%3A00%3A00+%2B0000",
+            "version 4.96",
+        ),
+        ("/advice/postfix", "reject_unauth_destination"),
+        ("/advice/guides/authentication", "587"),
+        ("/advice?q=%3Cscript%3Ezzzz", "Nothing was found"),
+    ] {
+        let page = site.page(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.head);
+        assert!(page.body.contains(expected), "{path}: {}", page.body);
+        assert!(!page.body.contains("<script>"), "{path}");
+        assert_eq!(site.json(path).status, 200, "{path}");
+    }
+    let found: Value = serde_json::from_str(&site.json("/advice?q=postfix").body).unwrap();
+    assert_eq!(found["products"][0]["id"], "postfix");
+    assert_eq!(site.page("/advice/no-such-product").status, 404);
+    assert_eq!(site.page("/advice/guides/no-such-guide").status, 404);
+}
+
+#[test]
+fn pasted_headers_lead_to_the_host_that_handed_the_message_over() {
+    let site = Site::start();
+    let headers = "Received: from inner.example.net (inner.example.net [10.0.0.7])\n\tby mx.example.net (Postfix) with ESMTP id 1;\n\tMon, 30 Nov 2026 14:00:01 +0000\nReceived: from relay.example.com (relay.example.com [45.51.100.7])\n\tby inner.example.net (Postfix) with ESMTP id 2;\n\tMon, 30 Nov 2026 14:00:00 +0000\nReceived: from forged.example.org (forged.example.org [46.1.1.1])\n\tby relay.example.com with SMTP id 3; Mon, 30 Nov 2026 13:59:59 +0000\nSubject: x\n";
+    let look_up = |own: &str| -> Value {
+        let body = serde_json::json!({ "text": headers, "own": own }).to_string();
+        let reply = site.send(
+            "POST",
+            "/lookup",
+            "Content-Type: application/json\r\n",
+            &body,
+        );
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        serde_json::from_str(&reply.body).unwrap()
+    };
+    let found = look_up("");
+    assert_eq!(found["subject"], "45.51.100.7", "{found:#}");
+    let standing = |found: &Value| -> Vec<String> {
+        let hops = found["trace"]["hops"].as_array().unwrap().iter();
+        hops.map(|h| h["standing"].as_str().unwrap().into())
+            .collect()
+    };
+    assert_eq!(standing(&found), ["own", "handed-over", "unproved"]);
+    let found = look_up("45.51.100.0/24");
+    assert_eq!(
+        found["subject"], "46.1.1.1",
+        "the reader marks a server as own"
+    );
+    let form = form_urlencoded(headers);
+    let page = site.form("/lookup", "Sec-Fetch-Site: same-origin\r\n", &form);
+    assert!(page.body.contains("was handed over by"), "{}", page.body);
+    let body = serde_json::json!({ "text": headers, "own": "nonsense" }).to_string();
+    let reply = site.send(
+        "POST",
+        "/lookup",
+        "Content-Type: application/json\r\n",
+        &body,
+    );
+    assert_eq!(reply.status, 422, "{}", reply.body);
+    assert!(reply.body.contains("own: `nonsense`"), "{}", reply.body);
+}
+
+fn form_urlencoded(text: &str) -> String {
+    let encoded: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
+    format!("text={encoded}")
+}

@@ -112,6 +112,7 @@ pub(super) fn find_public(
         past,
         other_lists,
         bounce,
+        trace: asked.trace.clone(),
         removal,
     })
 }

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::super::App;
 use crate::{
-    api::{BounceResponse, ProblemDetails},
-    bounce::{self, Bounce, OwnNames},
+    api::{BounceResponse, HopResponse, HopStanding, ProblemDetails, TraceResponse},
+    bounce::{self, Bounce, Clue, OwnNames},
     lists::entry,
     model::{Domain, Subject, subject::HostBits},
+    trace::{Standing, Trace, trace},
 };
 
 /// What a client wants to know about.
@@ -19,7 +20,12 @@ pub enum LookupInput {
     ShortForm(String),
     /// Text that was pasted into the field of the page: a subject in any spelling, mail headers, a
     /// line of a log, or a whole bounce.
-    Pasted(String),
+    Pasted {
+        /// The text.
+        text: String,
+        /// The addresses and prefixes that the reader marks as their own, for headers.
+        own: String,
+    },
     /// The address of the client itself.
     Client(IpAddr),
 }
@@ -29,6 +35,7 @@ pub enum LookupInput {
 pub(super) struct LookupSubject {
     pub subject: Subject,
     pub bounce: Option<Bounce>,
+    pub trace: Option<TraceResponse>,
 }
 
 /// What a text that names no subject should be.
@@ -59,12 +66,13 @@ pub(super) fn read(app: &App, input: &LookupInput) -> Result<LookupSubject, Prob
     let plain = |subject| LookupSubject {
         subject,
         bounce: None,
+        trace: None,
     };
     match input {
         LookupInput::Client(addr) => Ok(plain(Subject::host(*addr))),
         LookupInput::Subject(text) => one_subject(text, own).map(plain),
         LookupInput::ShortForm(text) => short_form(text).map(plain),
-        LookupInput::Pasted(text) => pasted(text, own),
+        LookupInput::Pasted { text, own: mine } => pasted(text, mine, own),
     }
 }
 
@@ -121,14 +129,25 @@ fn is_file_name(domain: &Domain) -> bool {
     }
 }
 
-fn pasted(text: &str, own: OwnNames<'_>) -> Result<LookupSubject, ProblemDetails> {
+fn pasted(text: &str, mine: &str, own: OwnNames<'_>) -> Result<LookupSubject, ProblemDetails> {
     if text.len() > bounce::MAX_TEXT_BYTES {
         return Err(ProblemDetails::invalid(format!(
             "text: it is longer than {} KiB; paste the part of the message that has the error",
             bounce::MAX_TEXT_BYTES / 1024
         )));
     }
+    let mine = own_servers(mine)?;
     let found = bounce::read(text, own);
+    let traced = headers_of(&found).then(|| trace(text, &mine)).flatten();
+    if let Some(traced) = &traced
+        && let Ok(address) = traced.attribution
+    {
+        return Ok(LookupSubject {
+            subject: Subject::host(address),
+            bounce: Some(found),
+            trace: Some(trace_response(traced, &mine)),
+        });
+    }
     let Some(first) = found.subjects.first() else {
         return Err(match found.zones.first() {
             Some(zone) => ProblemDetails::invalid(format!(
@@ -147,8 +166,63 @@ fn pasted(text: &str, own: OwnNames<'_>) -> Result<LookupSubject, ProblemDetails
     };
     Ok(LookupSubject {
         subject: first.subject.clone(),
+        trace: traced.map(|t| trace_response(&t, &mine)),
         bounce: Some(found),
     })
+}
+
+/// The most servers that a reader can mark as their own.
+const MAX_OWN_SERVERS: usize = 100;
+
+/// Reads the addresses and prefixes that a reader marks as their own.
+fn own_servers(text: &str) -> Result<Vec<Subject>, ProblemDetails> {
+    let words = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';'));
+    let words: Vec<&str> = words.filter(|w| !w.is_empty()).collect();
+    if words.len() > MAX_OWN_SERVERS {
+        let why = format!("own: at most {MAX_OWN_SERVERS} addresses and prefixes");
+        return Err(ProblemDetails::invalid(why));
+    }
+    let subject = |word: &&str| {
+        let word = word.trim_matches(['[', ']']);
+        let read = Subject::parse(word, HostBits::Clear).ok();
+        read.filter(Subject::is_address).ok_or_else(|| {
+            let word = crate::model::text::replace_controls(word);
+            ProblemDetails::invalid(format!(
+                "own: `{}` is neither an address nor a prefix; write addresses such as 192.0.2.1, separated by spaces",
+                &word[..word.floor_char_boundary(MAX_SHOWN)]
+            ))
+        })
+    };
+    words.iter().map(subject).collect()
+}
+
+/// Whether a text can be the headers of a message, and does not rather say who was refused.
+fn headers_of(found: &Bounce) -> bool {
+    let first = found.subjects.first().map(|s| s.clue);
+    !found.receiver_misconfigured && first.is_none_or(|clue| clue >= Clue::Client)
+}
+
+fn trace_response(traced: &Trace, own: &[Subject]) -> TraceResponse {
+    let standing = |s: Standing| match s {
+        Standing::Own => HopStanding::Own,
+        Standing::HandedOver => HopStanding::HandedOver,
+        Standing::Unproved => HopStanding::Unproved,
+    };
+    let plain = |text: &String| crate::model::text::replace_controls(text);
+    let hops = traced.hops.iter().map(|h| HopResponse {
+        standing: standing(h.standing),
+        address: h.address.map(|a| a.to_string()),
+        from_name: h.from_name.as_ref().map(plain),
+        by: h.by.as_ref().map(plain),
+        received_at: h.received_at.as_ref().map(plain),
+        text: plain(&h.text),
+    });
+    TraceResponse {
+        address: traced.attribution.ok().map(|a| a.to_string()),
+        unknown: traced.attribution.err().map(|why| why.to_string()),
+        own: own.iter().map(ToString::to_string).collect(),
+        hops: hops.collect(),
+    }
 }
 
 /// The problem of a text that is not a subject. Only the start of a long text is repeated, without
@@ -257,7 +331,7 @@ mod tests {
 
     #[test]
     fn pasted_text_without_a_subject_is_refused_with_what_it_names() {
-        let why = |text: &str| pasted(text, OWN).unwrap_err().detail;
+        let why = |text: &str| pasted(text, "", OWN).unwrap_err().detail;
         assert!(why("hello world").contains("names no address"));
         assert!(why("1.2.3").contains("four octets"));
         let zone = why("blocked using zen.spamhaus.org");

@@ -15,6 +15,8 @@ use crate::{
         special::unlistable, subject::tag,
     },
     store::{
+        Batch,
+        configured::{TurnedZones, put_turned_zones},
         schema::{self, FeedEntry},
         stage::{ChangedRow, ROW_COMMIT_MAX},
     },
@@ -37,6 +39,42 @@ pub(in crate::ledger) struct TurnedNames {
 }
 
 impl Writer {
+    /// Turns names as [`Writer::turn_asked_names`] does, unless the zones are those of the last turn
+    /// and it has left no name: then there is nothing to turn, because intake lists no such names,
+    /// and the store is not searched.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read or written. What is committed by then stays.
+    pub(in crate::ledger) fn turn_asked_names_once(&mut self) -> Result<TurnedNames, LedgerError> {
+        let dictionary = self.store.dictionary();
+        let all = self
+            .zones
+            .all()
+            .iter()
+            .filter(|z| !z.spec.addresses.is_none());
+        let zones: TurnedZones = all
+            .map(|z| {
+                let names = z.spec.publish.iter().map(|p| &p.reason);
+                let reasons = names.filter_map(|name| dictionary.reasons.get(name));
+                let has_ip6 = z.spec.addresses == ZoneAddresses::Both;
+                (z.name.to_string(), (has_ip6, reasons.collect()))
+            })
+            .collect();
+        let stored = self.store.turned_zones()?;
+        if stored.as_ref() == Some(&zones) || stored.is_none() && zones.is_empty() {
+            return Ok(TurnedNames::default());
+        }
+        let out = self.turn_asked_names()?;
+        let turned = Some(&zones).filter(|_| out.kept.is_empty());
+        if turned != stored.as_ref() {
+            let mut batch = Batch::default();
+            put_turned_zones(&mut batch, turned);
+            self.commit_batch(batch)?;
+        }
+        Ok(out)
+    }
+
     /// Turns names into the addresses for which clients ask by them, and logs what it cannot turn.
     ///
     /// # Errors
@@ -376,5 +414,29 @@ mod tests {
         let turned = b.ledger().call(Writer::turn_asked_names).unwrap();
         assert_eq!((turned.turned, turned.kept), (0, vec![]));
         assert!(b.listed("45.51.100.7"));
+    }
+
+    #[test]
+    fn zones_whose_names_were_all_turned_are_not_searched_again() {
+        let b = Bench::new();
+        configure(&b, "");
+        list(&b, "7.100.51.45", 30);
+        let turned = |b: &Bench| b.ledger().store.turned_zones().unwrap();
+        assert_eq!(turned(&b), None);
+        configure(&b, "addresses = true");
+        assert_eq!(turned(&b).unwrap().len(), 1);
+        let again = b.ledger().call(Writer::turn_asked_names_once).unwrap();
+        assert_eq!(again.turned, 0);
+        // Without addresses, names of digits can be listed, and are turned by the next zone.
+        configure(&b, "");
+        assert_eq!(turned(&b), Some(Default::default()));
+        list(&b, "8.100.51.45", 30);
+        configure(&b, "addresses = true");
+        assert!(b.listed("45.51.100.8"));
+        // A name that stays a name is reported at every start.
+        configure(&b, "");
+        list(&b, "1.2.3.10", 30);
+        configure(&b, "addresses = true");
+        assert_eq!(turned(&b), None);
     }
 }

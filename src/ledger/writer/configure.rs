@@ -47,7 +47,7 @@ impl Writer {
         self.publishes_later = true;
         let applied = self.apply_settings(settings, false);
         let applied = applied.and_then(|mut receipt| {
-            let turned = self.turn_asked_names()?.receipt;
+            let turned = self.turn_asked_names_once()?.receipt;
             receipt.commit = receipt.commit.max(turned.commit);
             receipt.serials.extend(turned.serials);
             Ok(receipt)

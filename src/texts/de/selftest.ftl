@@ -71,14 +71,14 @@ survey-delivered = Zugestellt
 survey-other = andere
 survey-unknown = nicht erkannt
 
-trace-title = Eine Nachricht verfolgen
 trace-heading = Diese Nachricht wurde von { $subject } übergeben
 trace-unknown = Die Kopfzeilen zeigen nicht, welcher Host die Nachricht übergab
-trace-none = Der Text hat keine Zeilen „Received“
 trace-text = Von den Zeilen „Received“ sind nur die sicher, die Ihre eigenen Server geschrieben haben. Dies ist der Host, der ihnen die Nachricht gab. Alles unter dieser Zeile kann der Absender gefälscht haben.
 trace-chain = Der Weg der Nachricht, die letzte Station zuerst
 trace-own = Von Ihren eigenen Servern geschrieben
 trace-handed = Hier übergeben
 trace-unproved = Nicht bewiesen: der Absender kann es geschrieben haben
-trace-lookup = { $subject } nachschlagen
 trace-private = Von der Nachricht wird nichts gespeichert.
+trace-own-field = Ihre eigenen Server
+trace-own-hint = Adressen oder Bereiche von Servern, die Ihnen E-Mail weiterleiten, durch Leerzeichen getrennt: ihre Zeilen zählen als Ihre.
+trace-again = Noch einmal verfolgen

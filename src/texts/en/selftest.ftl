@@ -71,14 +71,14 @@ survey-delivered = Delivered
 survey-other = others
 survey-unknown = not recognised
 
-trace-title = Trace a message
 trace-heading = This message was handed over by { $subject }
 trace-unknown = The headers do not show which host handed over the message
-trace-none = The text has no “Received” lines
 trace-text = Of the “Received” lines, only those that your own servers wrote are sure. This is the host that gave them the message. Everything below that line can be forged by the sender.
 trace-chain = The way of the message, the last hop first
 trace-own = Written by your own servers
 trace-handed = Handed over here
 trace-unproved = Not proved: the sender could have written it
-trace-lookup = Look up { $subject }
 trace-private = Nothing of the message is stored.
+trace-own-field = Your own servers
+trace-own-hint = Addresses or ranges of servers that forward mail to you, separated by spaces: their lines count as yours.
+trace-again = Trace again

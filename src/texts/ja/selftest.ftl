@@ -71,14 +71,14 @@ survey-delivered = 配送
 survey-other = その他
 survey-unknown = 不明
 
-trace-title = メールの経路をたどる
 trace-heading = このメールは { $subject } から渡されました
 trace-unknown = ヘッダーからは、どのホストがメールを渡したか分かりません
-trace-none = テキストに「Received」行がありません
 trace-text = 「Received」行のうち確かなのは、ご自身のサーバーが書いたものだけです。これはそのサーバーにメールを渡したホストです。その行より下はすべて送信者が偽造できます。
 trace-chain = メールの経路 (新しい順)
 trace-own = ご自身のサーバーが書いた行
 trace-handed = ここで渡されました
 trace-unproved = 未確認: 送信者が書いた可能性があります
-trace-lookup = { $subject } を調べる
 trace-private = メールの内容は保存しません。
+trace-own-field = ご自身のサーバー
+trace-own-hint = あなたにメールを転送するサーバーのアドレスまたは範囲を空白で区切って入力してください。それらの行はご自身のものとみなします。
+trace-again = もう一度たどる

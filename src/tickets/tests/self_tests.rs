@@ -51,7 +51,11 @@ fn delivered_message_of_a_holders_test_lists_nobody() {
     assert_eq!(ticket.state, TicketState::Testing);
     let ready = b.run_self_test(&ticket, &accepted());
     assert!(ready.len() > 40, "all forms are sent: {}", ready.len());
-    assert_eq!(b.get(&ticket).state, TicketState::Tested, "nothing was delivered yet");
+    assert_eq!(
+        b.get(&ticket).state,
+        TicketState::Tested,
+        "nothing was delivered yet"
+    );
     b.relay.deliver(&ready[0], HOST);
     b.relay.deliver(&ready[1], "127.64.0.2");
     b.tick();
@@ -96,11 +100,14 @@ fn request_from_the_address_starts_a_test_only_if_it_is_listed_or_nominated() {
     let mut b = Bench::new();
     let own = request(HOST, Some(HOST), None);
     let ticket = b.open_self_test(&own);
-    assert_eq!(ticket.state, TicketState::NeedsProof, "tenants and VPN exits");
+    assert_eq!(
+        ticket.state,
+        TicketState::NeedsProof,
+        "tenants and VPN exits"
+    );
     let (code, _) = b.tickets.control_code(&ticket, b.now()).unwrap();
-    let by_request = |b: &Bench, code: &str| {
-        b.tickets.prove_by_request(code, Some(ip(HOST)), b.now())
-    };
+    let by_request =
+        |b: &Bench, code: &str| b.tickets.prove_by_request(code, Some(ip(HOST)), b.now());
     assert!(by_request(&b, &code).is_err());
     let (options, _) = b.tickets.control_options(&ticket, b.now());
     let is_server = |o: &super::super::control::ControlOption| {
@@ -127,7 +134,11 @@ fn address_is_tested_once_an_hour_and_three_times_a_day() {
     assert_eq!(second.next_at, Some(first.opened.plus(Seconds(3600))));
     b.later(3601);
     b.tick();
-    assert_eq!(b.get(&second).state, TicketState::Testing, "it begins by itself");
+    assert_eq!(
+        b.get(&second).state,
+        TicketState::Testing,
+        "it begins by itself"
+    );
     b.run_self_test(&second, &refused());
     b.later(3601);
     let third = b.tickets.retry(first.number, b.now()).unwrap();
@@ -155,8 +166,13 @@ fn opt_out_holds_for_the_holders_test() {
         .relay
         .opt_out(&operator(), &subject, "a letter", b.now())
         .unwrap();
-    let e = b.tickets.open_self_test(&request(HOST, None, None), b.now());
-    assert!(matches!(&e, Err(TicketError::Refused(text)) if text.contains("opt-out")), "{e:?}");
+    let e = b
+        .tickets
+        .open_self_test(&request(HOST, None, None), b.now());
+    assert!(
+        matches!(&e, Err(TicketError::Refused(text)) if text.contains("opt-out")),
+        "{e:?}"
+    );
 }
 
 #[test]
@@ -167,19 +183,32 @@ fn repetition_changes_the_state_only_with_the_result_and_ends_by_any_proof() {
     let tested = b.get(&ticket);
     assert_eq!(tested.state, TicketState::Tested);
     let first = tested.test.clone().unwrap().job;
-    assert_eq!(tested.next_at, Some(tested.test.clone().unwrap().at.plus(Seconds(7 * DAY))));
+    assert_eq!(
+        tested.next_at,
+        Some(tested.test.clone().unwrap().at.plus(Seconds(7 * DAY)))
+    );
     b.later(7 * DAY + 1);
     b.tick();
     let again = b.get(&ticket);
     assert!(again.test.as_ref().unwrap().job > first, "repeated");
-    assert_eq!(states(&again), states(&tested), "no news without a new result");
+    assert_eq!(
+        states(&again),
+        states(&tested),
+        "no news without a new result"
+    );
     let ready = b.run_self_test(&ticket, &accepted());
     b.relay.deliver(&ready[0], HOST);
     b.tick();
-    assert_eq!(b.get(&ticket).state, TicketState::Failed, "the result has changed");
+    assert_eq!(
+        b.get(&ticket).state,
+        TicketState::Failed,
+        "the result has changed"
+    );
     let other = b.proved_self_test(HOST, None);
     assert!(b.tickets.shown_repetition(&other).unwrap().is_some());
-    b.tickets.set_repetition(other.number, None, b.now()).unwrap();
+    b.tickets
+        .set_repetition(other.number, None, b.now())
+        .unwrap();
     assert_eq!(b.get(&ticket).repeat, None, "anybody with a proof ends it");
     let stranger = b.open_self_test(&request(HOST, None, None));
     let e = b.tickets.set_repetition(stranger.number, Some(30), b.now());
@@ -190,10 +219,18 @@ fn repetition_changes_the_state_only_with_the_result_and_ends_by_any_proof() {
 fn days_of_a_repetition_are_from_7_to_90() {
     let b = Bench::new();
     for days in [0, 6, 91] {
-        let e = b.tickets.open_self_test(&request(HOST, None, Some(days)), b.now());
+        let e = b
+            .tickets
+            .open_self_test(&request(HOST, None, Some(days)), b.now());
         assert!(matches!(e, Err(TicketError::Invalid(_))), "{days}: {e:?}");
     }
-    assert_eq!(b.open_self_test(&request(HOST, None, Some(90))).repeat.unwrap().days, 90);
+    assert_eq!(
+        b.open_self_test(&request(HOST, None, Some(90)))
+            .repeat
+            .unwrap()
+            .days,
+        90
+    );
 }
 
 #[test]
