@@ -6,6 +6,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
+    advice::{self, SessionPart},
     dns::{Peer, PendingQuery, prefetch, query::NameBuf, respond},
     index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
     lists,
@@ -352,6 +353,29 @@ fn bench_changes(c: &mut Criterion) {
     });
 }
 
+fn bench_advice(c: &mut Criterion) {
+    for (name, greeting) in [
+        ("known", "220 mail.example.com ESMTP Postfix (Debian/GNU)"),
+        (
+            "unknown",
+            "220 mail.example.com ESMTP 8f3a ready at Mon, 30 Nov 2026 14:00:00 +0000",
+        ),
+    ] {
+        c.bench_function(&format!("recognise a greeting: {name}"), |b| {
+            b.iter(|| advice::recognise(SessionPart::Greeting, black_box(greeting)));
+        });
+    }
+    for text in [
+        "postfix",
+        "relay from hosts",
+        "220 mail.example.com ESMTP Exim 4.96 ready",
+    ] {
+        c.bench_function(&format!("search the knowledge base: {text}"), |b| {
+            b.iter(|| advice::search(black_box(text)));
+        });
+    }
+}
+
 fn bench_lists(c: &mut Criterion) {
     let options = lists::Options {
         reasoning: lists::ReasonMapping::One(ReasonId(0)),
@@ -414,5 +438,5 @@ fn bench_lists(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_respond, bench_families, bench_changes, bench_lists);
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_lists);
 criterion_main!(benches);

@@ -6,7 +6,8 @@ use crate::{
         DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse,
         NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse,
         PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
-        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, TestPointsResponse,
+        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, SurveyCountResponse,
+        SurveyMonthResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
@@ -164,6 +165,31 @@ pub(super) fn policy(is_complete: bool) -> PolicyResponse {
             false => String::new(),
         },
     }
+}
+
+/// The survey of two months.
+pub(super) fn survey() -> Vec<SurveyMonthResponse> {
+    let counts = |all: &[(&str, u64, u64)]| {
+        let count = |(name, tested, delivered): &(&str, u64, u64)| SurveyCountResponse {
+            name: (*name).into(),
+            tested: *tested,
+            delivered: *delivered,
+        };
+        all.iter().map(count).collect::<Vec<_>>()
+    };
+    let month = |month: &str| SurveyMonthResponse {
+        month: month.into(),
+        tested: 1_240,
+        delivered: 86,
+        classes: counts(&[("open", 1_240, 61), ("percent-path", 1_201, 14)]),
+        families: counts(&[
+            ("exim", 310, 12),
+            ("other", 25, 9),
+            ("postfix", 640, 41),
+            ("unknown", 265, 24),
+        ]),
+    };
+    vec![month("2026-11"), month("2026-10")]
 }
 
 /// The catalogue of tests.

@@ -6,8 +6,9 @@ use crate::{
         BlockedClaimResponse, BlockedReplyResponse, CommandResponse, ConfirmationKind,
         ConfirmationResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor,
         OutcomeKind, ReleasedResponse, RemovalResponse, RemovalServerResponse,
-        RepairAdviceResponse, TestOutcomeResponse, TicketContactResponse, TicketMessageResponse,
-        TicketResponse, TicketStepResponse, TicketTestResponse, Timestamp,
+        RepairAdviceResponse, RepetitionResponse, SelfTestPageResponse, TestOutcomeResponse,
+        TicketContactResponse, TicketMessageResponse, TicketResponse, TicketStepResponse,
+        TicketTestResponse, Timestamp,
     },
     relay::advice::RepairAdvice,
     tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketKind, TicketState},
@@ -29,6 +30,16 @@ pub(super) fn all() -> Vec<(&'static str, TicketResponse)> {
         ("ticket-granted", granted(false)),
         ("ticket-granted-everywhere", granted(true)),
         ("ticket-refused", refused()),
+        (
+            "ticket-test-needs-proof",
+            self_test(TicketState::NeedsProof),
+        ),
+        ("ticket-test-delayed", self_test(TicketState::Delayed)),
+        ("ticket-test-testing", self_test(TicketState::Testing)),
+        ("ticket-test-blocked", self_test(TicketState::Blocked)),
+        ("ticket-test-failed", self_test(TicketState::Failed)),
+        ("ticket-test-tested", self_test(TicketState::Tested)),
+        ("ticket-test-withdrawn", self_test(TicketState::Withdrawn)),
         ("ticket-withdrawn", closed(TicketState::Withdrawn)),
         ("ticket-ended", closed(TicketState::Ended)),
     ]
@@ -65,6 +76,61 @@ fn ticket(state: TicketState) -> TicketResponse {
         messages_left: 20,
         contact: None,
         removal: None,
+    }
+}
+
+/// A ticket about a test that the holder of an address asked for.
+fn self_test(state: TicketState) -> TicketResponse {
+    let is_proved = state != TicketState::NeedsProof;
+    let proof = ControlProofResponse {
+        method: ControlMethod::Dns,
+        at: ago(100),
+        until: after(30 * DAY),
+    };
+    let ran = state.is_tested() || state == TicketState::Testing;
+    let outcome = match state {
+        TicketState::Failed => OutcomeKind::Delivered,
+        _ => OutcomeKind::Refused,
+    };
+    let repetition = RepetitionResponse {
+        days: 30,
+        until: after(365 * DAY),
+    };
+    TicketResponse {
+        kind: TicketKind::Test,
+        path: format!("/tickets/example-secret-path-test-{}", state.as_str()),
+        listed_in: Vec::new(),
+        reasons: Vec::new(),
+        policy: RemovalPolicy::None,
+        listing_ends: None,
+        next_at: (state == TicketState::Delayed).then(|| after(3000)),
+        retry_at: state.is_tested().then(|| after(3000)),
+        may_retry: state.is_tested(),
+        closed: (state == TicketState::Withdrawn).then(|| ago(5)),
+        steps: vec![step(200, TicketState::NeedsProof), step(100, state)],
+        test: ran.then(|| TicketTestResponse {
+            ended: state.is_tested().then(|| ago(10)),
+            ..test(outcome, 554)
+        }),
+        repetition: (state == TicketState::Tested).then_some(repetition),
+        proof_required: true,
+        proof: is_proved.then_some(proof),
+        control_options: match is_proved {
+            true => Vec::new(),
+            false => needs_proof().control_options,
+        },
+        code_expires: (!is_proved).then(|| after(DAY)),
+        ..ticket(state)
+    }
+}
+
+/// What the page of tests says.
+pub(super) fn self_test_page(tests_relays: bool) -> SelfTestPageResponse {
+    SelfTestPageResponse {
+        tests_relays,
+        forms: 52,
+        client: Some("45.51.100.7".into()),
+        client_is_known: tests_relays,
     }
 }
 

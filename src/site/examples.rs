@@ -26,7 +26,9 @@ use super::{
     news::{NoticesPage, StatusPage},
     privacy::PrivacyPage,
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
+    self_test::SelfTestPage,
     settings::SiteSettings,
+    survey::SurveyPage,
     ticket::{FormProblem, TicketPage},
 };
 use crate::{
@@ -68,6 +70,11 @@ pub fn names() -> Vec<&'static str> {
         "advice-nothing",
         "advice-product",
         "advice-guide",
+        "self-test",
+        "self-test-off",
+        "self-test-error",
+        "survey",
+        "survey-none",
         "links",
         "notices",
         "notices-none",
@@ -241,6 +248,24 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             };
             let r = &http::find_advice(text, page.language);
             page.render(&AdvicePage { page, r, text })
+        }
+        "self-test" | "self-test-off" | "self-test-error" => {
+            let is_error = name == "self-test-error";
+            let problem = "address: `mail` is not the address of one mail server";
+            page.render(&SelfTestPage {
+                page,
+                r: &example_tickets::self_test_page(name != "self-test-off"),
+                address: if is_error { "mail" } else { "45.51.100.7" },
+                problem: is_error.then_some(problem),
+            })
+        }
+        "survey" | "survey-none" => {
+            let months = example_lists::survey();
+            let shown = if name == "survey" { &months[..] } else { &[] };
+            page.render_indexed(&SurveyPage {
+                page,
+                months: shown,
+            })
         }
         "advice-product" => {
             let r = &http::find_product("postfix", page.language).ok()?;
