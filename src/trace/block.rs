@@ -101,8 +101,11 @@ pub(super) fn received_fields(text: &str) -> Fields {
 fn continue_field(value: &mut String, line: &str) {
     let is_folded = line.starts_with([' ', '\t']);
     if value.ends_with('=') && !is_folded {
-        // A soft line break of quoted-printable (RFC 2045 section 6.7).
+        // A soft line break of quoted-printable (RFC 2045 section 6.7) can divide a word.
         value.pop();
+        if value.ends_with([' ', '\t']) {
+            value.push('\n');
+        }
     } else {
         value.push('\n');
     }

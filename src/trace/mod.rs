@@ -53,7 +53,8 @@
 //!
 //! A border server behind a proxy that hides the addresses of clients (such as the port forwarding
 //! of a container) writes a private address for every client. The line below is then the sender's,
-//! and counts as the reader's own.
+//! and counts as the reader's own. The same holds for a server that names neither a client nor a
+//! protocol in its line about a message from the network.
 
 mod address;
 mod block;

@@ -264,7 +264,7 @@ fn tls_comment<'a>(token: Token<'a>, work: &mut usize) -> Option<&'a str> {
         "version=tls",
         "version=ssl",
     ];
-    (known.iter().any(|k| starts(&k)) || text.contains("cipher=")).then_some(text)
+    (known.iter().any(starts) || text.contains("cipher=")).then_some(text)
 }
 
 /// What a `from` clause has about the client.
@@ -413,17 +413,17 @@ impl<'a> ClientComment<'a> {
         let has_bracket = |words: &[&str]| words.iter().any(|w| w.contains('['));
         match &words[..end] {
             [] if end < words.len() => ClientComment::Greeting(helo),
-            [address, rest @ ..] if bracketed(address).is_some() && !has_bracket(rest) => {
-                match bracketed(address) {
-                    Some(address) => ClientComment::Address(address, None, helo),
-                    None => ClientComment::Other,
-                }
-            }
+            [first, rest @ ..] if first.starts_with('[') => match bracketed(first) {
+                Some(address) if !has_bracket(rest) => ClientComment::Address(address, None, helo),
+                _ => ClientComment::Other,
+            },
             [name, address, rest @ ..] if !name.ends_with(':') && !has_bracket(&[name]) => {
-                match bracketed(address).filter(|_| !has_bracket(rest)) {
-                    Some(address) => ClientComment::Address(address, reverse_name(name), helo),
+                match bracketed(address) {
+                    Some(address) if !has_bracket(rest) => {
+                        ClientComment::Address(address, reverse_name(name), helo)
+                    }
                     None if is(address, &["[local]"]) => ClientComment::Local,
-                    None => ClientComment::Other,
+                    _ => ClientComment::Other,
                 }
             }
             [address] => {
