@@ -111,14 +111,14 @@ pub use text_pages::{
 };
 pub use tickets::{
     CommandResponse, ConfirmationKind, ConfirmationResponse, ControlOptionResponse,
-    ControlProofResponse, ControlProvedResponse, MessageAuthor, ReasonPolicyResponse,
-    ReleasedResponse, RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse,
-    RepetitionRequest, RepetitionResponse, SelfTestPageResponse, SelfTestRequest,
-    TestOutcomeResponse, TicketAddressResponse, TicketClockResponse, TicketCodeRequest,
-    TicketContactRequest, TicketContactResponse, TicketConversationResponse, TicketDecisionRequest,
-    TicketDetailResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
-    TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse, TicketsQuery,
-    TicketsStatusResponse,
+    ControlProofResponse, ControlProvedResponse, CorrectionRequest, MessageAuthor,
+    ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
+    RemovalServerResponse, RepetitionRequest, RepetitionResponse, SelfTestPageResponse,
+    SelfTestRequest, TestOutcomeResponse, TicketAddressResponse, TicketClockResponse,
+    TicketCodeRequest, TicketContactRequest, TicketContactResponse, TicketConversationResponse,
+    TicketDecisionRequest, TicketDetailResponse, TicketMessageRequest, TicketMessageResponse,
+    TicketRequest, TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse,
+    TicketsQuery, TicketsStatusResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -1,5 +1,5 @@
-//! Tickets: requests that a subject is delisted, as the page of the requester and operators see
-//! them.
+//! Tickets: requests that a subject is delisted and corrections of the knowledge base, as the page of
+//! the requester and operators see them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +20,22 @@ pub struct TicketRequest {
     pub contact: String,
     /// A message to the operators; empty for none.
     pub message: String,
+}
+
+/// A correction of a page of the knowledge base.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"entry": "", "version": "3.9", "text": "The default has changed.", "source": "https://www.example.org/"}))]
+pub struct CorrectionRequest {
+    /// The id of the entry that is wrong; empty: the whole page.
+    pub entry: String,
+    /// The version that the correction is about, at most 200 characters; empty if it is not about
+    /// one.
+    pub version: String,
+    /// What is wrong, and how it is, at most 3,000 characters.
+    pub text: String,
+    /// Where that can be read, or how it was found out, at most 200 characters; can be empty.
+    pub source: String,
 }
 
 /// Who wrote a message of a ticket.
@@ -184,6 +200,9 @@ pub struct ConfirmationResponse {
     pub kind: ConfirmationKind,
     /// The number of the ticket.
     pub number: u64,
+    /// What the ticket asks for.
+    #[serde(default)]
+    pub ticket_kind: TicketKind,
     /// The subject of the ticket.
     pub subject: String,
     /// Whether it is confirmed now; false before the button is pressed.
@@ -261,13 +280,13 @@ pub struct TicketResponse {
     pub number: u64,
     /// The secret path of the ticket's page.
     pub path: String,
-    /// The subject.
+    /// The subject; for a correction, the id of the product.
     pub subject: String,
     /// The zones that list the subject now for a reason of the ticket.
     pub listed_in: Vec<String>,
     /// The reasons whose listings the ticket is about.
     pub reasons: Vec<String>,
-    /// The policy of those reasons.
+    /// The policy of those reasons; none for a correction.
     pub policy: RemovalPolicy,
     /// The state of the ticket.
     pub state: TicketState,
@@ -440,11 +459,14 @@ pub struct TicketsQuery {
 pub struct TicketSummaryResponse {
     /// The number of the ticket.
     pub number: u64,
-    /// The subject.
+    /// What the ticket asks for.
+    #[serde(default)]
+    pub kind: TicketKind,
+    /// The subject; for a correction, the id of the product.
     pub subject: String,
     /// The reasons whose listings the ticket is about.
     pub reasons: Vec<String>,
-    /// The policy of those reasons.
+    /// The policy of those reasons; none for a correction.
     pub policy: RemovalPolicy,
     /// The state of the ticket.
     pub state: TicketState,

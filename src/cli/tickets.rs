@@ -1,4 +1,4 @@
-//! `orbsd tickets`: requests for removal.
+//! `orbsd tickets`: requests for removal, and corrections of the knowledge base.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -14,10 +14,10 @@ use crate::{
         MessageAuthor, Page, TicketDecisionRequest, TicketDetailResponse, TicketSummaryResponse,
         TicketsQuery,
     },
-    tickets::TicketState,
+    tickets::{TicketKind, TicketState},
 };
 
-/// Show requests for removal, and decide about them
+/// Show requests for removal and corrections, and decide about them
 #[derive(Debug, Args)]
 pub(super) struct Tickets {
     #[command(subcommand)]
@@ -37,14 +37,14 @@ enum TicketsCommand {
         /// Text for the requester
         text: String,
     },
-    /// Approve a ticket, and delist its subject
+    /// Approve a ticket: delist its subject, or accept its correction
     Approve {
         #[command(flatten)]
         ticket: Number,
         /// Text for the requester [default: none]
         text: Option<String>,
     },
-    /// Refuse a ticket; its subject stays listed until the listing ends
+    /// Refuse a ticket; a listed subject stays listed until the listing ends
     Refuse {
         #[command(flatten)]
         ticket: Number,
@@ -61,7 +61,7 @@ struct List {
     /// Show only tickets in this state, such as review or granted
     #[arg(long, value_parser = state)]
     state: Option<TicketState>,
-    /// Show only tickets of this address, prefix or domain
+    /// Show only tickets of this address, prefix, domain or product
     #[arg(long)]
     subject: Option<String>,
     /// Maximum number of tickets
@@ -157,12 +157,17 @@ fn print_line(t: &TicketSummaryResponse) {
         Some(method) => format!(", control proved by {}", <&str>::from(method)),
         None => String::new(),
     };
+    let about = match t.kind {
+        TicketKind::Removal => join(&t.reasons),
+        TicketKind::Correction => "the knowledge base".into(),
+        TicketKind::Test => "for its holder".into(),
+    };
     println!(
-        "{} {} {}: {}, opened {}, {} messages{proof}{due}",
+        "{} {} {} {}: {about}, opened {}, {} messages{proof}{due}",
         t.number,
+        t.kind.as_str(),
         t.subject,
         t.state.as_str(),
-        join(&t.reasons),
         t.opened,
         t.messages
     );
@@ -176,13 +181,15 @@ fn print_whole(t: &TicketDetailResponse) {
     } else {
         ""
     };
-    println!(
-        "  policy {policy}{needs}; listed in {}",
-        match t.listed_in.is_empty() {
-            true => "no zone".into(),
-            false => join(&t.listed_in),
-        }
-    );
+    if t.summary.kind.is_about_listings() {
+        println!(
+            "  policy {policy}{needs}; listed in {}",
+            match t.listed_in.is_empty() {
+                true => "no zone".into(),
+                false => join(&t.listed_in),
+            }
+        );
+    }
     let ends = some("  the listing ends by itself at ", t.listing_ends);
     if !ends.is_empty() {
         println!("{ends}");

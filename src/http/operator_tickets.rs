@@ -1,4 +1,4 @@
-//! Tickets for operators: they list, read, answer and decide requests for removal.
+//! Tickets for operators: they list, read, answer and decide requests for removal and corrections.
 
 use axum::{Json, extract::State};
 
@@ -52,6 +52,7 @@ impl Position {
 fn summary(t: &Ticket, now: Time) -> TicketSummaryResponse {
     TicketSummaryResponse {
         number: t.number,
+        kind: t.kind,
         subject: t.subject.to_string(),
         reasons: t.reasons.clone(),
         policy: t.policy,
@@ -232,7 +233,7 @@ pub async fn reply_to_ticket(
     decide(call, &id, request, TicketService::reply).await
 }
 
-/// Approves a ticket: its subject is delisted.
+/// Approves a ticket: its subject is delisted, or its correction is accepted.
 #[utoipa::path(post, path = "/v1/tickets/{number}/approve", tag = "tickets", request_body = TicketDecisionRequest,
     params(("number" = u64, Path, description = "The number of the ticket")),
     responses((status = 200, body = TicketDetailResponse, description = "The ticket")))]

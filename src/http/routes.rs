@@ -14,8 +14,8 @@ use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_axum::routes;
 
 use super::{
-    App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
-    feeds,
+    App, accounts, advice, backup, bulk, changes, claims, clock, commits, corrections, document,
+    error, export, feeds,
     guard::{GuardState, guard},
     import, integrity, jobs, links, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
@@ -46,7 +46,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
         (name = "advice", description = "The knowledge base: how mail servers are recognised and closed"),
-        (name = "tickets", description = "Requests for removal, for operators"),
+        (name = "tickets", description = "Requests for removal and corrections of the knowledge base, for operators"),
         (name = "privacy", description = "What is stored about a person, and its erasure"),
         (name = "notices", description = "Announcements on the public site"),
         (name = "users", description = "Users, tokens and the audit log"),
@@ -253,6 +253,7 @@ fn tickets_of_operators(routes: Routes) -> Routes {
 fn removal_requests(routes: Routes) -> Routes {
     routes
         .add(PUBLIC, routes!(tickets::post_ticket))
+        .add(PUBLIC, routes!(corrections::post_correction))
         .add(PUBLIC, routes!(tickets::get_ticket))
         .add(PUBLIC, routes!(tickets::post_ticket_retry))
         .add(PUBLIC, routes!(tickets::post_ticket_review))
@@ -404,6 +405,7 @@ mod tests {
         let (_, api, table) = described();
         let is_public_write = |path: &str| {
             let prefixes = [
+                "/advice/",
                 "/claims",
                 "/tickets",
                 "/prove/",

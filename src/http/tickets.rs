@@ -257,7 +257,9 @@ pub fn removal_options(
             proof_required: l.policy.requires_proof(),
             may_request: l.policy.accepts_requests(),
             available_at: (at > now).then(|| at.into()),
-            open: open.iter().any(|t| t.policy == l.policy),
+            open: open
+                .iter()
+                .any(|t| t.kind == TicketKind::Removal && t.policy == l.policy),
         });
     }
     Ok(out)
@@ -528,11 +530,19 @@ pub async fn post_ticket(
     headers: HeaderMap,
     JsonBody(request): JsonBody<TicketRequest>,
 ) -> StatusResult<TicketResponse> {
-    let language = headers.get(header::ACCEPT_LANGUAGE);
-    let language = language.and_then(|l| l.to_str().ok()).unwrap_or_default();
-    let language = language.split([',', ';', '-']).next().unwrap_or_default();
-    let ticket = open_ticket(&app, request, client, language.trim()).await?;
+    let ticket = open_ticket(&app, request, client, requester_language(&headers)).await?;
     Ok((StatusCode::CREATED, Json(ticket)))
+}
+
+/// The tag of the language that a requester prefers; empty if the request does not say.
+pub(super) fn requester_language(headers: &HeaderMap) -> &str {
+    let header = headers.get(header::ACCEPT_LANGUAGE);
+    let header = header.and_then(|l| l.to_str().ok()).unwrap_or_default();
+    header
+        .split([',', ';', '-'])
+        .next()
+        .unwrap_or_default()
+        .trim()
 }
 
 /// Returns a ticket.

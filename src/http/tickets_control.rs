@@ -146,6 +146,7 @@ fn confirmation_response(found: &Confirmation, confirmed: bool) -> ConfirmationR
     ConfirmationResponse {
         kind,
         number: ticket.number,
+        ticket_kind: ticket.kind,
         subject: ticket.subject.to_string(),
         confirmed,
         // The owner of a role address is not always the requester.

@@ -2,17 +2,19 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query},
+    extract::{Path, Query, State},
     response::Response,
 };
 
-use super::{context::PageContext, markup::Markup};
+use super::{
+    context::PageContext, input::FormOrJson, markup::Markup, state::SiteState, ticket::answer,
+};
 use crate::{
     advice::{Confidence, Securable, SessionPart, find_entry},
     api::{
-        AdviceEntryResponse, AdviceQuery, AdviceResponse, AdviceSearchResponse, GuideResponse,
-        ProblemDetails, ProductResponse, ProductSummaryResponse, RecognisedProductResponse,
-        SourceDocumentResponse, SuggestionResponse,
+        AdviceEntryResponse, AdviceQuery, AdviceResponse, AdviceSearchResponse, CorrectionRequest,
+        GuideResponse, ProblemDetails, ProductResponse, ProductSummaryResponse,
+        RecognisedProductResponse, SourceDocumentResponse, SuggestionResponse,
     },
     http,
     texts::Language,
@@ -217,6 +219,12 @@ pub(super) struct ProductPage<'a> {
 }
 
 impl ProductPage<'_> {
+    /// The path to which the form of corrections is sent.
+    fn corrections_path(&self) -> String {
+        let id = &self.r.product.id;
+        self.page.href(&format!("/advice/{id}/corrections"))
+    }
+
     fn entries(&self) -> Vec<ShownEntry> {
         let entries = self.r.entries.iter().cloned();
         entries
@@ -235,6 +243,18 @@ pub(super) async fn get_product(
         page: &page,
         r: &product,
     }))
+}
+
+/// `POST /advice/{product}/corrections`.
+pub(super) async fn post_correction(
+    page: PageContext,
+    State(state): State<SiteState>,
+    Path(id): Path<String>,
+    FormOrJson(request): FormOrJson<CorrectionRequest>,
+) -> Result<Response, ProblemDetails> {
+    let language = page.language.tag();
+    let opened = http::open_correction(&state.app, &id, request, page.client, language).await?;
+    Ok(answer(&page, &opened, true))
 }
 
 /// The page of a guide.

@@ -42,6 +42,10 @@ pub(super) fn all() -> Vec<(&'static str, TicketResponse)> {
         ("ticket-test-withdrawn", self_test(TicketState::Withdrawn)),
         ("ticket-withdrawn", closed(TicketState::Withdrawn)),
         ("ticket-ended", closed(TicketState::Ended)),
+        ("correction-review", correction(TicketState::Review)),
+        ("correction-granted", correction(TicketState::Granted)),
+        ("correction-refused", correction(TicketState::Refused)),
+        ("correction-withdrawn", correction(TicketState::Withdrawn)),
     ]
 }
 
@@ -120,6 +124,45 @@ fn self_test(state: TicketState) -> TicketResponse {
             false => needs_proof().control_options,
         },
         code_expires: (!is_proved).then(|| after(DAY)),
+        ..ticket(state)
+    }
+}
+
+/// A correction of a page of the knowledge base.
+fn correction(state: TicketState) -> TicketResponse {
+    let is_open = state == TicketState::Review;
+    let message = |author, text: &str| TicketMessageResponse {
+        at: ago(200),
+        author,
+        text: text.into(),
+    };
+    let mut messages = vec![message(
+        MessageAuthor::Requester,
+        "Product: postfix\nVersion: 3.9\nSource: https://www.postfix.org/announcements.html\n\nThe default is another one since this version.",
+    )];
+    if state == TicketState::Refused {
+        messages.push(message(
+            MessageAuthor::Operator,
+            "The announcement says that the default stays. Do you have another source?",
+        ));
+    }
+    TicketResponse {
+        kind: TicketKind::Correction,
+        path: format!("/tickets/example-secret-path-correction-{}", state.as_str()),
+        subject: "postfix".into(),
+        listed_in: Vec::new(),
+        reasons: Vec::new(),
+        policy: RemovalPolicy::None,
+        closed: (!is_open).then(|| ago(5)),
+        answer_by: is_open.then(|| after(2 * DAY)),
+        decision_by: is_open.then(|| after(7 * DAY)),
+        listing_ends: None,
+        steps: match is_open {
+            true => vec![step(200, TicketState::Review)],
+            false => vec![step(200, TicketState::Review), step(5, state)],
+        },
+        messages_left: if is_open { 19 } else { 0 },
+        messages,
         ..ticket(state)
     }
 }
@@ -466,6 +509,7 @@ pub(super) fn confirmation(name: &str) -> ConfirmationResponse {
             _ => ConfirmationKind::Contact,
         },
         number: 1042,
+        ticket_kind: TicketKind::Removal,
         subject: "45.51.100.7".into(),
         confirmed,
         path: confirmed.then(|| "/tickets/example-secret-path-review".into()),

@@ -9,11 +9,12 @@ use axum::{
 
 use super::{context::PageContext, lookup::path_of, markup::Markup, state::SiteState};
 use crate::{
+    advice::Library,
     api::{
         ConfirmationKind, ConfirmationResponse, ProblemDetails, ProofResponse, ReleasedResponse,
     },
     http::{self, ClientAddress, PathPart, tickets, tickets_control},
-    tickets::control::commands_for_code,
+    tickets::{TicketKind, control::commands_for_code},
 };
 
 /// The page of a proof.
@@ -99,8 +100,32 @@ impl ConfirmPage<'_> {
     fn text(&self) -> Markup {
         match self.r.kind {
             ConfirmationKind::Control => self.text_of("confirm-control-text"),
-            ConfirmationKind::Contact => self.text_of("confirm-contact-text"),
+            ConfirmationKind::Contact => match self.r.ticket_kind {
+                TicketKind::Removal => self.text_of("confirm-contact-text"),
+                TicketKind::Test => self.text_of("test-confirm-text"),
+                TicketKind::Correction => {
+                    self.page
+                        .t1("correction-confirm-text", "product", self.product())
+                }
+            },
         }
+    }
+
+    /// The title of the page of the ticket.
+    fn ticket_title(&self) -> Markup {
+        match self.r.ticket_kind {
+            TicketKind::Removal => self.page.t1("ticket-title", "subject", &self.r.subject),
+            TicketKind::Test => self
+                .page
+                .t1("ticket-test-title", "subject", &self.r.subject),
+            TicketKind::Correction => self.page.t1("correction-title", "product", self.product()),
+        }
+    }
+
+    /// The name of the product that a correction is about.
+    fn product(&self) -> &str {
+        let product = Library::get().product(&self.r.subject);
+        product.map_or(&self.r.subject, |p| &p.name)
     }
 
     fn text_of(&self, key: &str) -> Markup {

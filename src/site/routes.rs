@@ -91,6 +91,10 @@ fn list_pages() -> Router<SiteState> {
         .route("/survey", get(survey::get_survey))
         .route("/advice", get(advice::get_advice))
         .route("/advice/{product}", get(advice::get_product))
+        .route(
+            "/advice/{product}/corrections",
+            post(advice::post_correction),
+        )
         .route("/advice/guides/{guide}", get(advice::get_guide))
         .route("/links", get(links::get_links))
         .route("/notices", get(news::get_notices))

@@ -14,6 +14,7 @@ use super::{
     self_test::REPEAT_CHOICES, state::SiteState,
 };
 use crate::{
+    advice::Library,
     api::{
         AdviceResponse, BlockedClaimResponse, ControlOptionResponse, MessageAuthor, OutcomeKind,
         ProblemCode, ProblemDetails, RemovalResponse, TestOutcomeResponse, TicketCodeRequest,
@@ -109,14 +110,6 @@ impl<'a> TicketPage<'a> {
         self.t.kind == TicketKind::Test
     }
 
-    /// The key of the title.
-    fn title_key(&self) -> &'static str {
-        match self.t.kind {
-            TicketKind::Removal => "ticket-title",
-            TicketKind::Test => "ticket-test-title",
-        }
-    }
-
     /// The periods of repetition to choose from, in days.
     fn repeat_choices(&self) -> [u16; 3] {
         REPEAT_CHOICES
@@ -125,7 +118,7 @@ impl<'a> TicketPage<'a> {
     /// The key of what happens at the next time.
     fn next_key(&self) -> &'static str {
         match self.t.kind {
-            TicketKind::Removal => "ticket-removal-at",
+            TicketKind::Removal | TicketKind::Correction => "ticket-removal-at",
             TicketKind::Test => "ticket-test-begins",
         }
     }
@@ -133,7 +126,7 @@ impl<'a> TicketPage<'a> {
     /// The key of when the test can be repeated.
     fn retry_at_key(&self) -> &'static str {
         match self.t.kind {
-            TicketKind::Removal => "ticket-retry-at",
+            TicketKind::Removal | TicketKind::Correction => "ticket-retry-at",
             TicketKind::Test => "test-again-at",
         }
     }
@@ -152,11 +145,45 @@ impl<'a> TicketPage<'a> {
         }
     }
 
+    /// The id and the name of the product that a correction is about; `None` for other tickets.
+    fn product(&self) -> Option<(&'a str, &'a str)> {
+        match self.t.kind {
+            TicketKind::Removal | TicketKind::Test => None,
+            TicketKind::Correction => {
+                let id = self.t.subject.as_str();
+                let product = Library::get().product(id);
+                Some((id, product.map_or(id, |p| p.name.as_str())))
+            }
+        }
+    }
+
+    fn title(&self) -> Markup {
+        match self.product() {
+            Some((_, name)) => self.page.t1("correction-title", "product", name),
+            None if self.is_test() => self
+                .page
+                .t1("ticket-test-title", "subject", &self.t.subject),
+            None => self.page.t1("ticket-title", "subject", &self.t.subject),
+        }
+    }
+
     /// The keys of the heading and of the text about the state.
     fn state_keys(&self) -> (&'static str, &'static str) {
-        if self.is_test() {
-            return self.test_state_keys();
+        match self.t.kind {
+            TicketKind::Removal => self.removal_keys(),
+            TicketKind::Test => self.test_state_keys(),
+            TicketKind::Correction => match self.t.state {
+                TicketState::Granted => ("correction-granted", "correction-granted-text"),
+                TicketState::Refused => ("correction-refused", "correction-refused-text"),
+                TicketState::Withdrawn | TicketState::Ended => {
+                    ("correction-withdrawn", "correction-withdrawn-text")
+                }
+                _ => ("correction-review", "correction-review-text"),
+            },
         }
+    }
+
+    fn removal_keys(&self) -> (&'static str, &'static str) {
         match self.t.state {
             TicketState::NeedsProof => ("state-needs-proof", "state-needs-proof-text"),
             TicketState::Delayed => ("state-delayed", "state-delayed-text"),
@@ -175,7 +202,11 @@ impl<'a> TicketPage<'a> {
     }
 
     fn heading(&self) -> Markup {
-        self.page.t1(self.state_keys().0, "subject", self.subject())
+        let key = self.state_keys().0;
+        match self.product() {
+            Some((_, name)) => self.page.t1(key, "product", name),
+            None => self.page.t1(key, "subject", self.subject()),
+        }
     }
 
     fn text(&self) -> &'static str {
@@ -187,6 +218,8 @@ impl<'a> TicketPage<'a> {
         match state {
             TicketState::Failed if self.is_test() => "step-test-failed",
             TicketState::Withdrawn if self.is_test() => "step-test-withdrawn",
+            TicketState::Granted if self.product().is_some() => "correction-step-granted",
+            TicketState::Refused if self.product().is_some() => "correction-step-refused",
             TicketState::NeedsProof => "step-needs-proof",
             TicketState::Delayed => "step-delayed",
             TicketState::Testing => "step-testing",
@@ -373,6 +406,15 @@ impl<'a> TicketPage<'a> {
     /// Whether the requester can be notified by mail.
     fn may_set_contact(&self) -> bool {
         self.page.settings.sends_mail
+    }
+
+    /// The key of what is written to the mail address.
+    fn contact_text(&self) -> &'static str {
+        match self.t.kind {
+            TicketKind::Removal => "contact-text",
+            TicketKind::Test => "test-contact-text",
+            TicketKind::Correction => "correction-contact-text",
+        }
     }
 
     /// The page of the subject.

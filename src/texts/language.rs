@@ -67,6 +67,7 @@ impl Language {
                 include_str!("en/selftest.ftl"),
                 include_str!("en/catalogue.ftl"),
                 include_str!("en/links.ftl"),
+                include_str!("en/correction.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -80,6 +81,7 @@ impl Language {
                 include_str!("de/selftest.ftl"),
                 include_str!("de/catalogue.ftl"),
                 include_str!("de/links.ftl"),
+                include_str!("de/correction.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -93,6 +95,7 @@ impl Language {
                 include_str!("ja/selftest.ftl"),
                 include_str!("ja/catalogue.ftl"),
                 include_str!("ja/links.ftl"),
+                include_str!("ja/correction.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

@@ -20,6 +20,7 @@ const COMPLETE: [&str; 10] = [
     "catalogue",
     "selftest",
     "links",
+    "correction",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];

@@ -35,15 +35,28 @@ impl MailKind {
         )
     }
 
-    /// The key of the texts about a change.
-    fn key(self, kind: TicketKind) -> &'static str {
-        match self {
-            MailKind::State(state) if kind == TicketKind::Test => match state {
-                TicketState::Failed => "test-failed",
-                TicketState::Blocked => "test-blocked",
-                TicketState::Delayed => "test-delayed",
-                _ => "test-tested",
+    /// The key of the texts about a change of a ticket.
+    fn key(self, ticket: TicketKind) -> &'static str {
+        match ticket {
+            TicketKind::Removal => self.removal_key(),
+            TicketKind::Test => match self {
+                MailKind::State(TicketState::Failed) => "test-failed",
+                MailKind::State(TicketState::Blocked) => "test-blocked",
+                MailKind::State(TicketState::Delayed) => "test-delayed",
+                MailKind::State(_) => "test-tested",
+                _ => self.removal_key(),
             },
+            TicketKind::Correction => match self {
+                MailKind::State(TicketState::Granted) => "correction-granted",
+                MailKind::State(TicketState::Refused) => "correction-refused",
+                MailKind::Reply => "correction-reply",
+                _ => "correction-changed",
+            },
+        }
+    }
+
+    fn removal_key(self) -> &'static str {
+        match self {
             MailKind::State(state) => state.as_str(),
             MailKind::Reply => "reply",
             MailKind::ListedAgain => "listed-again",
@@ -80,6 +93,9 @@ pub fn write_mail(
     let get = |key: &str, args: &[(&str, FluentValue<'_>)]| text(language, key, args);
     let name = match kind {
         MailKind::RoleCode => "mail-code",
+        MailKind::Confirmation if ticket.kind == TicketKind::Correction => {
+            "mail-correction-confirm"
+        }
         MailKind::Confirmation => "mail-confirm",
         MailKind::Answer => "mail-answer",
         MailKind::State(_) | MailKind::Reply | MailKind::ListedAgain => "mail-change",
@@ -90,10 +106,8 @@ pub fn write_mail(
         if let Some(reply) = reply.filter(|_| kind == MailKind::Reply) {
             what = format!("{what}\n\n{}", reply.text);
         }
-        args.push((
-            "change",
-            get(&format!("mail-{}", kind.key(ticket.kind)), &args).into(),
-        ));
+        let change = get(&format!("mail-{}", kind.key(ticket.kind)), &args);
+        args.push(("change", change.into()));
         args.push(("what", what.into()));
     }
     let mut body = get(&format!("{name}-text"), &args);
@@ -115,9 +129,9 @@ mod tests {
 
     use super::*;
 
-    fn ticket(language: Language) -> Ticket {
+    fn ticket(language: Language, kind: TicketKind) -> Ticket {
         let ticket = json!({
-            "number": 7, "secret": "0123456789abcdefghijklmnop", "subject": "192.0.2.1", "reasons": ["relay"],
+            "number": 7, "kind": kind.as_str(), "secret": "0123456789abcdefghijklmnop", "subject": "192.0.2.1", "reasons": ["relay"],
             "policy": "after-retest", "state": "granted", "opened": 0, "changed": 0, "closed": null, "steps": [],
             "language": language.tag(),
             "messages": [
@@ -146,13 +160,24 @@ mod tests {
         MailKind::State(TicketState::Ended),
     ];
 
+    /// The mail about corrections.
+    const CORRECTION_KINDS: [MailKind; 5] = [
+        MailKind::Confirmation,
+        MailKind::Reply,
+        MailKind::State(TicketState::Review),
+        MailKind::State(TicketState::Granted),
+        MailKind::State(TicketState::Refused),
+    ];
+
     #[test]
     fn every_mail_is_complete_in_every_language() {
         for language in Language::ALL {
-            for kind in KINDS {
+            let of_removals = KINDS.map(|kind| (kind, TicketKind::Removal));
+            let of_corrections = CORRECTION_KINDS.map(|kind| (kind, TicketKind::Correction));
+            for (kind, of) in of_removals.into_iter().chain(of_corrections) {
                 let code = matches!(kind, MailKind::RoleCode | MailKind::Confirmation);
                 let code = code.then_some("7-abc");
-                let ticket = ticket(language);
+                let ticket = ticket(language, of);
                 let site = "https://lists.example";
                 let mail = write_mail(kind, &ticket, "anna@example.org", site, code, None);
                 for text in [&mail.subject, &mail.text] {
@@ -180,8 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn mail_about_a_correction_speaks_of_no_listing() {
+        for kind in CORRECTION_KINDS {
+            let ticket = ticket(Language::En, TicketKind::Correction);
+            let site = "https://lists.example";
+            let mail = write_mail(kind, &ticket, "anna@example.org", site, Some("7-a"), None);
+            for word in ["delist", "listed", "removal"] {
+                assert!(!mail.text.contains(word), "{kind:?}: {}", mail.text);
+            }
+        }
+    }
+
+    #[test]
     fn reply_has_the_last_message_of_an_operator() {
-        let ticket = ticket(Language::En);
+        let ticket = ticket(Language::En, TicketKind::Removal);
         let to = "anna@example.org";
         let mail = write_mail(
             MailKind::Reply,

@@ -1,4 +1,5 @@
-//! Tickets: requests of the owners of listed hosts, from the first click to the removal.
+//! Tickets: requests of the owners of listed hosts, from the first click to the removal, and
+//! corrections of the knowledge base.
 //!
 //! [`TicketService`] decides and stores; the pure rules are in `state`, `policies`, [`codes`] and
 //! [`control`].
@@ -11,6 +12,8 @@ pub mod codes;
 pub mod control;
 #[cfg(feature = "daemon")]
 pub mod control_dns;
+#[cfg(feature = "daemon")]
+pub mod corrections;
 #[cfg(feature = "daemon")]
 mod erasure;
 #[cfg(feature = "daemon")]

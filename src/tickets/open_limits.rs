@@ -7,7 +7,7 @@ use super::{
     listings::TicketListing,
     removals::FROM,
     service::{MAX_OPEN_TICKETS, TicketService},
-    state::{RemovalPolicy, TicketEvent},
+    state::{RemovalPolicy, TicketEvent, TicketKind},
     tables::{OPEN, TICKETS, WAITING},
     ticket::Ticket,
 };
@@ -83,11 +83,8 @@ impl TicketService {
         subject: &Subject,
         policy: RemovalPolicy,
     ) -> Result<(), TicketError> {
-        if batch.keys(OPEN, None, MAX_OPEN_TICKETS)?.len() >= MAX_OPEN_TICKETS {
-            let why = format!("{MAX_OPEN_TICKETS} requests are open; try again later");
-            return Err(TicketError::LimitReached(why, FULL_RETRY_AFTER));
-        }
-        if self.open_of(subject)?.len() >= MAX_OPEN_OF_SUBJECT {
+        check_all_open(batch)?;
+        if self.count_open_of(subject, TicketKind::Removal)? >= MAX_OPEN_OF_SUBJECT {
             let why = format!(
                 "{MAX_OPEN_OF_SUBJECT} requests for {subject} are open; use the page of one of them"
             );
@@ -97,6 +94,35 @@ impl TicketService {
             RemovalPolicy::WithLastInput => self.check_unproved_review(batch),
             _ => Ok(()),
         }
+    }
+
+    /// Checks that another correction of a product may be open. No other ticket makes room for it.
+    pub(super) fn check_open_correction(
+        &self,
+        batch: &TicketBatch<'_>,
+        subject: &Subject,
+    ) -> Result<(), TicketError> {
+        check_all_open(batch)?;
+        if self.count_open_of(subject, TicketKind::Correction)? >= MAX_OPEN_OF_SUBJECT {
+            let why = format!(
+                "{MAX_OPEN_OF_SUBJECT} corrections of {subject} wait for a person; try again later"
+            );
+            return Err(TicketError::LimitReached(why, Seconds(86_400)));
+        }
+        let waiting = batch.keys(WAITING, None, MAX_UNPROVED_REVIEWS)?;
+        match waiting.len() < MAX_UNPROVED_REVIEWS {
+            true => Ok(()),
+            false => Err(TicketError::LimitReached(
+                format!("{MAX_UNPROVED_REVIEWS} requests wait for a person; try again later"),
+                FULL_RETRY_AFTER,
+            )),
+        }
+    }
+
+    /// Returns how many tickets of a kind are open for a subject.
+    fn count_open_of(&self, subject: &Subject, kind: TicketKind) -> Result<usize, TicketError> {
+        let open = self.open_of(subject)?;
+        Ok(open.iter().filter(|t| t.kind == kind).count())
     }
 
     /// Checks that a request without a proof may wait for a person. Such a request ends only when a
@@ -111,4 +137,13 @@ impl TicketService {
         );
         Err(TicketError::LimitReached(why, FULL_RETRY_AFTER))
     }
+}
+
+/// Checks that as many tickets as may be are not open.
+fn check_all_open(batch: &TicketBatch<'_>) -> Result<(), TicketError> {
+    if batch.keys(OPEN, None, MAX_OPEN_TICKETS)?.len() < MAX_OPEN_TICKETS {
+        return Ok(());
+    }
+    let why = format!("{MAX_OPEN_TICKETS} requests are open; try again later");
+    Err(TicketError::LimitReached(why, FULL_RETRY_AFTER))
 }

@@ -69,7 +69,8 @@ impl TicketService {
 
     /// Issues the code that the page of a ticket shows, unless there is a valid one.
     pub fn issue_control_code(&self, ticket: &mut Ticket, now: Time) {
-        if self.control_code(ticket, now).is_some() || !ticket.state.is_open() {
+        let is_proof_useful = ticket.kind.accepts_proof() && ticket.state.is_open();
+        if self.control_code(ticket, now).is_some() || !is_proof_useful {
             return;
         }
         let subject = ticket.subject.to_string();
@@ -260,6 +261,7 @@ impl TicketService {
     pub async fn prove_by_dns(&self, number: u64, now: Time) -> Result<Ticket, TicketError> {
         let service = self.clone();
         let ticket = self.get(number)?;
+        ticket.check_accepts_proof()?;
         if ticket.is_proved(now) {
             return Ok(ticket);
         }
@@ -359,6 +361,7 @@ impl TicketService {
         address: &str,
         now: Time,
     ) -> Result<String, TicketError> {
+        ticket.check_accepts_proof()?;
         let settings = &self.settings().control;
         if !ticket.state.is_open() || ticket.is_proved(now) {
             return Err(TicketError::Refused(

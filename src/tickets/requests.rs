@@ -268,6 +268,7 @@ impl TicketService {
     ) -> Result<Ticket, TicketError> {
         let (_, receipt) = self.decide(now, |batch| {
             let mut ticket = batch.ticket(number)?;
+            ticket.check_accepts_proof()?;
             ticket.proof = Some(proof(method, now));
             ticket.changed = now;
             let listings = self.listings(&ticket.subject)?;
@@ -312,6 +313,7 @@ impl TicketService {
             match ticket.kind {
                 TicketKind::Removal => self.start_test(&mut ticket, now)?,
                 TicketKind::Test => self.run_self_test(&mut ticket, now)?,
+                TicketKind::Correction => {} // It has no test; see `Ticket::may_retry`.
             }
             self.issue_control_code(&mut ticket, now);
             if ticket.test.as_ref().map(|t| t.job) != job {
@@ -399,9 +401,10 @@ impl TicketService {
 }
 
 impl Ticket {
-    /// The listings that the ticket is about.
+    /// The listings that the ticket is about; none for a correction.
     pub fn own_listings<'l>(&self, all: &'l [TicketListing]) -> Vec<&'l TicketListing> {
         all.iter()
+            .filter(|_| self.kind.is_about_listings())
             .filter(|l| l.policy == self.policy && self.reasons.contains(&l.name))
             .collect()
     }

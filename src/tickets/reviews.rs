@@ -7,7 +7,7 @@ use super::{
     error::TicketError,
     requests::checked_message,
     service::TicketService,
-    state::{RemovalPolicy, TicketEvent},
+    state::{RemovalPolicy, TicketEvent, TicketKind},
     ticket::{Ticket, TicketMessage},
 };
 use crate::{
@@ -39,8 +39,8 @@ impl TicketService {
         Ok(changed.0)
     }
 
-    /// Grants a request after a person has reviewed it. The text is for the requester, and may be
-    /// empty.
+    /// Grants a request after a person has reviewed it: its subject is delisted, or its correction is
+    /// accepted. The text is for the requester, and may be empty.
     ///
     /// # Errors
     ///
@@ -61,30 +61,51 @@ impl TicketService {
             if !text.is_empty() {
                 add_reply(&mut ticket, who, text, now);
             }
-            let listings = self.listings_with_suspended(&ticket)?;
-            let mine = ticket.own_listings(&listings);
-            self.end_suspension(batch, &ticket)?;
-            match (ticket.policy, ticket.host()) {
-                (RemovalPolicy::AfterRetest, Some(target)) => {
-                    self.check_sources(&ticket, target, now)?;
-                    // All messages that were sent before the review are covered by it.
-                    let why = format!("released after the review of {}", ticket.author());
-                    // The key of the request belongs to the commit of the ticket.
-                    let reviewer = Actor {
-                        idempotency: None,
-                        ..who.clone()
-                    };
-                    self.relay.review(&reviewer, target, &why, now)?;
-                    self.record_granted(&mut ticket, now)?;
+            match ticket.kind {
+                TicketKind::Removal => self.approve_removal(batch, who, &mut ticket)?,
+                // The answer is all: no listing is looked at.
+                TicketKind::Correction => ticket.apply(TicketEvent::Grant, now)?,
+                TicketKind::Test => {
+                    return Err(TicketError::Refused(
+                        "the ticket asks for a test, and for no decision; reply to it or refuse it"
+                            .into(),
+                    ));
                 }
-                _ if mine.is_empty() => ticket.apply(TicketEvent::End, now)?,
-                _ => self.grant(batch, &mut ticket, &mine)?,
             }
             audit(batch, who, "ticket-approve", &ticket);
             batch.save(&ticket);
             Ok(())
         })?;
         self.finish(number, receipt.as_ref(), now)
+    }
+
+    /// Delists the subject of a ticket that a person has reviewed.
+    fn approve_removal(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        who: &Actor,
+        ticket: &mut Ticket,
+    ) -> Result<(), TicketError> {
+        let now = batch.now;
+        let listings = self.listings_with_suspended(ticket)?;
+        let mine = ticket.own_listings(&listings);
+        self.end_suspension(batch, ticket)?;
+        match (ticket.policy, ticket.host()) {
+            (RemovalPolicy::AfterRetest, Some(target)) => {
+                self.check_sources(ticket, target, now)?;
+                // All messages that were sent before the review are covered by it.
+                let why = format!("released after the review of {}", ticket.author());
+                // The key of the request belongs to the commit of the ticket.
+                let reviewer = Actor {
+                    idempotency: None,
+                    ..who.clone()
+                };
+                self.relay.review(&reviewer, target, &why, now)?;
+                self.record_granted(ticket, now)
+            }
+            _ if mine.is_empty() => ticket.apply(TicketEvent::End, now),
+            _ => self.grant(batch, ticket, &mine),
+        }
     }
 
     /// Refuses a request. The text tells the requester why.

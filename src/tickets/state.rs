@@ -58,6 +58,32 @@ pub enum TicketKind {
     Removal,
     /// To test an address for its holder. It lists and delists nothing.
     Test,
+    /// To correct a page of the knowledge base. The subject is the id of the product.
+    Correction,
+}
+
+impl TicketKind {
+    /// The name of the kind in the API.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether the ticket is about listings of its subject. No other ticket follows, suspends or ends
+    /// them.
+    pub fn is_about_listings(self) -> bool {
+        match self {
+            TicketKind::Removal => true,
+            TicketKind::Test | TicketKind::Correction => false,
+        }
+    }
+
+    /// Whether control of the subject can be proved for the ticket.
+    pub fn accepts_proof(self) -> bool {
+        match self {
+            TicketKind::Removal | TicketKind::Test => true,
+            TicketKind::Correction => false,
+        }
+    }
 }
 
 /// How a requester has proved control of a subject.
@@ -148,9 +174,9 @@ pub enum TicketState {
     Review,
     /// As `review`, and the subject is not published meanwhile, because no person decided in time.
     Suspended,
-    /// The subject was delisted.
+    /// The subject was delisted, or the correction was accepted.
     Granted,
-    /// A person refused the removal.
+    /// A person refused the removal or the correction.
     Refused,
     /// The requester withdrew the request.
     Withdrawn,

@@ -27,7 +27,8 @@ impl TicketService {
     pub(super) fn suspend_due(&self, now: Time) -> Result<(), TicketError> {
         let is_due = |t: &Ticket| {
             let review = t.review.as_ref();
-            t.state == TicketState::Review
+            t.kind.is_about_listings()
+                && t.state == TicketState::Review
                 && t.policy == RemovalPolicy::Reviewed
                 && t.is_proved(now)
                 && review

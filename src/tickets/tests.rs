@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod corrections;
 mod events;
 mod mail;
 mod open_limits;
@@ -45,8 +46,14 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let zone: Zone = toml::from_str(ZONE).unwrap();
-        let relay = RelayBench::with(&["spamsource", "netblock", "dynamic"], vec![zone]);
+        Bench::with(&[ZONE])
+    }
+
+    /// A bench with these zones.
+    fn with(zones: &[&str]) -> Bench {
+        let zone = |text: &&str| -> Zone { toml::from_str(text).unwrap() };
+        let zones = zones.iter().map(zone).collect();
+        let relay = RelayBench::with(&["spamsource", "netblock", "dynamic"], zones);
         let servers: Arc<Mutex<Vec<ZoneServer>>> = Arc::default();
         let known = servers.clone();
         let tickets = TicketService::new(

@@ -155,7 +155,8 @@ pub struct Repetition {
     pub until: Time,
 }
 
-/// A request that a subject is delisted, or another one that a page and a conversation belong to.
+/// A request that a subject is delisted, that an address is tested, or that a page of the
+/// knowledge base is corrected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// What it asks for.
@@ -169,7 +170,7 @@ pub struct Ticket {
     pub subject: Subject,
     /// The names of the reasons whose listings the ticket is about.
     pub reasons: Vec<String>,
-    /// The policy of those reasons.
+    /// The policy of those reasons; [`RemovalPolicy::None`] for a correction, which has none.
     pub policy: RemovalPolicy,
     /// The state.
     pub state: TicketState,
@@ -238,6 +239,21 @@ impl Ticket {
     /// Whether control of the subject is proved now.
     pub fn is_proved(&self, now: Time) -> bool {
         self.proof.as_ref().is_some_and(|p| p.until > now)
+    }
+
+    /// Checks that control of the subject can be proved for the ticket.
+    ///
+    /// # Errors
+    ///
+    /// The kind of the ticket has no proof.
+    pub fn check_accepts_proof(&self) -> Result<(), TicketError> {
+        match self.kind.accepts_proof() {
+            true => Ok(()),
+            false => Err(TicketError::Refused(format!(
+                "a {} needs no proof of control",
+                self.kind.as_str()
+            ))),
+        }
     }
 
     /// How many messages the requester may still write.

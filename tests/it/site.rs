@@ -394,3 +394,97 @@ fn form_urlencoded(text: &str) -> String {
     let encoded: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
     format!("text={encoded}")
 }
+
+#[test]
+fn correction_of_the_knowledge_base_opens_a_ticket_that_an_operator_answers() {
+    let site = Site::start();
+    let product = site.page("/advice/postfix");
+    assert!(
+        product
+            .body
+            .contains("action=\"/advice/postfix/corrections\""),
+        "{}",
+        product.body
+    );
+    let browser = "Origin: null\r\nSec-Fetch-Site: same-origin\r\n";
+    let body = "entry=&version=3.9&text=The+default+has+changed.&source=the+announcement";
+    let path = "/advice/postfix/corrections";
+    let forged = site.form(path, "Sec-Fetch-Site: cross-site\r\n", body);
+    assert_eq!(forged.status, 403);
+    let sent = site.form(path, browser, body);
+    assert_eq!(sent.status, 303, "{}{}", sent.head, sent.body);
+    let ticket = sent.header("location").unwrap().to_string();
+    let page = site.page(&ticket);
+    for text in [
+        "Your correction about Postfix",
+        "The default has changed.",
+        "Source: the announcement",
+        "href=\"/advice/postfix\"",
+    ] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    for text in ["Listed now in", "removed", "Removal", "is yours"] {
+        assert!(!page.body.contains(text), "{text}: {}", page.body);
+    }
+    // A program gets the ticket; a page and an entry that do not exist are refused.
+    let json = "Content-Type: application/json\r\n";
+    let made = site.send("POST", path, json, r#"{"text": "No."}"#);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made: Value = serde_json::from_str(&made.body).unwrap();
+    assert_eq!(made["kind"], "correction");
+    assert_eq!(made["state"], "review");
+    for (path, body, status) in [
+        (
+            "/advice/no-such-product/corrections",
+            r#"{"text": "No."}"#,
+            404,
+        ),
+        (path, r#"{"text": "No.", "entry": "no-such-entry"}"#, 400),
+        (path, r#"{"text": " "}"#, 400),
+    ] {
+        let refused = site.send("POST", path, json, body);
+        assert_eq!(refused.status, status, "{path} {body}: {}", refused.body);
+    }
+    let listed = site.api.f.ok(&["tickets", "list", "--waiting"]);
+    assert!(
+        listed.contains("1 correction postfix review: the knowledge base"),
+        "{listed}"
+    );
+    site.api.f.ok(&["tickets", "approve", "1", "Thank you."]);
+    let page = site.page(&ticket);
+    assert!(
+        page.body
+            .contains("Your correction about Postfix was accepted"),
+        "{}",
+        page.body
+    );
+    let shown = site.api.get("/v1/tickets/1").ok();
+    assert_eq!(shown["kind"], "correction");
+    assert_eq!(shown["state"], "granted");
+    assert!(shown["removal"].is_null());
+}
+
+#[test]
+fn pages_of_tests_and_links_have_their_notes_and_the_same_as_json() {
+    let site = Site::start();
+    let page = site.page("/tests");
+    for text in [
+        "id=\"test-plain\"",
+        "href=\"/advice/exchange-server\"",
+        "href=\"#tester-nmap\"",
+        "swaks --server mail.example.com",
+        "Why does another tester say that I am closed?",
+    ] {
+        assert!(page.body.contains(text), "{text}");
+    }
+    assert!(!page.body.to_lowercase().contains("secure"));
+    let tests: Value = serde_json::from_str(&site.json("/tests").body).unwrap();
+    assert_eq!(tests["items"][0]["notes"]["testers"][0]["id"], "orbs");
+    assert!(tests["testers"].as_array().unwrap().len() >= 10);
+    let page = site.page("/links");
+    for text in ["id=\"testers\"", "closed since 2024-06-05", "SpamCop"] {
+        assert!(page.body.contains(text), "{text}");
+    }
+    let links: Value = serde_json::from_str(&site.json("/links").body).unwrap();
+    assert_eq!(links["groups"][0]["group"], "testers");
+}

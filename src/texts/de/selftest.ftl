@@ -82,3 +82,5 @@ trace-private = Von der Nachricht wird nichts gespeichert.
 trace-own-field = Ihre eigenen Server
 trace-own-hint = Adressen oder Bereiche von Servern, die Ihnen E-Mail weiterleiten, durch Leerzeichen getrennt: ihre Zeilen zählen als Ihre.
 trace-again = Noch einmal verfolgen
+test-contact-text = Wir schreiben, wenn sich ein Ergebnis ändert, und aus keinem anderen Grund.
+test-confirm-text = Nachrichten über den Test von { $subject } werden an diese Adresse gesendet.

@@ -82,3 +82,5 @@ trace-private = Nothing of the message is stored.
 trace-own-field = Your own servers
 trace-own-hint = Addresses or ranges of servers that forward mail to you, separated by spaces: their lines count as yours.
 trace-again = Trace again
+test-contact-text = We write when a result changes, and for nothing else.
+test-confirm-text = News about the test of { $subject } will be sent to this address.

@@ -82,3 +82,5 @@ trace-private = メールの内容は保存しません。
 trace-own-field = ご自身のサーバー
 trace-own-hint = あなたにメールを転送するサーバーのアドレスまたは範囲を空白で区切って入力してください。それらの行はご自身のものとみなします。
 trace-again = もう一度たどる
+test-contact-text = 結果が変わったときにだけお知らせします。
+test-confirm-text = { $subject } のテストについてのお知らせをこのアドレスに送ります。
