@@ -399,14 +399,15 @@ pub fn relay_findings(
     client: IpAddr,
 ) -> Option<RelayFindingsResponse> {
     let is_public = |p: &Proof| relay.is_public(p).unwrap_or(false);
-    let proofs = relay.listing(target, MAX_PUBLIC_PROOFS, is_public).ok()?;
+    let mut proofs = relay.listing(target, MAX_PROOFS, is_public).ok()?;
+    proofs.sort_by_key(|p| p.test != PLAIN_TEST);
+    // The newest proofs are of forms that were sent again, so the advice counts more than are shown.
+    let of_input = proofs.iter().filter(|p| p.input == target);
+    let delivered: Vec<String> = of_input.map(|p| p.test.clone()).collect();
+    let delivered: Vec<&str> = delivered.iter().map(String::as_str).collect();
+    proofs.truncate(MAX_PUBLIC_PROOFS);
     let mut transcripts = Transcripts::default();
     let proofs = public_proofs(relay, proofs, &mut transcripts);
-    let delivered: Vec<&str> = proofs
-        .iter()
-        .filter(|p| p.input == target.to_string())
-        .map(|p| p.test.as_str())
-        .collect();
     let of_target = transcripts.of_host(target);
     let advice = advice_for(of_target, &delivered);
     let output = relay.output(target).ok()?;
@@ -449,14 +450,13 @@ impl Transcripts {
     }
 }
 
-/// Proofs as every client may see them: that of the plain form first, then the others, the newest
-/// first, each with what its test does and with the reply codes of its input.
+/// Proofs as every client may see them, each with what its test does and with the reply codes of
+/// its input.
 fn public_proofs(
     relay: &RelayService,
-    mut proofs: Vec<Proof>,
+    proofs: Vec<Proof>,
     transcripts: &mut Transcripts,
 ) -> Vec<PublicProofResponse> {
-    proofs.sort_by_key(|p| p.test != PLAIN_TEST);
     let settings = relay.settings();
     let public = |p: Proof| {
         let lines = transcripts.of_proof(relay, &p);
