@@ -3,9 +3,19 @@
 use super::transcript::{Speaker, TranscriptLine};
 use crate::advice::{Recognised, SessionPart, recognise_lines};
 
-/// Returns the products that the replies of a tested host show, the surest first. Lines before the
-/// first command are the greeting; the lines after `EHLO` and `HELP` are their replies.
+/// What separates the lines of one reply in a transcript.
+const LINE_SEPARATOR: &str = " / ";
+
+/// Returns the products that the replies of a tested host show, the surest first.
 pub fn products_of(lines: &[TranscriptLine]) -> Vec<Recognised> {
+    let replies = host_replies(lines);
+    recognise_lines(replies.iter().map(|(part, line)| (*part, line.as_str())))
+}
+
+/// Returns the lines that a tested host has sent, each with its reply code and its part of the
+/// session. Lines before the first command are the greeting; the lines after `EHLO` and `HELP` are
+/// their replies.
+pub fn host_replies(lines: &[TranscriptLine]) -> Vec<(SessionPart, String)> {
     let mut part = SessionPart::Greeting;
     let mut replies = Vec::new();
     for line in lines {
@@ -21,11 +31,33 @@ pub fn products_of(lines: &[TranscriptLine]) -> Vec<Recognised> {
                     _ => SessionPart::Reply,
                 };
             }
-            Some(Speaker::Server) => replies.push((part, line.text.as_str())),
+            Some(Speaker::Server) => {
+                replies.extend(split_reply(&line.text).into_iter().map(|l| (part, l)));
+                // A reply of one line can contain the separator.
+                replies.push((part, line.text.clone()));
+            }
             Some(Speaker::Tester) | None => {}
         }
     }
-    recognise_lines(replies)
+    replies
+}
+
+/// Splits a reply of several lines, which a transcript shows as one, into the lines that were sent:
+/// `250-one` and `250 two`. Returns none for a reply of one line.
+fn split_reply(text: &str) -> Vec<String> {
+    let Some((code, rest)) = text
+        .split_once(' ')
+        .filter(|_| text.contains(LINE_SEPARATOR))
+    else {
+        return Vec::new();
+    };
+    let parts: Vec<&str> = rest.split(LINE_SEPARATOR).collect();
+    let last = parts.len() - 1;
+    let sign = |i: usize| if i == last { ' ' } else { '-' };
+    let lines = parts.iter().enumerate();
+    lines
+        .map(|(i, l)| format!("{code}{}{l}", sign(i)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -48,5 +80,17 @@ mod tests {
             products_of(&parse_transcript(text)).is_empty(),
             "lines of the tester do not count"
         );
+    }
+
+    #[test]
+    fn each_line_of_a_long_reply_counts() {
+        let text = "  0.000 - connecting to 192.0.2.1:25\n  0.200 S 220 mail.example.com ESMTP\n  \
+                    0.000 C EHLO tester.example\n  0.010 S 250 mail.example.com Ok. / XVERP=Courier / DSN\n";
+        let found = products_of(&parse_transcript(text));
+        assert_eq!(found[0].product.id, "courier", "by its reply to EHLO");
+        let text = "  0.000 - connecting to 192.0.2.1:25\n  0.200 S 220 mail.example.com ESMTP Postfix / mail.example.com ESMTP Postfix\n";
+        let found = products_of(&parse_transcript(text));
+        let ids: Vec<&str> = found.iter().map(|r| r.product.id.as_str()).collect();
+        assert!(ids.contains(&"postscreen"), "by its two greetings: {ids:?}");
     }
 }
