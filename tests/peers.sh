@@ -149,6 +149,34 @@ if [ ! -e "$to/proof-clients/.done-1" ]; then
     done
     touch "$to/proof-clients/.done-1"
 fi
+# Mail servers and filters whose texts are recognised, beside those above. Their paths are fixed, so tests show them at these paths.
+if [ ! -e "$to/servers/.done-1" ]; then
+    servers="exim4-config qpsmtpd courier-mta courier-base amavisd-new msmtp-mta clamsmtp chasquid dovecot-core dovecot-submissiond libnet-ip-perl"
+    echo "fetching for tests, into $to/servers: $servers"
+    updated
+    rm -rf "$to/servers" "$to/server-debs"
+    mkdir -p "$to/servers" "$to/server-debs"
+    # The virus scanner behind clamsmtp is not run, and the dialogues of packages are not shown.
+    all=$servers
+    for p in $(needs $servers | grep -E '^(lib|gamin$|courier-auth)' | grep -vE 'clamav|debian-installer|exttextcat-data|newt|textwrap|encode-perl|libelogind|libpam-systemd'); do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || all="$all $p"
+    done
+    # One call is much faster than one for each package, and fails if one of them is missing.
+    ( cd "$to/server-debs" && { apt-get download -qq $all 2>/dev/null || for p in $all; do get "$p"; done } )
+    for deb in "$to"/server-debs/*.deb; do dpkg -x "$deb" "$to/servers"; done
+    rm -rf "$to/server-debs"
+    for p in sbin/update-exim4.conf bin/qpsmtpd-forkserver sbin/courieresmtpd sbin/amavisd bin/msmtpd sbin/clamsmtpd bin/chasquid sbin/dovecot \
+        lib/dovecot/submission-login; do
+        [ -x "$to/servers/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    done
+    touch "$to/servers/.done-1"
+fi
+# Two libraries with which Python programs receive mail; the older one was part of Python.
+if [ ! -e "$to/venv/.done-aiosmtpd-1" ]; then
+    echo "fetching for tests, into $to/venv: aiosmtpd"
+    "$to/venv/bin/pip" -q --disable-pip-version-check install aiosmtpd==1.4.6 standard-smtpd==3.13.0 || exit 1
+    touch "$to/venv/.done-aiosmtpd-1"
+fi
 done="$to/.done-6"
 [ -e "$done" ] && exit 0
 mkdir -p "$to/debs"

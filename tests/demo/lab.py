@@ -19,14 +19,14 @@ if os.environ.get("LAB_INSIDE") is None:
     ways = ["-mn"] if os.getuid() == 0 else ["-rmn", "--map-auto"]
     allowed = subprocess.run(["unshare", *ways, "true"], stderr=subprocess.DEVNULL).returncode == 0
     env = dict(os.environ, LAB_INSIDE="namespace" if allowed else "loopback")
-    args = [sys.executable, os.path.abspath(__file__), orbsd, peers, *sys.argv[3:]]
+    args = [sys.executable, os.path.abspath(sys.argv[0]), orbsd, peers, *sys.argv[3:]]
     done = subprocess.run((["unshare", *ways] if allowed else []) + args, env=env)
     sys.exit(done.returncode)
 
 closed_net = os.environ["LAB_INSIDE"] == "namespace"
 tmp = tempfile.mkdtemp(prefix="orbsd-lab-")
 os.chmod(tmp, 0o755)
-children, facts, mounted = [], {}, []
+children, facts, mounted, started = [], {}, [], {}
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 NET = "10.64" if closed_net else "127.64"
 COLLECTOR = f"{NET}.0.1"
@@ -57,7 +57,18 @@ def start(name, args, cwd=None, **more):
     log = open(f"{tmp}/{name}.log", "a")
     p = subprocess.Popen(args, cwd=cwd or tmp, env=env(**more) if args[0] != orbsd else dict(os.environ, **more), stdout=log, stderr=log)
     children.append(p)
+    started[name] = (p, lambda: start(name, args, cwd, **more))
     return p
+
+
+def restart(name):
+    """Stops a program that was started, and starts it in the same way."""
+    process, again = started[name]
+    process.terminate()
+    try: process.wait(10)
+    except subprocess.TimeoutExpired: process.kill(); process.wait()
+    children.remove(process)
+    again()
 
 
 def write(path, text):
@@ -88,14 +99,17 @@ HOSTS = {}  # name: N of NET.N.1
 def address(name): return f"{NET}.{HOSTS[name]}.1"
 
 
-def set_up_network():
+def set_up_network(more_users=()):
+    """Gives the hosts their addresses, and makes the users of the programs, whose numbers are their places from 6520 on."""
     if not closed_net: return
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for n in range(0, 40): subprocess.run(["ip", "addr", "add", f"{NET}.{n}.1/32", "dev", "lo"], check=True)
     write("etc/resolv.conf", "nameserver 127.0.0.1\n")
     users = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n"
+    groups = "root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n"
+    for i, u in enumerate(more_users, 6520): users += f"{u}:x:{i}:{i}::/:/bin/false\n"; groups += f"{u}:x:{i}:\n"
     write("etc/passwd", users)
-    write("etc/group", "root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n")
+    write("etc/group", groups)
     for f in ("passwd", "group"): subprocess.run(["mount", "--bind", f"{tmp}/etc/{f}", f"/etc/{f}"], check=True)
     target = os.path.realpath("/etc/resolv.conf")
     if subprocess.run(["mount", "--bind", f"{tmp}/etc/resolv.conf", target], stderr=subprocess.DEVNULL).returncode:
@@ -129,7 +143,7 @@ NO_ERROR_LIMITS = "smtpd_error_sleep_time = 0\nsmtpd_soft_error_limit = 1000\nsm
 
 
 # ── Mail servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-def postfix(name, more, n, policy=""):
+def postfix(name, more, n, listener="smtp inet n - n - - smtpd"):
     HOSTS[name] = n
     def begin():
         d = f"{tmp}/{name}"
@@ -139,6 +153,8 @@ def postfix(name, more, n, policy=""):
             os.chown(path, 6501, 6501)
         os.chown(f"{d}/data", 6501, 6501); os.chown(f"{d}/queue", 0, 0); os.chown(f"{d}/queue/pid", 0, 0)
         for q, mode in (("maildrop", 0o730), ("public", 0o710)): os.chown(f"{d}/queue/{q}", 6501, 6502); os.chmod(f"{d}/queue/{q}", mode)
+        rules = {"mynetworks": "192.0.2.1/32", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination"}
+        defaults = "\n".join(f"{k} = {v}" for k, v in rules.items() if f"{k} = " not in more)
         write(f"{name}/conf/main.cf", f"""compatibility_level = 3.6
 queue_directory = {d}/queue
 data_directory = {d}/data
@@ -157,8 +173,7 @@ alias_maps =
 alias_database =
 local_recipient_maps = inline:{{postmaster=x}}
 local_transport = discard
-mynetworks = 192.0.2.1/32
-smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+{defaults}
 smtpd_client_connection_rate_limit = 0
 {"" if pace else NO_ERROR_LIMITS}
 smtp_host_lookup = dns
@@ -167,7 +182,7 @@ maillog_file_prefixes = {tmp}
 import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
 {more}
 """)
-        write(f"{name}/conf/master.cf", """smtp inet n - n - - smtpd
+        write(f"{name}/conf/master.cf", f"""{listener}
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -199,8 +214,8 @@ def close_postfix(name, how="reject_unauth_destination"):
 
 
 def rcpt_reply_class(name):
-    """Returns the first digit of a host's reply to a recipient in a foreign domain."""
-    with socket.create_connection((address(name), PORT), 5) as s:
+    """Returns the first digit of a host's reply to a recipient in a foreign domain, for a client at the address of the tester."""
+    with socket.create_connection((address(name), PORT), 5, (COLLECTOR, 0)) as s:
         f = s.makefile("rwb")
         for l in ("", "EHLO x", "MAIL FROM:<>", f"RCPT TO:<unknown@{DOMAIN}>"):
             if l: f.write(l.encode() + b"\r\n"); f.flush()
@@ -307,17 +322,17 @@ def opensmtpd(name, match, n):
         own = private_root(name)
         os.makedirs(f"{own}/var/spool/smtpd", mode=0o711)
         write(f"{name}/root/etc/smtpd.conf", f"""listen on {address(name)} hostname {name}.lab.example
-action "here" maildir "/tmp/mail" user nobody
-action "out" relay helo {name}.lab.example src {address(name)}
-match from any for domain "{name}.lab.example" action "here"
+action "local" maildir "/tmp/mail" alias {{ postmaster = nobody }}
+action "relay" relay helo {name}.lab.example src {address(name)}
+match from any for domain "{name}.lab.example" action "local"
 {match}
 """)
         start(name, ["chroot", own, "/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf"])
     return begin
 
 
-def sendmail(name, features, n):
-    """Returns a function that starts sendmail. `features` are lines of its m4 configuration."""
+def sendmail(name, features, n, access=""):
+    """Returns a function that starts sendmail. `features` are lines of its m4 configuration, and `access` those of its access map."""
     HOSTS[name] = n
     def begin():
         own = private_root(name)
@@ -347,6 +362,9 @@ MAILER(`smtp')dnl
         # Without a database of aliases, sendmail accepts every local part and queues the message.
         write(f"{name}/root/etc/mail/aliases", "postmaster: /dev/null\n")
         subprocess.run(["chroot", own, "/usr/libexec/sendmail/sendmail", "-bi", "-C/etc/mail/sendmail.cf"], stdout=subprocess.DEVNULL, check=True)
+        if access:
+            write(f"{name}/root/etc/mail/access", access)
+            subprocess.run(["chroot", own, "/usr/libexec/sendmail/makemap", "hash", "/etc/mail/access"], input=access, text=True, check=True)
         start(name, ["chroot", own, "/usr/libexec/sendmail/sendmail", "-bD", "-q1m", "-C/etc/mail/sendmail.cf"])
     return begin
 
@@ -399,8 +417,8 @@ def small(name, n, opened=True, via=None):
 FAST = 'pause = "0s"\nmin_duration = "0s"\ntimeout = "20s"\ncollect_wait = "%ds"\nretry_delays = ["2s", "2s"]' % (5 if closed_net else 1)
 
 
-def start_orbsd(speed=FAST):
-    """Starts orbsd. `speed` are the lines of [probe] that differ from the defaults."""
+def start_orbsd(speed=FAST, more=""):
+    """Starts orbsd. `speed` are the lines of [probe] that differ from the defaults, and `more` is the end of the configuration."""
     # The tests come from an address that no tested host has, because a mail server trusts its own addresses.
     source = f'source_addresses = ["{COLLECTOR}"]' if closed_net else ""
     reasons = "".join(f'[[reason]]\nname = "{r}"\ntext = "{t} $"\nlifetime = "90d"\n' for r, t in [("relay", "Open relay"), ("input", "Open relay input"), ("output", "Delivers for open relays"), ("unconfirmed", "Unconfirmed"), ("notest", "Not tested")])
@@ -426,7 +444,7 @@ info_url = "https://lab.example/tests"
 max_hosts_per_prefix = 100
 max_hosts_per_asn = 100
 ports = [{PORT}, 1, 1]
-{reasons}""")
+{reasons}{more}""")
     write("zones/relays.toml", f"""origin = "relays.lab.example"
 kind = "address"
 ns = ["ns1.lab.example", "ns2.lab.example"]
@@ -551,9 +569,9 @@ def main():
         if drill:
             begin += [
                 opensmtpd("os-closed", "", 21),
-                opensmtpd("os-open", 'match from any for any action "out"', 22),
-                opensmtpd("os-sender", 'match from any mail-from "@os-sender.lab.example" for any action "out"', 23),
-                opensmtpd("os-domain", f'match from any for domain "{DOMAIN}" action "out"', 24),
+                opensmtpd("os-open", 'match from any for any action "relay"', 22),
+                opensmtpd("os-sender", 'match from any mail-from "@os-sender.lab.example" for any action "relay"', 23),
+                opensmtpd("os-domain", f'match from any for domain "{DOMAIN}" action "relay"', 24),
                 sendmail("sm-closed", "", 25),
                 sendmail("sm-open", "FEATURE(`promiscuous_relay')dnl", 26),
                 sendmail("sm-sender", "FEATURE(`relay_local_from')dnl", 27),
@@ -620,14 +638,19 @@ def main():
     else: show(f"\nThese were all steps: nomination, test, proof, DNS, claim, release. No message left this machine.\n")
 
 
-try:
-    main()
-finally:
-    for p in reversed(children):
-        p.terminate()
-    for p in children:
-        try: p.wait(5)
-        except subprocess.TimeoutExpired: p.kill()
-    for m in reversed(mounted): subprocess.run(["umount", "-l", m])
-    if os.environ.get("LAB_KEEP"): print("kept:", tmp, file=sys.stderr)
-    else: shutil.rmtree(tmp, ignore_errors=True)
+def run_laboratory(main):
+    """Runs a function, and then ends all programs and removes all files."""
+    try:
+        main()
+    finally:
+        for p in reversed(children):
+            p.terminate()
+        for p in children:
+            try: p.wait(5)
+            except subprocess.TimeoutExpired: p.kill()
+        for m in reversed(mounted): subprocess.run(["umount", "-l", m])
+        if os.environ.get("LAB_KEEP"): print("kept:", tmp, file=sys.stderr)
+        else: shutil.rmtree(tmp, ignore_errors=True)
+
+
+if __name__ == "__main__": run_laboratory(main)

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod advice;
 mod api;
 mod browser;
 mod bugs;

@@ -5,7 +5,7 @@ mod day;
 mod matrix;
 pub mod mta;
 mod pace;
-mod real;
+pub mod real;
 mod rules;
 mod table;
 

@@ -8,9 +8,14 @@ use crate::peers::peers;
 
 /// Runs the laboratory and returns its results.
 fn laboratory(more: &[&str]) -> Value {
+    run_laboratory("tests/demo/lab.py", more)
+}
+
+/// Runs a script of the laboratory and returns the facts that it prints.
+pub fn run_laboratory(script: &str, more: &[&str]) -> Value {
     let out = Command::new("python3")
         .args([
-            "tests/demo/lab.py",
+            script,
             env!("CARGO_BIN_EXE_orbsd"),
             peers().to_str().unwrap(),
             "facts",
