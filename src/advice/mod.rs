@@ -2,7 +2,7 @@
 //! how to close them.
 //!
 //! Each product is a file of `products`, each piece of general advice a file of `guides`. A
-//! correction changes one file; a new file also needs a line in `files.rs`. The lint (`lint.rs`)
+//! correction changes one file; a new file also needs a line in `files.rs`. The lint (`tests.rs`)
 //! holds the shape of both: it is a unit test, and it names the file and the place.
 //!
 //! ```text
@@ -17,13 +17,13 @@ mod files;
 mod guide;
 mod library;
 mod links;
-#[cfg(test)]
-mod lint;
 mod product;
 mod prose;
 mod recognise;
 mod search;
 mod select;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use guide::{Guide, Section};

@@ -1,5 +1,7 @@
 //! Relay tests: nominations, jobs, and their results.
 
+mod form_notes;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{Json, extract::State, http::StatusCode};
@@ -8,7 +10,6 @@ use serde::Serialize;
 use super::{
     App,
     caller::Caller,
-    form_notes::notes_of,
     handler::{Call, JsonResult, StatusResult, blocking},
     input::{JsonBody, Part, QueryParams, after, limit, line},
     secrets,
@@ -34,6 +35,8 @@ use crate::{
     smtp::MessageOutcome,
     store::Dictionary,
 };
+
+pub use form_notes::public_relay_tests;
 
 /// The longest evidence of a nomination, in bytes.
 const MAX_EVIDENCE_BYTES: usize = 4096;
@@ -414,7 +417,7 @@ fn relay_test(t: &RelayTest, chosen: &[String]) -> RelayTestResponse {
         last: t.last.clone(),
         helo: t.helo.clone(),
         port: name(&t.port),
-        notes: notes_of(&t.name),
+        notes: form_notes::notes_of(&t.name),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The public pages as JSON, as programs get them from `[web] listen` and from the API.
 
+pub mod links;
+
 use axum::{
     Json,
     extract::{Query, State},
@@ -9,10 +11,9 @@ use axum::{
 use super::{
     App,
     caller::ClientAddress,
-    form_notes::public_relay_tests,
     handler::JsonResult,
     input::{JsonBody, Part},
-    jobs::relay_tests,
+    jobs::{public_relay_tests, relay_tests},
     lookup::{LookupInput, public_lookup},
     notices, privacy, public_lists, text_pages,
 };

@@ -14,10 +14,10 @@ use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_axum::routes;
 
 use super::{
-    App, accounts, advice, backup, bulk, changes, claims, clock, commits, corrections, document,
-    error, export, feeds,
+    App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
+    feeds,
     guard::{GuardState, guard},
-    import, integrity, jobs, links, listings, lookup, metrics, names, notices, operator_tickets,
+    import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     privacy, proposals, public_pages, purge, reload, self_tests, status, tickets, tickets_control,
     webhooks, zone_serial,
@@ -253,7 +253,7 @@ fn tickets_of_operators(routes: Routes) -> Routes {
 fn removal_requests(routes: Routes) -> Routes {
     routes
         .add(PUBLIC, routes!(tickets::post_ticket))
-        .add(PUBLIC, routes!(corrections::post_correction))
+        .add(PUBLIC, routes!(tickets::corrections::post_correction))
         .add(PUBLIC, routes!(tickets::get_ticket))
         .add(PUBLIC, routes!(tickets::post_ticket_retry))
         .add(PUBLIC, routes!(tickets::post_ticket_review))
@@ -294,7 +294,7 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(advice::search_advice_publicly))
         .add(PUBLIC, routes!(advice::get_product_publicly))
         .add(PUBLIC, routes!(advice::get_guide_publicly))
-        .add(PUBLIC, routes!(links::list_links))
+        .add(PUBLIC, routes!(public_pages::links::list_links))
 }
 
 /// The router of the socket and of `[admin] listen`.

@@ -1,6 +1,9 @@
 //! Tickets of requesters: the operations behind the pages of the site, and their routes for
 //! programs.
 
+pub mod corrections;
+mod self_test_view;
+
 use std::net::IpAddr;
 
 use axum::{
@@ -8,6 +11,8 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
+
+use self_test_view::self_test_response;
 
 use super::{
     App,
@@ -17,7 +22,6 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
-    self_tests::self_test_response,
 };
 use crate::{
     api::{
@@ -535,7 +539,7 @@ pub async fn post_ticket(
 }
 
 /// The tag of the language that a requester prefers; empty if the request does not say.
-pub(super) fn requester_language(headers: &HeaderMap) -> &str {
+fn requester_language(headers: &HeaderMap) -> &str {
     let header = headers.get(header::ACCEPT_LANGUAGE);
     let header = header.and_then(|l| l.to_str().ok()).unwrap_or_default();
     header

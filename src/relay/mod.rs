@@ -67,6 +67,8 @@ mod settings;
 #[cfg(feature = "daemon")]
 pub mod survey;
 #[cfg(feature = "daemon")]
+mod survey_rows;
+#[cfg(feature = "daemon")]
 mod tables;
 #[cfg(feature = "daemon")]
 pub mod tester;

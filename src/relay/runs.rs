@@ -16,7 +16,7 @@ use super::{
     queue::{cancel, charge, save, schedule},
     service::{RelayError, RelayService},
     settings::RelaySettings,
-    survey,
+    survey_rows,
     tables::{
         DUE_JOBS, Due, HEARTBEAT, HOSTS, JOBS, LISTING_PROOFS, LISTING_PROOFS_COMPLETE, OPEN_JOBS,
         PROOFS, Queue, REPORTERS, TRANSCRIPTS,
@@ -284,7 +284,7 @@ impl RelayService {
         }
         save(&mut batch, &job)?;
         if job.state == JobState::Done {
-            survey::count(&mut batch, &job)?;
+            survey_rows::count(&mut batch, &job)?;
             let tester = Actor {
                 name: "tester".into(),
                 from: job.by.clone(),

@@ -253,7 +253,14 @@ pub(super) async fn post_correction(
     FormOrJson(request): FormOrJson<CorrectionRequest>,
 ) -> Result<Response, ProblemDetails> {
     let language = page.language.tag();
-    let opened = http::open_correction(&state.app, &id, request, page.client, language).await?;
+    let opened = http::tickets::corrections::open_correction(
+        &state.app,
+        &id,
+        request,
+        page.client,
+        language,
+    )
+    .await?;
     Ok(answer(&page, &opened, true))
 }
 

@@ -277,7 +277,7 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
         }
         "links" => page.render_indexed(&LinksPage {
             page,
-            r: &http::all_links(),
+            r: &http::public_pages::links::all_links(),
         }),
         "notices" => page.render_indexed(&NoticesPage {
             page,

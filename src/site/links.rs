@@ -44,7 +44,7 @@ impl LinksPage<'_> {
 
 /// `GET /links`.
 pub(super) async fn get_links(page: PageContext) -> Response {
-    let links = http::all_links();
+    let links = http::public_pages::links::all_links();
     page.respond_indexed(&links, || LinksPage {
         page: &page,
         r: &links,

@@ -7,16 +7,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{context::PageContext, input::FormOrJson, state::SiteState, ticket};
+use super::{
+    context::PageContext, input::FormOrJson, state::SiteState, ticket, ticket::REPEAT_CHOICES,
+};
 use crate::{
     api::{
         ProblemDetails, RepetitionRequest, SelfTestPageResponse, SelfTestRequest, TicketResponse,
     },
     http::self_tests,
 };
-
-/// The periods that the form offers, in days.
-pub(super) const REPEAT_CHOICES: [u16; 3] = [7, 30, 90];
 
 /// The page with the form.
 #[derive(Template)]

@@ -11,7 +11,7 @@ use axum::{
 
 use super::{
     context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
-    self_test::REPEAT_CHOICES, state::SiteState,
+    state::SiteState,
 };
 use crate::{
     advice::Library,
@@ -30,6 +30,9 @@ use crate::{
 const QUICK_MILLISECONDS: u32 = 2000;
 /// How often it asks while a person or a period has to be waited for.
 const SLOW_MILLISECONDS: u32 = 15_000;
+
+/// The periods of repeated tests that forms offer, in days.
+pub(super) const REPEAT_CHOICES: [u16; 3] = [7, 30, 90];
 
 /// The most outcomes of a test that are shown at once.
 const MAX_MAIN_OUTCOMES: usize = 4;

@@ -9,11 +9,13 @@ use axum::{
 };
 
 use super::{
-    App,
-    caller::ClientAddress,
-    handler::StatusResult,
-    input::{JsonBody, Part},
-    tickets::{call_tickets, requester_language, ticket_response},
+    super::{
+        App,
+        caller::ClientAddress,
+        handler::StatusResult,
+        input::{JsonBody, Part},
+    },
+    call_tickets, requester_language, ticket_response,
 };
 use crate::{
     advice::Library,
