@@ -81,7 +81,7 @@ mod tests {
 
     use strum::VariantArray;
 
-    use super::{super::lint::is_date, *};
+    use super::{super::tests::is_date, *};
 
     #[test]
     fn every_link_has_a_known_group_an_encrypted_address_and_a_date_that_fits_its_state() {

@@ -56,7 +56,6 @@ mod webhooks;
 mod zone_serial;
 
 use std::sync::Arc;
-
 use tokio::sync::watch;
 
 pub use access::Access;
