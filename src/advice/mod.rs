@@ -30,8 +30,8 @@ pub use guide::{Guide, Section};
 pub use library::Library;
 pub use links::{Link, LinkGroup, LinkState, links};
 pub use product::{
-    Check, Confidence, Entry, Product, ProductKind, Recognition, Securable, SessionPart,
-    SettingLines, SourceDocument, WrongDocument,
+    AdviceEntry, Confidence, Product, ProductKind, Recognition, Securable, SessionPart,
+    SettingCheck, SettingLines, SourceDocument, WrongDocument,
 };
 pub use prose::{Prose, TRANSLATIONS};
 pub use recognise::{Recognised, recognise, recognise_lines, recognise_pasted};

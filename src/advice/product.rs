@@ -84,7 +84,7 @@ pub enum Securable {
 /// What is wrong with some versions of a product, and how to close them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct AdviceEntry {
     /// Its name within the product, in addresses of pages: `before-2448`.
     pub id: String,
     /// The headline.
@@ -113,7 +113,7 @@ pub struct Entry {
     pub change: Vec<SettingLines>,
     /// The command that shows whether the change is in force, and what it prints.
     #[serde(default)]
-    pub check: Option<Check>,
+    pub check: Option<SettingCheck>,
     /// What the product's own documents say wrongly.
     #[serde(default)]
     pub wrong: Vec<WrongDocument>,
@@ -147,7 +147,7 @@ pub struct SettingLines {
 /// A command that shows whether a change is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Check {
+pub struct SettingCheck {
     /// The command.
     pub command: String,
     /// What it shows if the change is in force.
@@ -247,7 +247,7 @@ pub struct Product {
     #[serde(default)]
     pub recognition: Vec<Recognition>,
     /// What is wrong with it, the most recent versions first.
-    pub entry: Vec<Entry>,
+    pub entry: Vec<AdviceEntry>,
     /// Where the statements come from.
     #[serde(default)]
     pub source: Vec<SourceDocument>,

@@ -1,6 +1,6 @@
 //! Chooses the advice for what a test has found.
 
-use super::{Entry, Library, Product, Recognised, Securable, version::Version};
+use super::{AdviceEntry, Library, Product, Recognised, Securable, version::Version};
 
 /// An entry that is likely to help.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,12 +8,12 @@ pub struct Suggestion {
     /// The product.
     pub product: &'static Product,
     /// The entry.
-    pub entry: &'static Entry,
+    pub entry: &'static AdviceEntry,
     /// Whether the entry names a test that was delivered.
     pub explains: bool,
 }
 
-impl Entry {
+impl AdviceEntry {
     /// Whether the entry is about a version. Without a version it may be about it.
     fn is_about(&self, version: Option<&Version>) -> bool {
         let Some(version) = version else { return true };
@@ -75,7 +75,7 @@ pub fn securable(recognised: &Recognised) -> Option<Securable> {
 }
 
 /// Returns the entry that an address names: `postfix` and `trusted-networks`.
-pub fn find_entry(product: &str, entry: &str) -> Option<(&'static Product, &'static Entry)> {
+pub fn find_entry(product: &str, entry: &str) -> Option<(&'static Product, &'static AdviceEntry)> {
     let product = Library::get().product(product)?;
     let entry = product.entry.iter().find(|e| e.id == entry)?;
     Some((product, entry))

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 
 use super::{
-    Confidence, Entry, Guide, Library, Product, Prose, Securable, SettingLines, SourceDocument,
-    Version,
+    AdviceEntry, Confidence, Guide, Library, Product, Prose, Securable, SettingLines,
+    SourceDocument, Version,
     files::{GUIDES, PRODUCTS},
 };
 /// The longest text, in characters: a paragraph that people read on a phone.
@@ -137,7 +137,7 @@ fn lint_recognition(product: &Product, problems: &mut Problems) {
     }
 }
 
-fn lint_entry(product: &Product, entry: &Entry, names: &Names, problems: &mut Problems) {
+fn lint_entry(product: &Product, entry: &AdviceEntry, names: &Names, problems: &mut Problems) {
     let place = format!("products/{}.toml, entry {}", product.id, entry.id);
     problems.add_if(
         !is_id(&entry.id),

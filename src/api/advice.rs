@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::advice::{
-    Confidence, Entry, Guide, Product, ProductKind, Prose, Recognised, Recognition, Section,
+    AdviceEntry, Confidence, Guide, Product, ProductKind, Prose, Recognised, Recognition, Section,
     Securable, SessionPart, SettingLines, SourceDocument, Suggestion, securable,
 };
 
@@ -294,7 +294,7 @@ impl From<&Recognition> for RecognitionResponse {
 
 impl AdviceEntryResponse {
     /// The response for an entry in a language.
-    pub fn new(entry: &Entry, language: &str) -> AdviceEntryResponse {
+    pub fn new(entry: &AdviceEntry, language: &str) -> AdviceEntryResponse {
         let changes = entry.change.iter();
         AdviceEntryResponse {
             id: entry.id.clone(),
