@@ -245,7 +245,7 @@ const KEPT: [&str; 40] = [
     "product",
     "id",
     "standing",
-    "",
+    "ticket_kind",
     "",
 ];
 

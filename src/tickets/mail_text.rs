@@ -93,12 +93,15 @@ pub fn write_mail(
     let get = |key: &str, args: &[(&str, FluentValue<'_>)]| text(language, key, args);
     let name = match kind {
         MailKind::RoleCode => "mail-code",
-        MailKind::Confirmation if ticket.kind == TicketKind::Correction => {
-            "mail-correction-confirm"
-        }
         MailKind::Confirmation => "mail-confirm",
         MailKind::Answer => "mail-answer",
         MailKind::State(_) | MailKind::Reply | MailKind::ListedAgain => "mail-change",
+    };
+    let text_name = match (kind, ticket.kind) {
+        (MailKind::Confirmation, TicketKind::Correction) => "mail-correction-confirm",
+        (MailKind::Confirmation, TicketKind::Test) => "mail-test-confirm",
+        (MailKind::RoleCode, TicketKind::Test) => "mail-test-code",
+        _ => name,
     };
     if kind.is_notification() {
         let mut what = get(&format!("mail-{}-what", kind.key(ticket.kind)), &args);
@@ -110,7 +113,7 @@ pub fn write_mail(
         args.push(("change", change.into()));
         args.push(("what", what.into()));
     }
-    let mut body = get(&format!("{name}-text"), &args);
+    let mut body = get(&format!("{text_name}-text"), &args);
     if kind.is_notification() {
         body = format!("{body}\n\n{}", get("mail-footer", &args));
     }
@@ -161,6 +164,16 @@ mod tests {
     ];
 
     /// The mail about corrections.
+    const TEST_KINDS: [MailKind; 7] = [
+        MailKind::RoleCode,
+        MailKind::Confirmation,
+        MailKind::State(TicketState::Failed),
+        MailKind::State(TicketState::Blocked),
+        MailKind::State(TicketState::Delayed),
+        MailKind::State(TicketState::Tested),
+        MailKind::Reply,
+    ];
+
     const CORRECTION_KINDS: [MailKind; 5] = [
         MailKind::Confirmation,
         MailKind::Reply,
@@ -174,7 +187,12 @@ mod tests {
         for language in Language::ALL {
             let of_removals = KINDS.map(|kind| (kind, TicketKind::Removal));
             let of_corrections = CORRECTION_KINDS.map(|kind| (kind, TicketKind::Correction));
-            for (kind, of) in of_removals.into_iter().chain(of_corrections) {
+            let of_tests = TEST_KINDS.map(|kind| (kind, TicketKind::Test));
+            let all = of_removals
+                .into_iter()
+                .chain(of_corrections)
+                .chain(of_tests);
+            for (kind, of) in all {
                 let code = matches!(kind, MailKind::RoleCode | MailKind::Confirmation);
                 let code = code.then_some("7-abc");
                 let ticket = ticket(language, of);

@@ -84,3 +84,21 @@ trace-own-hint = Adressen oder Bereiche von Servern, die Ihnen E-Mail weiterleit
 trace-again = Noch einmal verfolgen
 test-contact-text = Wir schreiben, wenn sich ein Ergebnis ändert, und aus keinem anderen Grund.
 test-confirm-text = Nachrichten über den Test von { $subject } werden an diese Adresse gesendet.
+
+mail-test-code-text =
+    Jemand bittet { $site } zu testen, ob { $subject } E-Mail für Fremde zustellt, und sagt, dafür verantwortlich zu sein. Der Test trägt niemanden ein.
+
+    Wenn das stimmt, öffnen Sie diese Seite und drücken Sie den Knopf. Der Link gilt 24 Stunden und nur einmal:
+
+    { $link }
+
+    Wenn Sie davon nichts wissen, tun Sie nichts: Ohne diesen Code geschieht nichts.
+
+mail-test-confirm-text =
+    Diese Adresse wurde für Nachrichten über den Test von { $subject } bei { $site } angegeben.
+
+    Um sie zu erhalten, öffnen Sie diese Seite und drücken Sie den Knopf. Der Link gilt 24 Stunden:
+
+    { $link }
+
+    Wenn Sie sie nicht angegeben haben, tun Sie nichts: Sie bekommen keine weitere Mail darüber.

@@ -84,3 +84,21 @@ trace-own-hint = Addresses or ranges of servers that forward mail to you, separa
 trace-again = Trace again
 test-contact-text = We write when a result changes, and for nothing else.
 test-confirm-text = News about the test of { $subject } will be sent to this address.
+
+mail-test-code-text =
+    A person asks { $site } to test whether { $subject } delivers mail for strangers, and says that they are responsible for it. The test lists nobody.
+
+    If that is so, open this page and press the button. The link is valid for 24 hours and works once:
+
+    { $link }
+
+    If you know nothing of it, do nothing: without this code nothing happens.
+
+mail-test-confirm-text =
+    This address was given for news about the test of { $subject } at { $site }.
+
+    To receive them, open this page and press the button. The link is valid for 24 hours:
+
+    { $link }
+
+    If you did not give it, do nothing: you will get no further mail about it.
