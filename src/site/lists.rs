@@ -209,6 +209,11 @@ pub(super) struct TestsPage<'a> {
 const SHOWN_PRODUCTS: usize = 12;
 
 impl TestsPage<'_> {
+    /// The id of a tester on the page: `abuse.net` is `tester-abuse-net`.
+    fn tester_id(&self, id: &str) -> String {
+        format!("tester-{}", id.replace('.', "-"))
+    }
+
     /// The products that are shown at once.
     fn first_products<'n>(&self, notes: &'n RelayTestNotesResponse) -> &'n [NamedProductResponse] {
         let all = &notes.delivered_by;

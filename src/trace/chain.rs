@@ -49,7 +49,7 @@ pub(super) fn trace_counted(headers: &str, own: &[Subject]) -> (Option<Trace>, u
                 Standing::HandedOver
             }
         };
-        hops.push(hop(field.line, &field.value, line, standing));
+        hops.push(hop(field.line, &field.value, &line, standing));
     }
     let end = match truncated {
         true => Unattributed::TooLong,
@@ -63,7 +63,7 @@ pub(super) fn trace_counted(headers: &str, own: &[Subject]) -> (Option<Trace>, u
     (Some(trace), work)
 }
 
-fn hop(number: u32, value: &str, line: ParsedLine<'_>, standing: Standing) -> Hop {
+fn hop(number: u32, value: &str, line: &ParsedLine<'_>, standing: Standing) -> Hop {
     let owned = |part: Option<&str>| part.map(single_spaced).filter(|p| !p.is_empty());
     Hop {
         line: number,

@@ -439,8 +439,8 @@ fn correction_of_the_knowledge_base_opens_a_ticket_that_an_operator_answers() {
             r#"{"text": "No."}"#,
             404,
         ),
-        (path, r#"{"text": "No.", "entry": "no-such-entry"}"#, 400),
-        (path, r#"{"text": " "}"#, 400),
+        (path, r#"{"text": "No.", "entry": "no-such-entry"}"#, 422),
+        (path, r#"{"text": " "}"#, 422),
     ] {
         let refused = site.send("POST", path, json, body);
         assert_eq!(refused.status, status, "{path} {body}: {}", refused.body);
@@ -477,7 +477,9 @@ fn pages_of_tests_and_links_have_their_notes_and_the_same_as_json() {
     ] {
         assert!(page.body.contains(text), "{text}");
     }
-    assert!(!page.body.to_lowercase().contains("secure"));
+    // The page never says that a server is secure; a product has the word in its name.
+    let text = page.body.to_lowercase().replace("cisco secure email", "");
+    assert!(!text.replace("cisco-secure-email", "").contains("secure"));
     let tests: Value = serde_json::from_str(&site.json("/tests").body).unwrap();
     assert_eq!(tests["items"][0]["notes"]["testers"][0]["id"], "orbs");
     assert!(tests["testers"].as_array().unwrap().len() >= 10);
