@@ -30,6 +30,14 @@ if [ ! -e "$to/venv/.done-1" ]; then
     "$to/venv/bin/pip" -q --disable-pip-version-check install schemathesis==4.32.5 prometheus-client==0.22.1
     touch "$to/venv/.done-1"
 fi
+# A generator of clients from an OpenAPI document, and a validator of such documents.
+if [ ! -e "$to/client/.done-1" ]; then
+    echo "fetching for tests, into $to/client: openapi-python-client, openapi-spec-validator"
+    rm -rf "$to/client"
+    python3 -m venv "$to/client"
+    "$to/client/bin/pip" -q --disable-pip-version-check install openapi-python-client==0.29.1 openapi-spec-validator==0.9.0 || exit 1
+    touch "$to/client/.done-1"
+fi
 # Downloads one package into this folder.
 get() {
     apt-get download -qq "$1" 2>/dev/null || echo "(no $1)"

@@ -124,7 +124,7 @@ fn tickets_that_wait_for_a_person_come_first_on_every_page() {
     }
     let shown = api.f.ok(&["tickets", "list", "--waiting"]);
     assert!(
-        shown.starts_with("2 45.51.100.2 review: netblock, opened "),
+        shown.starts_with("2 removal 45.51.100.2 review: netblock, opened "),
         "{shown}"
     );
 }
