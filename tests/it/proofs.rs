@@ -501,7 +501,7 @@ fn code_by_mail_proves_control_after_a_button_was_pressed() {
     let seen = lab.get(&confirm).ok();
     assert_eq!(
         seen,
-        json!({"kind": "control", "number": ticket["number"], "subject": "shop.example", "confirmed": false, "path": null})
+        json!({"kind": "control", "ticket_kind": "removal", "number": ticket["number"], "subject": "shop.example", "confirmed": false, "path": null})
     );
     assert!(lab.ticket(&ticket)["proof"].is_null());
     assert_eq!(lab.post(&confirm, &Value::Null).ok()["confirmed"], true);
