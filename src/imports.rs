@@ -416,7 +416,8 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
         }
         (None, Some(zone)) => {
             let found = find_zone(&snapshot, zone).map_err(ImportFailure::NotFound)?;
-            let codes = found.publish.iter().map(|p| (p.code.into(), p.reason));
+            let codes = found.publish.iter();
+            let codes = codes.filter_map(|p| Some((p.code.into(), p.listing_reason()?)));
             let mapping = match found.spec.bitmask {
                 true => ReasonMapping::Bits,
                 false => ReasonMapping::Codes,

@@ -99,12 +99,12 @@ pub use status::{
     ZoneStatusResponse,
 };
 pub use subjects::{
-    BounceResponse, CoverResponse, HopResponse, HopStanding, HostNameResponse, LookupAnswer,
-    LookupQuery, LookupReasonResponse, LookupResponse, LookupTextRequest, LookupZoneResponse,
-    NetworkResponse, OmittedExportResponse, OtherListResponse, PastListingResponse,
-    PublicProofResponse, PublicSourceResponse, RelayFindingsResponse, RemovalOptionResponse,
-    SubjectResponse, SubjectZoneResponse, TimelineEventResponse, TimelineKind, TraceResponse,
-    UnaskableZoneResponse,
+    AppliedRuleResponse, BounceResponse, CoverResponse, HopResponse, HopStanding, HostNameResponse,
+    LookupAnswer, LookupQuery, LookupReasonResponse, LookupResponse, LookupTextRequest,
+    LookupZoneResponse, NetworkResponse, OmittedExportResponse, OtherListResponse,
+    PastListingResponse, PublicProofResponse, PublicSourceResponse, RelayFindingsResponse,
+    RemovalOptionResponse, SubjectResponse, SubjectZoneResponse, TimelineEventResponse,
+    TimelineKind, TraceResponse, UnaskableZoneResponse,
 };
 pub use text_pages::{
     LanguageQuery, TextForm, TextLinkResponse, TextPageResponse, TextResponse, TextSectionResponse,

@@ -16,8 +16,12 @@ pub struct ListCodeResponse {
     /// The A record.
     #[schema(example = "127.0.0.2")]
     pub code: String,
-    /// The reason.
+    /// The reason, or the reasons as `a and b` or `a or b`.
     pub reason: String,
+    /// Which listings are published together; absent: all for the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "relay and spamsource, listed by at least 2 sources")]
+    pub rule: Option<String>,
     /// The TXT record; `$` stands for the subject.
     pub text: String,
     /// For how many seconds a subject is listed if nothing renews the listing; null if listings do

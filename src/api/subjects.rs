@@ -19,6 +19,36 @@ pub struct OmittedExportResponse {
     pub cause: String,
 }
 
+/// How a rule of a zone applies to the listings of a subject and of what covers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppliedRuleResponse {
+    /// The A record for what the rule lists; in a zone of bit masks, its bit.
+    #[schema(example = "127.0.0.2")]
+    pub code: String,
+    /// The rule in words.
+    #[schema(example = "relay and spamsource, listed by at least 2 sources")]
+    pub rule: String,
+    /// Whether the rule lists the subject.
+    pub listed: bool,
+    /// The reasons with a listing that counts.
+    pub reasons: Vec<String>,
+    /// The reasons that the rule needs, too.
+    pub missing_reasons: Vec<String>,
+    /// The sources with a listing that counts, each once.
+    pub sources: Vec<String>,
+    /// How many sources the rule needs.
+    pub sources_needed: u32,
+    /// What the weights of these sources add up to; absent: the rule has no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<u64>,
+    /// The score that the rule needs; absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_needed: Option<u64>,
+    /// The same in words.
+    #[schema(example = "2 of 2 sources needed: operator, feed-a")]
+    pub explanation: String,
+}
+
 /// What a zone answers for a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubjectZoneResponse {
@@ -28,6 +58,9 @@ pub struct SubjectZoneResponse {
     pub codes: Vec<String>,
     /// The TXT records.
     pub texts: Vec<String>,
+    /// The rules of the zone of which a listing of the subject is part, whether they list it or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AppliedRuleResponse>,
     /// Why no client can query this zone for the name; absent if clients can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_asked: Option<String>,
@@ -135,6 +168,9 @@ pub struct LookupZoneResponse {
     pub texts: Vec<String>,
     /// The reasons, each once.
     pub reasons: Vec<LookupReasonResponse>,
+    /// The rules of the zone that list the subject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AppliedRuleResponse>,
     /// The address to write to about the list.
     pub contact: String,
 }

@@ -15,8 +15,12 @@ use crate::{
 /// A reason that a zone publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishedReasonResponse {
-    /// The reason.
+    /// The reason, or the reasons as `a and b` or `a or b`.
     pub reason: String,
+    /// Which listings are published together; absent: all for the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "relay and spamsource, listed by at least 2 sources")]
+    pub rule: Option<String>,
     /// The A record of its listings; in a zone of bit masks, its bit in their A record.
     #[schema(example = "127.0.0.2")]
     pub code: String,

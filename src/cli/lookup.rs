@@ -106,6 +106,10 @@ fn print_zone(z: &SubjectZoneResponse) {
     };
     println!("  {}: {shown}", z.zone);
     z.texts.iter().for_each(|t| println!("    \"{t}\""));
+    for r in &z.rules {
+        let verb = if r.listed { "lists" } else { "does not list" };
+        println!("    {} {verb} it: {} ({})", r.code, r.explanation, r.rule);
+    }
     if let Some(first) = z.not_exported.first() {
         let formats: Vec<&str> = z.not_exported.iter().map(|l| l.format.as_str()).collect();
         let why = match z.never_asked {

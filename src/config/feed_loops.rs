@@ -42,9 +42,10 @@ pub(super) fn find(feed: &FeedSettings, zones: &[Zone], listen: &[SocketAddr]) -
         return None;
     }
     let published = |z: &&Zone| {
-        z.publish
-            .iter()
-            .any(|p| feed.reasons.reason.as_ref().is_none_or(|r| *r == p.reason))
+        z.publish.iter().any(|p| {
+            let reason = feed.reasons.reason.as_ref();
+            reason.is_none_or(|r| p.has_reason(r))
+        })
     };
     let is_known = |z: &&Zone| addresses.iter().any(|a| is_peer(z, a.ip()));
     let zone = zones.iter().filter(published).find(is_known)?;

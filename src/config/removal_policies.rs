@@ -27,7 +27,7 @@ pub(super) fn check(
         }
     }
     for reason in &file.reason {
-        let is_published = |z: &Table<Zone>| z.publish.iter().any(|p| p.reason == reason.name);
+        let is_published = |z: &Table<Zone>| z.publish.iter().any(|p| p.has_reason(&reason.name));
         let policy = table.policies.of(&reason.name, false);
         let never_ends = policy == RemovalPolicy::None && reason.lifetime.is_none();
         if never_ends && zones.iter().any(is_published) {

@@ -13,10 +13,10 @@ use super::{
     tables::File,
 };
 use crate::{
-    index::{MissingAddress, ZoneSet, ZoneView},
+    index::{MissingAddress, ZoneSet, ZoneView, derive::PublishRules},
     model::{
-        Zone,
-        names::suggest,
+        SourceId, Sources, Zone,
+        names::{closest, suggest},
         zone::{Lint, lint_reasons},
     },
 };
@@ -30,7 +30,8 @@ const REQUIRED: [(&str, &str); 4] = [
 ];
 
 /// The keys that every entry of `publish` and every `[[record]]` needs, and their form.
-const PUBLISH: [(&str, &str); 2] = [("reason", "\"relay\""), ("code", "\"127.0.0.2\"")];
+const PUBLISH: [(&str, &str); 1] = [("code", "\"127.0.0.2\"")];
+const PUBLISH_REASON: [(&str, &str); 1] = [("reason", "\"relay\"")];
 const RECORD: [(&str, &str); 3] = [
     ("name", "\"@\""),
     ("type", "\"A\""),
@@ -97,12 +98,17 @@ fn read_one(path: &Path, reasons: &ReasonNames, report: &mut Report) -> Option<T
         }
     };
     require("", &REQUIRED);
-    (0..zone.publish.len()).for_each(|i| require(&format!("publish.{i}."), &PUBLISH));
+    for (i, p) in zone.publish.iter().enumerate() {
+        require(&format!("publish.{i}."), &PUBLISH);
+        if p.all.is_empty() && p.any.is_empty() {
+            require(&format!("publish.{i}."), &PUBLISH_REASON);
+        }
+    }
     (0..zone.records.len()).for_each(|i| require(&format!("record.{i}."), &RECORD));
     // A [[reason]] that could not be read may have the unknown name.
     let mut names = reasons.names.clone();
     if !reasons.complete {
-        names.extend(zone.publish.iter().map(|p| p.reason.clone()));
+        names.extend(zone.publish.iter().flat_map(|p| p.reasons().cloned()));
     }
     let mut report = report.of(place);
     for lint in zone.lint(&names) {
@@ -153,6 +159,13 @@ pub(super) fn check(
     for (i, e) in lint_reasons(&plain) {
         with_key(&e, |key, text| report.of(&zones[i].place).error(key, text));
     }
+    let rules = PublishRules::of(&plain, &reasons.known, &Sources::default());
+    let has_rule = |z: &&Table<Zone>| z.publish.iter().any(|p| p.rule().is_some());
+    if let (Err(e), Some(last)) = (rules, zones.iter().rfind(has_rule))
+        && reasons.complete
+    {
+        report.of(&last.place).error("publish", e);
+    }
     let has_client_ca = !file.tls.client_ca.as_os_str().is_empty();
     for zone in zones {
         let mut report = report.of(&zone.place);
@@ -169,6 +182,7 @@ pub(super) fn check(
             );
         }
     }
+    warn_of_sources(file, zones, report);
     if !reasons.complete {
         return;
     }
@@ -196,6 +210,28 @@ pub(super) fn check(
                 .iter()
                 .for_each(|m| warn_of_missing_address(&zones[m.zone], m, report)),
             Err(e) => report.file_error(folder, e),
+        }
+    }
+}
+
+/// Warns of the names of sources in rules that look like the misspelt name of a feed or of a
+/// built-in source. Other names may be those of sources that are imported by command.
+fn warn_of_sources(file: &File, zones: &[Table<Zone>], report: &mut Report) {
+    let built_in = SourceId::DECIDING.into_iter();
+    let feeds = file.feed.iter().map(|f| f.name.as_str());
+    let known: Vec<&str> = built_in.chain(feeds).collect();
+    for zone in zones {
+        let mut report = report.of(&zone.place);
+        for (i, p) in zone.publish.iter().enumerate() {
+            let named = p.sources.iter().chain(p.weights.keys());
+            for name in named.filter(|name| !known.contains(&name.as_str())) {
+                if let Some(near) = closest(name, &known) {
+                    let text = format_args!(
+                        "there is no source `{name}` in config.toml; did you mean `{near}`?"
+                    );
+                    report.warning(&format!("publish.{i}"), text);
+                }
+            }
         }
     }
 }

@@ -48,10 +48,11 @@ pub const REPORT_TRAILER: &str = "export-report";
 const TRANSFERS: [&str; 2] = ["axfr", "dns"];
 
 fn response(app: &App, snapshot: &Snapshot, z: &ZoneView) -> ZoneResponse {
-    let dictionary = app.ledger.store.dictionary();
     let number = snapshot.zones.by_name(&z.name).unwrap_or_default();
-    let publish = z.publish.iter().map(|p| PublishedReasonResponse {
-        reason: dictionary.reasons.name(p.reason).into(),
+    let publish = z.publish.iter().zip(&z.spec.publish);
+    let publish = publish.map(|(p, spec)| PublishedReasonResponse {
+        reason: p.name.to_string(),
+        rule: spec.rule().map(|rule| rule.to_string()),
         code: std::net::Ipv4Addr::from(p.code).to_string(),
         ttl: p.ttl,
         text: p.text.to_string(),

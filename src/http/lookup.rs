@@ -6,6 +6,7 @@ pub mod operators;
 mod past;
 mod public;
 mod reading;
+mod rules;
 mod zones;
 
 use std::net::{IpAddr, Ipv4Addr};

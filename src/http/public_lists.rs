@@ -105,20 +105,18 @@ pub fn list(app: &App, name: &str) -> Result<ListResponse, ProblemDetails> {
 }
 
 fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
-    let dictionary = app.ledger.store.dictionary();
     let settings = app.ledger.settings();
     let lifetime = |name: &str| {
         let reason = settings.reasons.iter().find(|r| r.name == name);
         reason.and_then(|r| r.lifetime).map(|l| l.0)
     };
-    let codes = zone.publish.iter().map(|p| {
-        let reason = dictionary.reasons.name(p.reason);
-        ListCodeResponse {
-            code: std::net::Ipv4Addr::from(p.code).to_string(),
-            reason: reason.into(),
-            text: p.text.to_string(),
-            lifetime_seconds: lifetime(reason),
-        }
+    let codes = zone.publish.iter().zip(&zone.spec.publish);
+    let codes = codes.map(|(p, spec)| ListCodeResponse {
+        code: std::net::Ipv4Addr::from(p.code).to_string(),
+        reason: p.name.to_string(),
+        rule: spec.rule().map(|rule| rule.to_string()),
+        text: p.text.to_string(),
+        lifetime_seconds: lifetime(&p.name),
     });
     let (spec, about) = (&zone.spec, &zone.spec.about);
     ListResponse {
@@ -273,7 +271,8 @@ fn entries_of(by_reasons: &BTreeMap<Mask, u64>, zone: &ZoneView) -> u64 {
 /// Counts entries and removals.
 fn count(app: &App, permit: &CountPermit) {
     let snapshot = app.ledger.published.snapshot();
-    let by_reasons = snapshot.tables.count_by_reasons();
+    let derivations = snapshot.zones.derivations();
+    let by_reasons = snapshot.tables.count_by_reasons(&derivations);
     let path = app.ledger.settings().removals.clone();
     let since = Time(permit.now.0.saturating_sub(REMOVALS_SECONDS));
     let removals = path.and_then(|p| match removals::count_since(&p, since) {

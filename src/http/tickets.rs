@@ -31,7 +31,7 @@ use crate::{
         TestOutcomeResponse, TicketContactResponse, TicketMessageRequest, TicketMessageResponse,
         TicketRequest, TicketResponse, TicketStepResponse, TicketTestResponse,
     },
-    model::{Subject, Time, subject::HostBits},
+    model::{ReasonId, Subject, Time, subject::HostBits},
     relay::{ClaimStatus, RelayService},
     store::Dictionary,
     tickets::{
@@ -277,9 +277,11 @@ pub fn removal_policies(app: &App) -> RemovalPoliciesResponse {
     let mut names: Vec<&str> = Vec::new();
     for zone in snapshot.zones.all() {
         for p in &zone.publish {
-            let name = dictionary.reasons.name(p.reason);
-            if !names.contains(&name) {
-                names.push(name);
+            for reason in ReasonId::all_of(p.listing_mask()) {
+                let name = dictionary.reasons.name(reason);
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
         }
     }

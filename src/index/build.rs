@@ -1,16 +1,15 @@
 //! Builds the tables: one way for a full build and for a single change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     cover::InternContext,
-    derive::Family,
     ip4::{Block, HostFacts, Ip4},
     ip6::Ip6,
     names::Names,
     values::{Derivations, FactsId, Interned, Interner, RawFacts, ValueId},
 };
-use crate::model::{Domain, Mask, Prefix4, Prefix6, Subject};
+use crate::model::{Domain, Mask, Prefix4, Prefix6, Subject, SubjectFamily};
 
 /// The tables from which queries are answered. A copy shares everything.
 #[derive(Debug, Clone, Default)]
@@ -39,32 +38,37 @@ impl Tables {
         [self.ip4.hosts(), nets, self.ip6.len(), self.names.len()]
     }
 
-    /// Counts the listed entries by the set of their reasons, without exempt ones.
-    pub fn count_by_reasons(&self) -> BTreeMap<Mask, u64> {
-        let mut by_facts: BTreeMap<FactsId, u64> = BTreeMap::new();
+    /// Counts the listed entries by the set of their reasons, without exempt ones. Derived reasons
+    /// are those of the entry's own listings alone.
+    pub fn count_by_reasons(&self, derivations: &Derivations) -> BTreeMap<Mask, u64> {
+        let mut by_facts: BTreeMap<(SubjectFamily, FactsId), u64> = BTreeMap::new();
+        let mut count = |family: SubjectFamily, facts: FactsId, n: u64| {
+            *by_facts.entry((family, facts)).or_default() += n;
+        };
         for row in self.ip4.rows.iter().flatten() {
             // Hosts that override a wider listing are part of their blocks, too.
             let nets = row.nets().filter(|(p, _)| p.len() < 32);
-            nets.for_each(|(_, f)| *by_facts.entry(f).or_default() += 1);
+            nets.for_each(|(_, f)| count(SubjectFamily::Ipv4, f, 1));
             for block in row.blocks.iter().flatten() {
                 let hosts = block.hosts.len();
                 match &block.facts {
-                    HostFacts::One(f) => *by_facts.entry(*f).or_default() += hosts as u64,
+                    HostFacts::One(f) => count(SubjectFamily::Ipv4, *f, hosts as u64),
                     facts => {
-                        (0..hosts).for_each(|i| *by_facts.entry(facts.get(i)).or_default() += 1);
+                        (0..hosts).for_each(|i| count(SubjectFamily::Ipv4, facts.get(i), 1));
                     }
                 }
             }
         }
-        let mut count = |f: FactsId| *by_facts.entry(f).or_default() += 1;
-        self.ip6.visit(&mut |_, f| count(f));
-        self.names.visit(&mut |_, _, f| count(f));
+        self.ip6.visit(&mut |_, f| count(SubjectFamily::Ipv6, f, 1));
+        self.names
+            .visit(&mut |_, _, f| count(SubjectFamily::Name, f, 1));
         let mut by_reasons = BTreeMap::new();
-        for (id, n) in by_facts {
+        for ((family, id), n) in by_facts {
             let facts = self.interned.facts(id);
             let listed = facts.facts.iter().filter(|f| !f.exclusion);
             let mask = listed.fold(0, |m, f| m | f.reason.bit());
             if mask != 0 && !facts.exempt {
+                let mask = mask | derivations.mask(family, facts);
                 *by_reasons.entry(mask).or_default() += n;
             }
         }
@@ -143,6 +147,47 @@ impl Builder {
         let mut builder = Builder::default();
         builder.interner.derivations = derivations;
         builder
+    }
+
+    /// The derived reasons.
+    pub fn derivations(&self) -> &Derivations {
+        &self.interner.derivations
+    }
+
+    /// A builder with the facts of this one, and other derived reasons. It walks all tables, and
+    /// shares nothing with this one.
+    #[must_use]
+    pub fn rederived(&self, derivations: Derivations) -> Builder {
+        let mut new = Builder::deriving(derivations);
+        let tables = &self.tables;
+        let mut numbers: HashMap<FactsId, FactsId> = HashMap::new();
+        let mut changes = Changes::default();
+        let mut add = |subject: Subject, facts: FactsId| {
+            let number = *numbers.entry(facts).or_insert_with(|| {
+                let facts = tables.interned.facts(facts);
+                new.intern(&tables.interned.raw(facts))
+            });
+            new.add(&mut changes, &subject, number);
+        };
+        for (a, row) in (0u32..).zip(tables.ip4.rows.iter()) {
+            let Some(row) = row else { continue };
+            row.nets().for_each(|(p, f)| add(Subject::V4(p), f));
+            for (b, block) in (0u32..).zip(&row.blocks) {
+                let Some(block) = block else { continue };
+                block.hosts.each(0, u16::MAX, |place, suffix| {
+                    let facts = block.facts.get(place);
+                    // Hosts that override a wider listing are among the prefixes, too.
+                    if !tables.interned.facts(facts).overrides_parent() {
+                        let address = a << 24 | b << 16 | u32::from(suffix);
+                        add(Subject::V4(Prefix4::new(address, 32)), facts);
+                    }
+                });
+            }
+        }
+        tables.ip6.visit(&mut |p, f| add(Subject::V6(p), f));
+        tables.names_with_facts(&mut |d, f| add(Subject::Domain(d), f));
+        new.put(changes);
+        new
     }
 
     /// The present tables; cheap.
@@ -227,14 +272,14 @@ impl Builder {
         let mut context = InternContext {
             interned: &mut self.tables.interned,
             interner: &mut self.interner,
-            family: Family::Ip4,
+            family: SubjectFamily::Ipv4,
         };
         self.tables
             .ip4
             .apply(&changes.hosts, &changes.nets, &mut context);
-        context.family = Family::Ip6;
+        context.family = SubjectFamily::Ipv6;
         self.tables.ip6.apply(&changes.ip6, &mut context);
-        context.family = Family::Name;
+        context.family = SubjectFamily::Name;
         self.tables.names.apply(&changes.names, &mut context);
     }
 

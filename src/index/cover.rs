@@ -3,11 +3,8 @@
 
 use std::cmp::Reverse;
 
-use super::{
-    derive::Family,
-    values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId},
-};
-use crate::model::{ReasonId, SourceId};
+use super::values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId};
+use crate::model::{ReasonId, SourceId, SubjectFamily};
 
 /// The longest match of one source for one reason so far.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +68,7 @@ impl State {
     /// equals from one that has a text, then from the first source.
     pub fn resolve(
         &self,
-        family: Family,
+        family: SubjectFamily,
         interned: &mut Interned,
         interner: &mut Interner,
     ) -> ValueId {
@@ -159,7 +156,7 @@ pub struct InternContext<'a> {
     /// The writer's side.
     pub interner: &'a mut Interner,
     /// The table that is changed.
-    pub family: Family,
+    pub family: SubjectFamily,
 }
 
 impl InternContext<'_> {

@@ -1,20 +1,19 @@
-//! Derived reasons: a point is listed for them by a function of the listings that it has, such as
+//! Derived reasons: a point is listed for them by a rule over the listings that it has, such as
 //! those of one source, or at least so many.
+//!
+//! They are computed when facts change, and a zone publishes them like any other reason. Their
+//! numbers are those that the store has not given to reasons, from the last one down.
 
-use std::fmt::Debug;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::model::{ReasonId, SourceId};
+use serde::Serialize;
 
-/// The table of a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// An IPv4 address.
-    Ip4,
-    /// An IPv6 address.
-    Ip6,
-    /// A name or a digest.
-    Name,
-}
+use crate::model::{
+    MAX_REASONS, Mask, PublishRule, ReasonId, Reasons, SourceId, Sources, SubjectFamily, Zone,
+};
 
 /// A listing as a point has it: the longest match of a source for a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +24,153 @@ pub struct Listed {
     pub source: SourceId,
 }
 
-/// A derived reason. It is computed when facts change, and a zone publishes it like any other.
+/// A [`PublishRule`] with numbers for names.
 ///
-/// More listings never take it away: what is listed by some listings is listed by these and others.
-pub trait Derivation: Debug + Send + Sync {
+/// More listings never take a derived reason away: what is listed by some listings is listed by
+/// these and others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DerivedReason {
     /// The reason, for which no source lists anything.
-    fn reason(&self) -> ReasonId;
-    /// Whether a listing counts. The longest one that does gives the listing its text.
-    fn counts(&self, family: Family, listing: Listed) -> bool;
-    /// Whether the listings that count, at least one, are enough.
-    fn is_listed(&self, counted: &[Listed]) -> bool;
+    pub reason: ReasonId,
+    /// The reasons whose listings count.
+    pub reasons: Mask,
+    /// The reasons that all need a listing that counts.
+    pub all: Mask,
+    /// The sources whose listings count, in order; `None`: all.
+    sources: Option<Box<[SourceId]>>,
+    /// The families whose listings count, in order; empty: all.
+    families: Box<[SubjectFamily]>,
+    /// How many sources need a listing that counts; at least 1.
+    pub min_sources: u32,
+    /// By source, in order.
+    weights: Box<[(SourceId, u32)]>,
+    /// What the weights of the sources with a listing that counts have to add up to; 0: anything.
+    pub min_score: u64,
+}
+
+impl DerivedReason {
+    /// A rule as a derived reason. A source that has no number yet lists nothing.
+    ///
+    /// # Errors
+    ///
+    /// The name of a reason has no number.
+    fn new(
+        rule: &PublishRule,
+        reason: ReasonId,
+        reasons: &Reasons,
+        sources: &Sources,
+    ) -> Result<DerivedReason, String> {
+        let mask = |names: &BTreeSet<String>| {
+            names.iter().try_fold(0, |mask: Mask, name| {
+                let id = reasons.get(name);
+                let id = id.ok_or_else(|| format!("reason `{name}` is not in config.toml"))?;
+                Ok::<_, String>(mask | id.bit())
+            })
+        };
+        let known = rule.sources.iter().filter_map(|name| sources.get(name));
+        let mut known: Vec<SourceId> = known.collect();
+        known.sort_unstable();
+        let weights = rule.weights.iter();
+        let weights = weights.filter_map(|(name, weight)| Some((sources.get(name)?, *weight)));
+        let mut weights: Vec<(SourceId, u32)> = weights.collect();
+        weights.sort_unstable();
+        Ok(DerivedReason {
+            reason,
+            reasons: mask(&rule.reasons)?,
+            all: mask(&rule.all)?,
+            sources: (!rule.sources.is_empty()).then(|| known.into()),
+            families: rule.families.iter().copied().collect(),
+            min_sources: rule.min_sources.unwrap_or(1),
+            weights: weights.into(),
+            min_score: rule.min_score.unwrap_or(0).into(),
+        })
+    }
+
+    /// Whether listings of a family count.
+    pub fn has_family(&self, family: SubjectFamily) -> bool {
+        self.families.is_empty() || self.families.contains(&family)
+    }
+
+    /// Whether a listing counts. The longest one that does gives the derived one its text.
+    pub fn counts(&self, family: SubjectFamily, listed: Listed) -> bool {
+        self.reasons & listed.reason.bit() != 0
+            && self.has_family(family)
+            && self
+                .sources
+                .as_ref()
+                .is_none_or(|all| all.binary_search(&listed.source).is_ok())
+    }
+
+    /// Whether the listings that count are enough; none never are.
+    pub fn is_listed(&self, counted: impl Iterator<Item = Listed>) -> bool {
+        let (mut mask, mut sources) = (0, Vec::new());
+        for listed in counted {
+            mask |= listed.reason.bit();
+            if !sources.contains(&listed.source) {
+                sources.push(listed.source);
+            }
+        }
+        mask != 0
+            && self.all & !mask == 0
+            && sources.len() >= self.min_sources as usize
+            && (self.min_score == 0 || self.score(&sources) >= self.min_score)
+    }
+
+    fn score(&self, sources: &[SourceId]) -> u64 {
+        let weight = |s: &SourceId| {
+            let place = self.weights.binary_search_by_key(s, |(source, _)| *source);
+            place.map_or(0, |i| u64::from(self.weights[i].1))
+        };
+        sources.iter().map(weight).sum()
+    }
+
+    /// The weight of a source.
+    pub fn weight(&self, source: SourceId) -> u64 {
+        self.score(&[source])
+    }
+}
+
+/// The rules of a set of zones, each with its derived reason. Equal rules of several zones share
+/// one.
+#[derive(Debug, Clone, Default)]
+pub struct PublishRules(BTreeMap<PublishRule, Arc<DerivedReason>>);
+
+impl PublishRules {
+    /// The rules of all zones.
+    ///
+    /// # Errors
+    ///
+    /// A rule names an unknown reason, or a store cannot have so many reasons and rules.
+    pub fn of<'z>(
+        zones: impl IntoIterator<Item = &'z Zone>,
+        reasons: &Reasons,
+        sources: &Sources,
+    ) -> Result<PublishRules, String> {
+        let zones = zones.into_iter();
+        let rules = zones.flat_map(|z| z.publish.iter().filter_map(|p| p.rule()));
+        let rules: BTreeSet<PublishRule> = rules.collect();
+        let used = reasons.0.all().len();
+        if used + rules.len() > MAX_REASONS {
+            return Err(format!(
+                "the zones have {} rules and the store {used} reasons; a store has at most {MAX_REASONS} of both together",
+                rules.len()
+            ));
+        }
+        let numbers = (0..MAX_REASONS as u8).rev().map(ReasonId);
+        let derived = rules.into_iter().zip(numbers).map(|(rule, number)| {
+            let derived = DerivedReason::new(&rule, number, reasons, sources)?;
+            Ok((rule, Arc::new(derived)))
+        });
+        derived.collect::<Result<_, String>>().map(PublishRules)
+    }
+
+    /// The derived reason of a rule.
+    pub fn get(&self, rule: &PublishRule) -> Option<&Arc<DerivedReason>> {
+        self.0.get(rule)
+    }
+
+    /// All derived reasons.
+    pub fn derived(&self) -> impl Iterator<Item = &Arc<DerivedReason>> {
+        self.0.values()
+    }
 }

@@ -2,8 +2,13 @@
 
 use std::fmt;
 
-use super::zone_set::ZoneSet;
-use crate::model::{Digest, ReasonId, Reasons, Scope, Subject, ZoneAddresses, ZoneKind};
+use super::{
+    zone_set::ZoneSet,
+    zones::{PublishedReason, ZoneView},
+};
+use crate::model::{
+    Digest, ReasonId, Reasons, Scope, Subject, SubjectFamily, ZoneAddresses, ZoneKind,
+};
 
 /// The kinds of subject that the zones of a reason publish.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +46,18 @@ impl Families {
         }
     }
 
+    /// Of these, what a published reason counts.
+    #[must_use]
+    fn only(self, published: &PublishedReason) -> Families {
+        let names = published.has_family(SubjectFamily::Name);
+        Families {
+            ip4: self.ip4 && published.has_family(SubjectFamily::Ipv4),
+            ip6: self.ip6 && published.has_family(SubjectFamily::Ipv6),
+            names: self.names && names,
+            digest: self.digest.filter(|_| names),
+        }
+    }
+
     /// Whether nothing is published.
     pub fn is_empty(&self) -> bool {
         *self == Families::default()
@@ -67,7 +84,13 @@ impl ZoneSet {
     /// What all zones together publish for a reason. A zone that is retired counts: its file still
     /// publishes the reason.
     pub fn published(&self, reason: ReasonId) -> Families {
-        self.families(|z| z.publish.iter().any(|p| p.reason == reason))
+        let mut out = Families::default();
+        for z in self.all() {
+            for p in z.publish.iter().filter(|p| p.is_of(reason)) {
+                out = out.or(families(z).only(p));
+            }
+        }
+        out
     }
 
     /// The forms of the digests that are published for a reason, or for any.
@@ -76,7 +99,7 @@ impl ZoneSet {
         for z in self
             .all()
             .iter()
-            .filter(|z| reason.is_none_or(|r| z.publish.iter().any(|p| p.reason == r)))
+            .filter(|z| reason.is_none_or(|r| z.publish.iter().any(|p| p.is_of(r))))
         {
             out.extend(z.spec.digest.filter(|d| !out.contains(d)));
         }
@@ -88,21 +111,8 @@ impl ZoneSet {
         let zones = self.all().iter();
         zones
             .filter(|z| z.spec.kind == ZoneKind::Domain)
-            .filter(|z| z.publish.iter().any(|p| p.reason == reason))
+            .filter(|z| z.publish.iter().any(|p| p.is_of(reason)))
             .fold(ZoneAddresses::None, |all, z| all.or(z.spec.addresses))
-    }
-
-    fn families(&self, of: impl Fn(&super::ZoneView) -> bool) -> Families {
-        let mut out = Families::default();
-        for z in self.all().iter().filter(|z| of(z)) {
-            out = out.or(Families {
-                ip4: z.has_ip4,
-                ip6: z.has_ip6,
-                names: z.spec.kind == ZoneKind::Domain,
-                digest: z.spec.digest.filter(|_| z.spec.kind == ZoneKind::Hash),
-            });
-        }
-        out
     }
 
     /// Why a subject that is listed for a reason would not be published, and which zones publish
@@ -120,9 +130,9 @@ impl ZoneSet {
         let zones = self
             .all()
             .iter()
-            .filter(|z| z.publish.iter().any(|p| p.reason == reason));
+            .filter(|z| z.publish.iter().any(|p| p.is_of(reason)));
         let of_reason: Vec<String> = zones
-            .map(|z| format!("{} publishes {}", z.name, self.of_zone(z)))
+            .map(|z| format!("{} publishes {}", z.name, families(z)))
             .collect();
         let what = match subject {
             Subject::Domain(d)
@@ -144,9 +154,9 @@ impl ZoneSet {
         let fits: Vec<String> = self
             .all()
             .iter()
-            .flat_map(|z| z.publish.iter().map(move |p| (z, p.reason)))
-            .filter(|(z, _)| self.of_zone(z).publish(subject))
-            .map(|(z, r)| format!("`{}` ({})", reasons.name(r), z.name))
+            .flat_map(|z| z.publish.iter().map(move |p| (z, p)))
+            .filter(|(z, p)| families(z).only(p).publish(subject))
+            .map(|(z, p)| format!("`{}` ({})", p.name, z.name))
             .collect();
         if !fits.is_empty() {
             text += &format!("; the reasons that would publish it: {}", fits.join(", "));
@@ -154,9 +164,15 @@ impl ZoneSet {
         text += "; to list it all the same, use --allow-unpublished (in the API: \"unpublished\": true)";
         Some(text)
     }
+}
 
-    fn of_zone(&self, zone: &super::ZoneView) -> Families {
-        self.families(|z| z.name == zone.name)
+/// What a zone publishes.
+fn families(z: &ZoneView) -> Families {
+    Families {
+        ip4: z.has_ip4,
+        ip6: z.has_ip6,
+        names: z.spec.kind == ZoneKind::Domain,
+        digest: z.spec.digest.filter(|_| z.spec.kind == ZoneKind::Hash),
     }
 }
 

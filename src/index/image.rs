@@ -17,7 +17,7 @@ use super::{
     ip6::Ip6,
     names::Names,
     tree::{Leaf, Span, Tree},
-    values::{Fact, FactsId, Interned, Interner, Item, ValueId},
+    values::{Derivations, Fact, FactsId, Interned, Interner, Item, ValueId},
 };
 use crate::model::{EntryText, FeedPath, Prefix4, StoreId};
 
@@ -71,17 +71,17 @@ pub fn write(tables: &Tables, out: &mut impl Write) -> io::Result<()> {
     write_leaves(&tables.names.tree, &mut out)
 }
 
-/// Reads tables that [`write`] wrote.
+/// Reads tables that [`write`] wrote. `derivations` are those with which they were built.
 ///
 /// # Errors
 ///
 /// The image is damaged; nothing of it can be used then.
-pub fn read(input: &mut impl Read) -> Result<Builder, ImageError> {
+pub fn read(input: &mut impl Read, derivations: Derivations) -> Result<Builder, ImageError> {
     let mut input = RecordReader {
         input,
         record: Vec::new(),
     };
-    let interned = read_interned(&mut input)?;
+    let interned = read_interned(&mut input, derivations)?;
     let [_, facts, values] = interned.0.counts();
     let is_known = |f: &FactsId| (f.0 as usize) < facts;
     let mut blocks = Vec::new();
@@ -108,7 +108,10 @@ pub fn read(input: &mut impl Read) -> Result<Builder, ImageError> {
     Ok(Builder::from_image(interned, blocks, nets, ip6, names))
 }
 
-fn read_interned<R: Read>(input: &mut RecordReader<R>) -> Result<(Interned, Interner), ImageError> {
+fn read_interned<R: Read>(
+    input: &mut RecordReader<R>,
+    derivations: Derivations,
+) -> Result<(Interned, Interner), ImageError> {
     let (mut texts, mut facts, mut values) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(record) = input.next()? {
         texts.push(read_text(&mut Bytes(record)).ok_or(ImageError::Damaged("a text is damaged"))?);
@@ -119,7 +122,7 @@ fn read_interned<R: Read>(input: &mut RecordReader<R>) -> Result<(Interned, Inte
     while let Some(items) = input.next_value::<Box<[Item]>>()? {
         values.push(items);
     }
-    Interner::restore(texts, facts, values)
+    Interner::restore(texts, facts, values, derivations)
         .ok_or(ImageError::Damaged("facts or values are damaged"))
 }
 

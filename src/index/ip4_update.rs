@@ -10,6 +10,17 @@ use super::{
 };
 use crate::model::Prefix4;
 
+/// The prefixes that no other one contains, of prefixes in order.
+fn outermost(prefixes: impl Iterator<Item = Prefix4>) -> Vec<Prefix4> {
+    let mut out: Vec<Prefix4> = Vec::new();
+    for p in prefixes {
+        if !out.last().is_some_and(|last| last.contains(p)) {
+            out.push(p);
+        }
+    }
+    out
+}
+
 impl Ip4 {
     /// Sets the facts of some subjects: `hosts` (sorted by address, each once) and `nets` (in any
     /// order; hosts that override a cover are among them too). [`FactsId::NONE`] removes them.
@@ -222,10 +233,18 @@ impl Row {
         let joined = !pool.interner.derivations.is_empty();
         let mut nets: Vec<(Prefix4, FactsId)> = nets.collect();
         if joined && let Some(block) = &self.blocks[usize::from(b)] {
-            block.hosts.each(0, u16::MAX, |place, suffix| {
-                let host = Prefix4::new(base | u32::from(suffix), 32);
-                nets.push((host, block.facts.get(place)));
-            });
+            // What nothing covers has only its own listings.
+            let covers: Vec<Prefix4> = match state.is_unlisted() {
+                true => outermost(nets.iter().map(|(p, _)| *p)),
+                false => vec![Prefix4::new(base, 16)],
+            };
+            for cover in covers {
+                let (first, last) = (cover.first() as u16, cover.last() as u16);
+                block.hosts.each(first, last, |place, suffix| {
+                    let host = Prefix4::new(base | u32::from(suffix), 32);
+                    nets.push((host, block.facts.get(place)));
+                });
+            }
             nets.sort_by_key(|(p, _)| *p);
             nets.dedup_by_key(|(p, _)| *p);
         }

@@ -1,13 +1,20 @@
 //! The A record sets of names: how published reasons become addresses. No other file knows of bit
 //! masks.
 
-use crate::model::{MAX_REASONS, ReasonId};
+use std::sync::Arc;
+
+use super::derive::{DerivedReason, Listed};
+use crate::model::{MAX_REASONS, Mask, ReasonId, SubjectFamily};
 
 /// A published reason.
 #[derive(Debug, Clone)]
 pub struct PublishedReason {
     /// Its number.
     pub reason: ReasonId,
+    /// Its name, or, if it is derived, the reasons from which it is: `a and b` or `a or b`.
+    pub name: Box<str>,
+    /// What it is derived from; `None`: it is the reason of listings.
+    pub derived: Option<Arc<DerivedReason>>,
     /// The A record's data, or, in a zone of bit masks, its bit.
     pub code: [u8; 4],
     /// The text for entries without one of their own, with `$`.
@@ -15,6 +22,45 @@ pub struct PublishedReason {
     /// The TTL of record sets to which the reason contributes, in seconds; another contributor can
     /// have a lower one.
     pub ttl: u32,
+}
+
+impl PublishedReason {
+    /// The reasons whose listings can be published.
+    pub fn listing_mask(&self) -> Mask {
+        let derived = self.derived.as_ref();
+        derived.map_or(self.reason.bit(), |d| d.reasons)
+    }
+
+    /// The one reason whose listings can be published; `None` if there are several.
+    pub fn listing_reason(&self) -> Option<ReasonId> {
+        let mask = self.listing_mask();
+        let mut reasons = ReasonId::all_of(mask);
+        reasons.next().filter(|_| mask.count_ones() == 1)
+    }
+
+    /// Whether listings for a reason can be published.
+    pub fn is_of(&self, reason: ReasonId) -> bool {
+        self.listing_mask() & reason.bit() != 0
+    }
+
+    /// A number for the hash of a zone: that of the reason, which does not change, or, because the
+    /// number of a derived reason depends on the other rules, one for all rules.
+    pub(super) fn stable_number(&self) -> u8 {
+        self.derived.as_ref().map_or(self.reason.0, |_| u8::MAX)
+    }
+
+    /// Whether a listing of a subject of a family can contribute.
+    pub fn counts(&self, family: SubjectFamily, listed: Listed) -> bool {
+        match &self.derived {
+            None => listed.reason == self.reason,
+            Some(derived) => derived.counts(family, listed),
+        }
+    }
+
+    /// Whether listings of a family can contribute.
+    pub fn has_family(&self, family: SubjectFamily) -> bool {
+        self.derived.as_ref().is_none_or(|d| d.has_family(family))
+    }
 }
 
 /// The A RRset of a name: each code once in the order of the zone, or, in a zone of bit masks, one
@@ -72,6 +118,8 @@ mod tests {
     fn published(all: &[(u8, u32)]) -> Vec<PublishedReason> {
         let published = |(i, (last, ttl)): (usize, &(u8, u32))| PublishedReason {
             reason: ReasonId(i as u8),
+            name: "".into(),
+            derived: None,
             code: [127, 0, 0, *last],
             text: "".into(),
             ttl: *ttl,

@@ -1,16 +1,13 @@
 //! The index compared with a naive model: random subjects, exclusions, exemptions, both families
 //! and domains.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;
 
 use super::{
     build::{Builder, Changes, Tables},
-    derive::{Derivation, Family, Listed},
+    derive::PublishRules,
     find::{Asked, Found, find},
     image,
     listing::{Items, Listing},
@@ -19,8 +16,8 @@ use super::{
     zones::{ZoneView, rtype},
 };
 use crate::model::{
-    Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Subject, Zone,
-    zone_addresses::octet,
+    Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Sources, Subject, SubjectFamily,
+    Zone, zone_addresses::octet,
 };
 
 /// The key of a zone of bit masks.
@@ -436,74 +433,84 @@ fn image_of(tables: &Tables) -> Vec<u8> {
     out
 }
 
-/// Functions from the listings of a point to a derived reason.
-#[derive(Debug)]
-enum Rule {
-    /// What one source lists, for any reason.
-    OfSource(SourceId),
-    /// What is listed in one table.
-    OfFamily(Family),
-    /// What at least so many sources list.
-    AtLeast(usize),
-    /// Where the weights of the reasons' listings, 1, 2 and 3, add up to at least this.
-    Score(u32),
+/// What the rules of the tests are, as keys of an entry of `publish`.
+const RULES: [&str; 7] = [
+    "any = ['r0', 'r1', 'r2'], sources = ['prober']",
+    "any = ['r0', 'r1', 'r2'], families = ['ipv6']",
+    "any = ['r0', 'r1', 'r2'], min_sources = 2",
+    "any = ['r0', 'r1'], weights = { operator = 1, prober = 2 }, min_score = 2",
+    "all = ['r0', 'r1']",
+    "all = ['r1', 'r2'], sources = ['operator'], families = ['name', 'ipv4']",
+    "reason = 'r0', sources = ['operator', 'prober'], min_sources = 2",
+];
+
+/// Whether [`RULES`] list a point with these listings: the rules again, as one would say them.
+fn naive_listed(matches: &Matches, family: SubjectFamily) -> [bool; RULES.len()] {
+    let listed: HashSet<(u8, u16)> = matches
+        .iter()
+        .filter(|(_, part)| part.is_some())
+        .map(|(pair, _)| *pair)
+        .collect();
+    let by = |source| listed.iter().any(|(_, s)| *s == source);
+    let [operator, prober] = [0, 1];
+    [
+        by(prober),
+        family == SubjectFamily::Ipv6 && !listed.is_empty(),
+        by(operator) && by(prober),
+        listed.contains(&(0, prober)) || listed.contains(&(1, prober)),
+        [0, 1].iter().all(|r| listed.iter().any(|(l, _)| l == r)),
+        family != SubjectFamily::Ipv6
+            && listed.contains(&(1, operator))
+            && listed.contains(&(2, operator)),
+        listed.contains(&(0, operator)) && listed.contains(&(0, prober)),
+    ]
 }
 
-impl Rule {
-    fn all() -> Vec<Arc<dyn Derivation>> {
-        vec![
-            Arc::new(Rule::OfSource(SourceId(1))),
-            Arc::new(Rule::OfFamily(Family::Ip6)),
-            Arc::new(Rule::AtLeast(2)),
-            Arc::new(Rule::Score(4)),
-        ]
-    }
+/// The entries of `publish` of [`RULES`], and of the plain reasons behind them.
+fn test_entries(chosen: &[usize]) -> String {
+    let all = RULES.iter().map(ToString::to_string);
+    let all: Vec<String> = all
+        .chain((0..3).map(|r| format!("reason = 'r{r}'")))
+        .collect();
+    let entry = |i: &usize| format!("{{ {}, code = '127.0.0.{}' }}", all[*i], i + 2);
+    let entries: Vec<String> = chosen.iter().map(entry).collect();
+    entries.join(", ")
 }
 
-impl Derivation for Rule {
-    fn reason(&self) -> ReasonId {
-        ReasonId(match self {
-            Rule::OfSource(_) => 3,
-            Rule::OfFamily(_) => 4,
-            Rule::AtLeast(_) => 5,
-            Rule::Score(_) => 6,
-        })
-    }
-    fn counts(&self, family: Family, listing: Listed) -> bool {
-        match self {
-            Rule::OfSource(source) => listing.source == *source,
-            Rule::OfFamily(wanted) => family == *wanted,
-            Rule::AtLeast(_) | Rule::Score(_) => true,
-        }
-    }
-    fn is_listed(&self, counted: &[Listed]) -> bool {
-        match self {
-            Rule::OfSource(_) | Rule::OfFamily(_) => true,
-            Rule::AtLeast(least) => {
-                let sources: HashSet<SourceId> = counted.iter().map(|l| l.source).collect();
-                sources.len() >= *least
-            }
-            Rule::Score(least) => {
-                let score = counted.iter().map(|l| u32::from(l.reason.0) + 1);
-                score.sum::<u32>() >= *least
-            }
-        }
-    }
+fn zone_with_rules(kind: &str, chosen: &[usize]) -> Zone {
+    toml::from_str(&format!(
+        "origin = 'bl.orbs.example'\nkind = '{kind}'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\npublish = [{}]\n",
+        test_entries(chosen)
+    ))
+    .unwrap()
 }
 
-/// The derived reasons of a point by the words of [`Rule`].
-fn naive_derived(matches: &Matches, family: Family) -> Vec<u8> {
-    let listed = || matches.iter().filter(|(_, part)| part.is_some());
-    let sources: HashSet<u16> = listed().map(|((_, s), _)| *s).collect();
-    let score: u32 = listed().map(|((r, _), _)| u32::from(*r) + 1).sum();
-    let is_listed = [
-        sources.contains(&1),
-        family == Family::Ip6 && listed().count() > 0,
-        sources.len() >= 2,
-        score >= 4,
-    ];
-    let derived = (3u8..).zip(is_listed).filter(|(_, is_listed)| *is_listed);
-    derived.map(|(reason, _)| reason).collect()
+fn test_reasons() -> Reasons {
+    let mut reasons = Reasons::default();
+    for i in 0..7 {
+        reasons.add(&format!("r{i}")).unwrap();
+    }
+    reasons
+}
+
+/// [`RULES`] with their numbers.
+fn numbered_rules() -> PublishRules {
+    let all: Vec<usize> = (0..RULES.len()).collect();
+    let zone = zone_with_rules("address", &all);
+    let mut sources = Sources::default();
+    for name in SourceId::DECIDING {
+        sources.add(name).unwrap();
+    }
+    PublishRules::of([&zone], &test_reasons(), &sources).unwrap()
+}
+
+/// A zone that publishes some of [`RULES`] and reasons.
+fn test_zone_with_rules(kind: &str, chosen: &[usize]) -> ZoneView {
+    let texts = (0..7)
+        .map(|i| (format!("r{i}"), format!("reason {i}: $")))
+        .collect();
+    let zone = zone_with_rules(kind, chosen);
+    ZoneView::with_rules(&zone, &test_reasons(), &texts, &numbered_rules()).unwrap()
 }
 
 proptest! {
@@ -545,51 +552,73 @@ proptest! {
         }
     }
 
-    /// A zone can publish what some sources, a family, several sources together or a score list:
-    /// each point has what the functions of its listings say, and the zone is as any other.
+    /// A zone can publish what some sources, a family, several reasons or sources together, or a
+    /// score list: each point is listed as the rule says of its listings, and the zone is as any
+    /// other.
     #[test]
-    fn derived_reasons_are_functions_of_a_points_listings(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
-        let mut builder = Builder::deriving(Derivations::new(Rule::all()));
+    fn rules_list_a_point_by_its_listings_alone(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
+        let mut builder = Builder::deriving(Derivations::from(&numbered_rules()));
         apply(&mut builder, &world);
         apply(&mut builder, &more);
         let facts: Facts = world.iter().chain(&more).cloned().collect();
-        let t = builder.tables();
+        let all: Vec<usize> = (0..RULES.len()).collect();
+        let zones = [test_zone_with_rules("address", &all), test_zone_with_rules("domain", &all)];
         for (i, s) in facts.keys().enumerate() {
             let points: Vec<Subject> = match s {
                 Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).into(),
                 Subject::V6(p) => [p.first(), p.last(), p.last() ^ 1 << 70].map(|a| Subject::V6(Prefix6::host(a))).into(),
-                Subject::Domain(_) => vec![],
+                Subject::Domain(d) => ["", "q.", "q.r."].map(|below| Subject::Domain(Domain::from_canonical(&format!("{below}{}", d.name()), Scope::Name))).into(),
             };
             for point in points {
-                let covers = |s: &Subject| match s {
-                    Subject::V4(p) if s.covers(&point) => Some(p.len()),
-                    Subject::V6(p) if s.covers(&point) => Some(p.len()),
+                let covers = |s: &Subject| match (s, &point) {
+                    (Subject::V4(p), _) if s.covers(&point) => Some(p.len()),
+                    (Subject::V6(p), _) if s.covers(&point) => Some(p.len()),
+                    (Subject::Domain(d), Subject::Domain(asked)) => {
+                        let own = d.name() == asked.name();
+                        let below = asked.name().strip_suffix(d.name()).is_some_and(|rest| rest.ends_with('.'));
+                        let covers = own && d.scope().name() || below && d.scope().below();
+                        let labels = d.name().split('.').count() as u8;
+                        covers.then_some(2 * labels + u8::from(d.scope() != Scope::Tree))
+                    }
                     _ => None,
                 };
                 let matches = longest_matches(&facts, covers);
-                let (mask, family) = match &point {
-                    Subject::V4(p) => {
-                        let (own, cover) = t.ip4.get(p.first());
-                        let mask = t.interned.facts(own).mask | t.interned.value(cover).mask;
-                        (if cover == ValueId::EXEMPT { 0 } else { mask }, Family::Ip4)
-                    }
-                    Subject::V6(p) => (t.interned.value(t.ip6.get(p.first())).mask, Family::Ip6),
-                    Subject::Domain(_) => unreachable!(),
+                let name = match &point {
+                    Subject::V4(p) => p.first().to_le_bytes().map(|o| o.to_string()).join("."),
+                    Subject::V6(p) => super::ip6::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect::<Vec<_>>().join("."),
+                    Subject::Domain(d) => d.name().to_string(),
                 };
-                let got: Vec<u8> = (3..7).filter(|r| mask & ReasonId(*r).bit() != 0).collect();
-                prop_assert_eq!(got, naive_derived(&matches, family), "{} {:?}", point, matches);
+                let (labels, starts) = wire(&name);
+                let (asked, mut scratch) = (Asked::new(&labels, &starts), None);
+                let zone = &zones[usize::from(!point.is_address())];
+                let got: Vec<u8> = match find(builder.tables(), zone, &asked, &mut scratch) {
+                    Found::Listed(l) => code_records(&builder, zone, l).iter().map(|(code, _)| code[3] - 2).collect(),
+                    _ => vec![],
+                };
+                let want = (0u8..).zip(naive_listed(&matches, point.family()));
+                let want: Vec<u8> = want.filter(|(_, listed)| *listed).map(|(i, _)| i).collect();
+                prop_assert_eq!(got, want, "{} {:?}", point, matches);
             }
         }
-        let mut at_once = Builder::deriving(Derivations::new(Rule::all()));
+        // However the same facts and rules were reached, the rendering is the same.
+        let mut at_once = Builder::deriving(Derivations::from(&numbered_rules()));
         apply(&mut at_once, &facts.clone().into_iter().collect::<Vec<_>>());
-        for publish in [&[3][..], &[4], &[5], &[6], &[0, 5, 6]] {
+        let mut plain = Builder::default();
+        apply(&mut plain, &world);
+        apply(&mut plain, &more);
+        let rederived = plain.rederived(Derivations::from(&numbered_rules()));
+        let derivations = builder.derivations().clone();
+        let from_image = image::read(&mut &image_of(builder.tables())[..], derivations).unwrap();
+        for chosen in [&[0][..], &[1], &[2], &[3], &[4], &[5, 6], &[7, 2, 3]] {
             for kind in ["address", "domain"] {
-                let zone = test_zone(kind, publish, "");
+                let zone = test_zone_with_rules(kind, chosen);
                 let naive = Naive4592::new(&builder, &zone);
                 for name in names(&facts, &noise) {
                     prop_assert_eq!(shown(&builder, &zone, &name), naive.look_up(&name), "{} in {:?}", name, naive.0);
                 }
-                prop_assert_eq!(naive.0, Naive4592::new(&at_once, &zone).0);
+                for same in [&at_once, &rederived, &from_image] {
+                    prop_assert_eq!(&naive.0, &Naive4592::new(same, &zone).0);
+                }
             }
         }
     }
@@ -718,7 +747,7 @@ proptest! {
         stepwise.sweep();
         let facts: Facts = after.into_iter().collect();
         apply(&mut at_once, &facts.into_iter().collect::<Vec<_>>());
-        let mut from_image = image::read(&mut &image_of(stepwise.tables())[..]).unwrap();
+        let mut from_image = image::read(&mut &image_of(stepwise.tables())[..], Derivations::default()).unwrap();
         for (zone, old) in zones.iter().zip(old) {
             let want = Naive4592::new(&at_once, zone).0;
             prop_assert_eq!(&Naive4592::new(&stepwise, zone).0, &want);
@@ -746,8 +775,8 @@ proptest! {
         let mut bytes = image_of(builder.tables());
         let at = cut.index(bytes.len());
         bytes[at] ^= flip;
-        let _ = image::read(&mut &bytes[..]);
-        let _ = image::read(&mut &bytes[..at]);
+        let _ = image::read(&mut &bytes[..], Derivations::default());
+        let _ = image::read(&mut &bytes[..at], Derivations::default());
     }
 }
 

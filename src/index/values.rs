@@ -14,10 +14,12 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    derive::{Derivation, Family, Listed},
+    derive::{DerivedReason, Listed, PublishRules},
     pvec::PersistentVec,
 };
-use crate::model::{EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId};
+use crate::model::{
+    EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId, SubjectFamily,
+};
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
 pub const OWN: u8 = u8::MAX;
@@ -170,7 +172,7 @@ impl Facts {
         }
         let own = facts.iter().filter(|f| !f.exclusion);
         let own = own.map(|f| (f.reason, f.source, f.text, OWN));
-        items.extend(derivations.items(Family::Ip4, interned, &own));
+        items.extend(derivations.items(SubjectFamily::Ipv4, interned, &own));
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
         Facts {
             exempt,
@@ -258,6 +260,23 @@ impl Interned {
     pub fn value(&self, id: ValueId) -> &Value {
         self.values.get(id.0 as usize).unwrap_or_else(|| &NO_VALUE)
     }
+    /// Facts with their texts, as [`Interner::raw`] takes them.
+    pub fn raw(&self, facts: &Facts) -> RawFacts {
+        let raw = facts.facts.iter().map(|f| RawFact {
+            reason: f.reason,
+            source: f.source,
+            exclusion: f.exclusion,
+            text: self
+                .texts
+                .get(f.text.0 as usize)
+                .cloned()
+                .unwrap_or_default(),
+        });
+        RawFacts {
+            exempt: facts.exempt,
+            facts: raw.collect(),
+        }
+    }
     /// How many texts, facts and values there are, free places included.
     pub fn counts(&self) -> [usize; 3] {
         [self.texts.len(), self.facts.len(), self.values.len()]
@@ -331,49 +350,83 @@ impl RawFacts {
 type Map<K> = HashMap<K, u32, FxBuildHasher>;
 
 /// The derived reasons of all zones.
-#[derive(Debug, Default, Clone)]
-pub struct Derivations(Arc<[Arc<dyn Derivation>]>);
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Derivations(Arc<[Arc<DerivedReason>]>);
+
+impl FromIterator<Arc<DerivedReason>> for Derivations {
+    fn from_iter<I: IntoIterator<Item = Arc<DerivedReason>>>(all: I) -> Derivations {
+        Derivations(all.into_iter().collect())
+    }
+}
+
+impl From<&PublishRules> for Derivations {
+    fn from(rules: &PublishRules) -> Derivations {
+        rules.derived().cloned().collect()
+    }
+}
 
 impl Derivations {
-    /// From these.
-    pub fn new(all: Vec<Arc<dyn Derivation>>) -> Derivations {
-        Derivations(all.into())
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// All of them, in order.
+    pub fn all(&self) -> &[Arc<DerivedReason>] {
+        &self.0
+    }
+
+    /// A number that differs between different derived reasons; 0 for none.
+    pub fn fingerprint(&self) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let bytes = postcard::to_stdvec(&self.0.iter().map(|d| &**d).collect::<Vec<_>>());
+        // Plain values cannot fail to serialize; two sets that did would share a number.
+        super::zones::fnv(&bytes.unwrap_or_default())
     }
 
     /// The items of a point that has these listings: reason, source, text, and length of the
     /// subject.
     pub fn items(
         &self,
-        family: Family,
+        family: SubjectFamily,
         interned: &Interned,
         listings: &(impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone),
     ) -> Vec<Item> {
         let mut out = Vec::new();
-        for derivation in self.0.iter() {
+        for derived in self.0.iter() {
             let counted = listings
                 .clone()
                 .map(|(reason, source, text, len)| (Listed { reason, source }, text, len))
-                .filter(|(listed, ..)| derivation.counts(family, *listed));
-            let (all, best) = (
-                counted.clone().map(|(listed, ..)| listed),
-                counted.max_by_key(|(listed, text, len)| {
-                    let has_text = interned.own_text(*text).is_some();
-                    (*len, has_text, Reverse(listed.source))
-                }),
-            );
-            if let Some((listed, text, len)) = best
-                && derivation.is_listed(&all.collect::<Vec<_>>())
-            {
+                .filter(|(listed, ..)| derived.counts(family, *listed));
+            if !derived.is_listed(counted.clone().map(|(listed, ..)| listed)) {
+                continue;
+            }
+            let best = counted.max_by_key(|(listed, text, len)| {
+                let has_text = interned.own_text(*text).is_some();
+                (*len, has_text, Reverse(listed.source))
+            });
+            if let Some((listed, text, len)) = best {
                 let path = (interned.hops(text), listed.source);
-                out.push(Item::new(derivation.reason(), len, text, path));
+                out.push(Item::new(derived.reason, len, text, path));
             }
         }
         out
+    }
+
+    /// The derived reasons of a subject by its own facts alone.
+    pub fn mask(&self, family: SubjectFamily, facts: &Facts) -> Mask {
+        let listed = facts.facts.iter().filter(|f| !f.exclusion);
+        let listed = listed.map(|f| Listed {
+            reason: f.reason,
+            source: f.source,
+        });
+        let derived = self.0.iter().filter(|derived| {
+            let counted = listed.clone().filter(|l| derived.counts(family, *l));
+            derived.is_listed(counted)
+        });
+        derived.fold(0, |mask, derived| mask | derived.reason.bit())
     }
 }
 
@@ -416,8 +469,13 @@ impl Interner {
         texts: Vec<EntryText>,
         facts: Vec<(bool, Box<[Fact]>)>,
         values: Vec<Box<[Item]>>,
+        derivations: Derivations,
     ) -> Option<(Interned, Interner)> {
-        let (mut to, mut new) = (Interned::default(), Interner::default());
+        let mut to = Interned::default();
+        let mut new = Interner {
+            derivations,
+            ..Interner::default()
+        };
         let known = |id: TextId| id == TextId::NONE || (id.0 as usize) < texts.len();
         let is_reason = |r: ReasonId| usize::from(r.0) < MAX_REASONS;
         let is_fact = |f: &Fact| is_reason(f.reason) && known(f.text);

@@ -1,8 +1,10 @@
 //! All zones of a server, found by name.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
-use super::zones::ZoneView;
+use super::{values::Derivations, zones::ZoneView};
 use crate::model::{ZoneKind, domain::name_to_ascii};
 
 /// How many zones the counters tell apart; later ones share the last slot.
@@ -109,6 +111,14 @@ impl ZoneSet {
             }
         }
         None
+    }
+
+    /// The derived reasons of all zones.
+    pub fn derivations(&self) -> Derivations {
+        let published = self.zones.iter().flat_map(|z| &z.publish);
+        let derived = published.filter_map(|p| p.derived.clone());
+        let by_number: BTreeMap<_, _> = derived.map(|d| (d.reason, d)).collect();
+        by_number.into_values().collect()
     }
 
     /// A zone by its origin, in A-labels or U-labels.

@@ -8,6 +8,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
+    derive::{Listed, PublishRules},
     listing::labels_in,
     records::{compress, record_data, relative, starts_label, wire_mail},
     rrsets::CodeRrset,
@@ -17,7 +18,8 @@ pub use super::{
     rrsets::PublishedReason,
 };
 use crate::model::{
-    Mask, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
+    Mask, Reasons, Sources, StoreId, SubjectFamily, Time, Zone, ZoneKind, domain::name_to_ascii,
+    zone::TxtPolicy,
 };
 
 /// Increase it when this program renders the same data differently; it is part of every zone's
@@ -43,8 +45,10 @@ pub struct ZoneView {
     pub name: Box<str>,
     /// The origin in wire form, lower case, with the root label.
     pub origin: Box<[u8]>,
-    /// The published reasons.
+    /// The published reasons, derived ones included.
     pub mask: Mask,
+    /// The reasons whose listings can be published.
+    pub listing_mask: Mask,
     /// In the order of the answer.
     pub publish: Vec<PublishedReason>,
     /// Names with records of their own, by their labels relative to the origin in wire form without
@@ -112,26 +116,49 @@ impl TransferRights {
 }
 
 impl ZoneView {
-    /// Prepares a zone. `texts` are the texts of the reasons. The error names what is wrong.
+    /// Prepares a zone that is alone in its store, or has no rules. `texts` are the texts of the
+    /// reasons. The error names what is wrong.
     pub fn new(
         zone: &Zone,
         reasons: &Reasons,
         texts: &HashMap<String, String>,
     ) -> Result<ZoneView, String> {
+        let rules = PublishRules::of([zone], reasons, &Sources::default())?;
+        ZoneView::with_rules(zone, reasons, texts, &rules)
+    }
+
+    /// Prepares a zone whose rules are among `rules`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, after the key that has to change.
+    pub fn with_rules(
+        zone: &Zone,
+        reasons: &Reasons,
+        texts: &HashMap<String, String>,
+        rules: &PublishRules,
+    ) -> Result<ZoneView, String> {
         let name = name_to_ascii(zone.origin.trim_end_matches('.'))?;
         let mut publish = Vec::new();
         for p in &zone.publish {
-            let reason = reasons
-                .get(&p.reason)
-                .ok_or_else(|| format!("reason `{}` is not in config.toml", p.reason))?;
-            let text = p
-                .text
-                .as_ref()
-                .or_else(|| texts.get(&p.reason))
-                .cloned()
-                .unwrap_or_default();
+            let derived = p.rule().map(|rule| {
+                let derived = rules.get(&rule).cloned();
+                derived.ok_or_else(|| format!("the rule `{rule}` has no number"))
+            });
+            let derived = derived.transpose()?;
+            let first = p.reasons().next().map_or("", |name| name);
+            let reason = match &derived {
+                Some(derived) => derived.reason,
+                None => reasons
+                    .get(first)
+                    .ok_or_else(|| format!("reason `{first}` is not in config.toml"))?,
+            };
+            let text = p.text.as_ref().or_else(|| texts.get(first));
+            let text = text.cloned().unwrap_or_default();
             publish.push(PublishedReason {
                 reason,
+                name: p.label().into(),
+                derived,
                 code: p.code.octets(),
                 text: text.into(),
                 ttl: p.ttl.unwrap_or(zone.ttl).0 as u32,
@@ -145,11 +172,16 @@ impl ZoneView {
             RENDER_VERSION,
             &publish
                 .iter()
-                .map(|p| (p.reason.0, p.code, &p.text))
+                .map(|p| (p.stable_number(), p.code, &p.text))
                 .collect::<Vec<_>>(),
             without_rules(zone),
         );
         let mut hash = fnv(&postcard::to_stdvec(&hashed).map_err(|e| e.to_string())?);
+        let rules: Vec<_> = zone.publish.iter().filter_map(|p| p.rule()).collect();
+        if !rules.is_empty() {
+            // Without the names of its keys, a rule could have the bytes of another one.
+            hash = fnv(&[&hash.to_le_bytes()[..], format!("{rules:?}").as_bytes()].concat());
+        }
         if zone.bitmask {
             // Earlier versions answered one record for each code, with the hash of the zone alone.
             hash = fnv(&[&hash.to_le_bytes()[..], b"bitmask"].concat());
@@ -162,6 +194,7 @@ impl ZoneView {
             origin: origin.into(),
             soa_parts,
             mask: publish.iter().fold(0, |m, p| m | p.reason.bit()),
+            listing_mask: publish.iter().fold(0, |m, p| m | p.listing_mask()),
             publish,
             fixed: FxHashMap::default(),
             static_top_labels: Vec::new(),
@@ -204,7 +237,7 @@ impl ZoneView {
     #[must_use]
     pub fn at(mut self, now: Time) -> ZoneView {
         if self.spec.retire.as_ref().is_some_and(|r| r.is_empty(now)) {
-            self.mask = 0;
+            (self.mask, self.listing_mask) = (0, 0);
             self.hash = fnv(&[&self.hash.to_le_bytes()[..], b"empty"].concat());
         }
         self
@@ -213,8 +246,26 @@ impl ZoneView {
     /// Whether changes of listings can change the zone: `masks` are the reasons of the changed
     /// addresses, and those of the changed names.
     pub fn changed_by(&self, [addresses, names]: [Mask; 2]) -> bool {
-        let of = |is_published: bool, mask: Mask| if is_published { mask & self.mask } else { 0 };
+        let of = |is_published: bool, mask: Mask| {
+            let published = if is_published { self.listing_mask } else { 0 };
+            mask & published
+        };
         of(self.has_ip4, addresses) | of(self.spec.has_names(), names) != 0
+    }
+
+    /// Whether listings of a subject, without those of what covers it, are published.
+    pub fn publishes(
+        &self,
+        family: SubjectFamily,
+        listed: &(impl Iterator<Item = Listed> + Clone),
+    ) -> bool {
+        self.publish.iter().any(|p| {
+            let mut counted = listed.clone().filter(|l| p.counts(family, *l));
+            match &p.derived {
+                None => counted.next().is_some(),
+                Some(derived) => derived.is_listed(counted),
+            }
+        })
     }
 
     /// Whether [`ZoneView::at`] would now return something else.
@@ -607,7 +658,7 @@ fn without_rules(zone: &Zone) -> Zone {
 }
 
 /// FNV-1a, 64 bits: the same on every machine and in every version.
-fn fnv(bytes: &[u8]) -> u64 {
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
     })
@@ -711,7 +762,10 @@ mod tests {
     #[test]
     fn zone_of_bit_masks_has_another_hash_than_in_earlier_versions() {
         let earlier = |zone: &ZoneView| {
-            let publish = zone.publish.iter().map(|p| (p.reason.0, p.code, &p.text));
+            let publish = zone
+                .publish
+                .iter()
+                .map(|p| (p.stable_number(), p.code, &p.text));
             let hashed = (
                 RENDER_VERSION,
                 publish.collect::<Vec<_>>(),

@@ -63,7 +63,7 @@ impl fmt::Display for LeftBehind {
 /// The names in a configuration, as numbers of a store.
 pub(super) fn configured(settings: &LedgerSettings, v: &Dictionary) -> ConfiguredNames {
     let zone = |z: &Zone| {
-        let published = z.publish.iter().map(|p| &p.reason);
+        let published = z.publish.iter().flat_map(|p| p.reasons());
         let configured = ConfiguredZone {
             names: z.kind != ZoneKind::Address,
             addresses: z.kind == ZoneKind::Domain && z.has_ip4(),

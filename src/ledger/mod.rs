@@ -21,6 +21,7 @@ pub mod names;
 pub mod notices;
 pub mod outbox;
 mod proposals;
+mod publish_rules;
 mod receipt;
 pub mod removal_log;
 mod removal_watch;

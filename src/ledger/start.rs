@@ -8,30 +8,32 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Health, Ledger, LedgerError, LedgerSettings,
+    publish_rules::publish_rules,
     tables::{build, load},
     writer::{QUEUE_LENGTH, Writer},
 };
 use crate::{
     clock::Clock,
-    index::{Builder, Published},
-    store::{FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
+    index::{Builder, Published, values::Derivations},
+    store::{Dictionary, FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
 };
 
 /// The tables at the last commit, and the commit of the image that they come from; 0 if the rows
 /// were read instead.
-fn tables(store: &Store) -> Result<(Builder, u64), StoreError> {
+fn tables(store: &Store, derivations: Derivations) -> Result<(Builder, u64), StoreError> {
     let v = store.dictionary();
-    let (mut builder, seq) = match store.read_image() {
+    let (mut builder, seq) = match store.read_image(&derivations) {
         Ok(found) => found,
         Err(why) => {
             tracing::info!(why, "starting without an image; reading the store");
-            return Ok((build(store, &v)?, 0));
+            return Ok((build(store, &v, derivations)?, 0));
         }
     };
     match store.changed_since(seq)? {
-        ChangedSince::Everything => {
-            Ok((build(store, &v)?, if seq > store.seq()? { seq } else { 0 }))
-        }
+        ChangedSince::Everything => Ok((
+            build(store, &v, derivations)?,
+            if seq > store.seq()? { seq } else { 0 },
+        )),
         ChangedSince::Subjects(subjects) => {
             load(store, &v, &mut builder, &subjects)?;
             Ok((builder, seq))
@@ -109,7 +111,10 @@ pub fn open(
         )?;
     }
     let store = Arc::new(store);
-    let (builder, imaged) = tables(&store)?;
+    // The same numbers as those that `apply_settings` gives.
+    let mut dictionary = Dictionary::clone(&store.dictionary());
+    let rules = publish_rules(&settings, &mut dictionary)?;
+    let (builder, imaged) = tables(&store, Derivations::from(&rules))?;
     let seq = store.seq()?;
     // If the image is newer than the store, commits are lost: the store is an older copy, or the
     // disk did not sync. Mirrors may have the serials of lost commits.

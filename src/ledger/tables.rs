@@ -1,7 +1,10 @@
 //! Builds the tables of the index from rows of the store.
 
 use crate::{
-    index::{Builder, Changes, RawFacts, values::FactsId},
+    index::{
+        Builder, Changes, RawFacts,
+        values::{Derivations, FactsId},
+    },
     model::{SourceId, Subject, Verdict},
     store::{Dictionary, Store, StoreError},
 };
@@ -59,9 +62,13 @@ fn has_same_facts(a: &Verdict, b: &Verdict) -> bool {
         })
 }
 
-/// Builds the tables from all rows.
-pub(super) fn build(store: &Store, dictionary: &Dictionary) -> Result<Builder, StoreError> {
-    let mut builder = Builder::default();
+/// Builds the tables from all rows, with these derived reasons.
+pub(super) fn build(
+    store: &Store,
+    dictionary: &Dictionary,
+    derivations: Derivations,
+) -> Result<Builder, StoreError> {
+    let mut builder = Builder::deriving(derivations);
     let mut loader = Loader::new(&mut builder);
     store.scan(dictionary, &mut |subject, verdict| {
         loader.add(&subject, verdict);

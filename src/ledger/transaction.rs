@@ -580,18 +580,15 @@ impl Transaction {
         out
     }
 
-    /// The subjects whose published reasons change, each with its reasons before and after.
-    pub(super) fn published_changes(&self) -> Vec<(&Subject, Mask, Mask)> {
-        let published = |v: &Verdict| {
-            v.in_force()
-                .fold(0, |mask, entry| mask | entry.reason.bit())
+    /// The subjects whose listings in force change, each with its verdict before and after.
+    pub(super) fn published_changes(&self) -> Vec<(&Subject, &Verdict, &Verdict)> {
+        let listed = |v: &'_ Verdict| -> Vec<(ReasonId, SourceId)> {
+            v.in_force().map(|e| (e.reason, e.source)).collect()
         };
-        let changes = self
-            .touched
-            .iter()
-            .map(|(subject, (before, after))| (subject, published(before), published(after)));
+        let touched = self.touched.iter();
+        let changes = touched.map(|(subject, (before, after))| (subject, before, after));
         changes
-            .filter(|(_, before, after)| before != after)
+            .filter(|(_, before, after)| listed(before) != listed(after))
             .collect()
     }
 

@@ -38,9 +38,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, thread_cpu_time},
-    index::{Builder, Published, Snapshot, ZoneSet},
+    index::{Builder, Published, Snapshot, ZoneSet, derive::Listed},
     model::{
-        Change, Serial, SourceId, Subject, Time,
+        Change, Serial, SourceId, Subject, Time, Verdict,
         history::{Command, OpenEnd, PROBER_LIFETIME, PROBER_REASONS},
         verdict::own_text,
     },
@@ -333,8 +333,15 @@ impl Writer {
         for zone in self.zones.all() {
             let mut counts = ZoneChanges::default();
             let of_zone = changes.iter().filter(|(s, ..)| zone.spec.has_kind_of(s));
-            for (_, before, after) in of_zone {
-                match (before & zone.mask != 0, after & zone.mask != 0) {
+            for (subject, before, after) in of_zone {
+                let publishes = |v: &Verdict| {
+                    let listed = v.in_force().map(|e| Listed {
+                        reason: e.reason,
+                        source: e.source,
+                    });
+                    zone.mask != 0 && zone.publishes(subject.family(), &listed)
+                };
+                match (publishes(before), publishes(after)) {
                     (false, true) => counts.listed += 1,
                     (true, false) => counts.delisted += 1,
                     _ => {}

@@ -10,6 +10,7 @@ use std::{
 use super::{
     domain::{Domain, Scope},
     prefix::{MIN_LISTED_LEN4, MIN_LISTED_LEN6, Prefix4, Prefix6},
+    publish::SubjectFamily,
 };
 
 /// Whether a subject can cover others: it is neither a single address nor a single name.
@@ -62,6 +63,15 @@ impl Subject {
     /// A single IPv4 address.
     pub fn host4(addr: u32) -> Subject {
         Subject::V4(Prefix4::host(addr))
+    }
+
+    /// The family.
+    pub fn family(&self) -> SubjectFamily {
+        match self {
+            Subject::V4(_) => SubjectFamily::Ipv4,
+            Subject::V6(_) => SubjectFamily::Ipv6,
+            Subject::Domain(_) => SubjectFamily::Name,
+        }
     }
 
     /// Reads an address, a prefix (`192.0.2.0/24`, `2001:db8::/32`) or a domain (`a.b`, `*.a.b`,

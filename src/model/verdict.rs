@@ -129,7 +129,7 @@ impl Verdict {
 
     /// The entries that list the subject now: without exclusions and suppressed entries; none if
     /// the subject is exempt.
-    pub fn in_force(&self) -> impl Iterator<Item = &Entry> {
+    pub fn in_force(&self) -> impl Iterator<Item = &Entry> + Clone {
         let exempt = self.exempt.is_some();
         self.entries
             .iter()

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::publish::Publish;
 use super::{
     digest::Digest,
     domain::name_to_ascii,
@@ -41,33 +42,6 @@ impl ZoneKind {
     /// The name in a zone file.
     pub fn name(self) -> &'static str {
         self.into()
-    }
-}
-
-/// A published reason.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Publish {
-    /// The reason's name.
-    pub reason: String,
-    /// The A record for it, in 127.0.0.0/8.
-    pub code: Ipv4Addr,
-    /// The TXT record of entries without a text of their own; `None`: the text of the reason.
-    pub text: Option<String>,
-    /// The TTL of record sets to which the reason contributes; `None`: the zone's `ttl`. `None` is
-    /// not serialized, so that the stored hashes of zones stay the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl: Option<Seconds>,
-}
-
-impl Default for Publish {
-    fn default() -> Publish {
-        Publish {
-            reason: String::new(),
-            code: Ipv4Addr::UNSPECIFIED,
-            text: None,
-            ttl: None,
-        }
     }
 }
 
@@ -544,15 +518,21 @@ impl Zone {
             if p.code == Ipv4Addr::LOCALHOST {
                 error("127.0.0.1 is the test point that is never listed and cannot be a code (RFC 5782 section 5)".into());
             }
-            if !reasons.contains(&p.reason) {
+            p.lint_rule().into_iter().for_each(&mut error);
+            for name in p.reasons().filter(|name| !reasons.contains(name)) {
                 error(format!(
-                    "reason `{}` is not in config.toml{}",
-                    p.reason,
-                    suggest(&p.reason, reasons)
+                    "reason `{name}` is not in config.toml{}",
+                    suggest(name, reasons)
                 ));
             }
-            if self.publish[..i].iter().any(|q| q.reason == p.reason) {
-                error(format!("reason `{}` is published twice", p.reason));
+            let rule = p.rule();
+            let is_same =
+                |q: &Publish| q.rule() == rule && (rule.is_some() || q.label() == p.label());
+            if self.publish[..i].iter().any(is_same) {
+                error(match &rule {
+                    None => format!("reason `{}` is published twice", p.label()),
+                    Some(rule) => format!("the rule `{rule}` is published twice"),
+                });
             }
             if p.code.octets()[..3] == [127, 255, 255] && !self.bitmask {
                 out.push(Lint::Warning(format!(
@@ -563,7 +543,9 @@ impl Zone {
             if let Some(q) = self.publish[..i].iter().find(|q| q.code == p.code) {
                 out.push(Lint::Warning(format!(
                     "reasons `{}` and `{}` share the code {}; clients cannot tell them apart",
-                    q.reason, p.reason, p.code
+                    q.label(),
+                    p.label(),
+                    p.code
                 )));
             }
         }
@@ -670,9 +652,11 @@ pub fn lint_reasons(zones: &[Zone]) -> Vec<(usize, String)> {
         if zone.kind != ZoneKind::Hash {
             continue;
         }
-        for (n, p) in (1..).zip(&zone.publish) {
-            let publishes = |z: &&Zone| z.publish.iter().any(|q| q.reason == p.reason);
-            let name = &p.reason;
+        let named = (1..)
+            .zip(&zone.publish)
+            .flat_map(|(n, p)| p.reasons().map(move |r| (n, r)));
+        for (n, name) in named {
+            let publishes = |z: &&Zone| z.publish.iter().any(|q| q.has_reason(name));
             let mut domains = zones.iter().filter(|z| z.kind == ZoneKind::Domain);
             if let Some(other) = domains.find(publishes) {
                 let text = format!(

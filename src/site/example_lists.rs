@@ -69,6 +69,7 @@ fn code(code: &str, reason: &str, days: Option<u64>) -> ListCodeResponse {
     ListCodeResponse {
         code: code.into(),
         reason: reason.into(),
+        rule: None,
         text: format!("Listed for {reason}, see https://relays.example/$"),
         lifetime_seconds: days.map(|d| d * DAY),
     }

@@ -73,6 +73,7 @@ fn zone(zone: &str, code: &str, reasons: Vec<LookupReasonResponse>) -> LookupZon
         codes: vec![code.into()],
         texts: vec!["Open relay, see https://relays.example/45.51.100.7".into()],
         reasons,
+        rules: Vec::new(),
         contact: "hostmaster@relays.example".into(),
     }
 }

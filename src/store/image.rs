@@ -1,5 +1,5 @@
-//! The image: a file with the store's identity, the number of a commit, the tables as of then and a
-//! checksum.
+//! The image: a file with the store's identity, the number of a commit, a digest of the rules by
+//! which reasons are derived, the tables as of then and a checksum.
 
 use std::{
     fs,
@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::Store;
-use crate::index::{Builder, Tables, image};
+use crate::index::{Builder, Tables, image, values::Derivations};
 
 /// The first bytes of the file; the last of them is the version.
-const MAGIC: &[u8; 8] = b"ORBSIMG\x04";
-const HEADER_BYTES: usize = 8 + 16 + 8;
+const MAGIC: &[u8; 8] = b"ORBSIMG\x05";
+const HEADER_BYTES: usize = 8 + 16 + 8 + 8;
 const BUFFER_BYTES: usize = 1 << 20;
 
 impl Store {
@@ -20,11 +20,17 @@ impl Store {
         self.path().join("image")
     }
 
-    /// Writes the tables as of commit `seq`. The file is replaced as a whole.
-    pub fn write_image(&self, tables: &Tables, seq: u64) -> io::Result<()> {
+    /// Writes the tables as of commit `seq`, whose values have these derived reasons. The file is
+    /// replaced as a whole.
+    pub fn write_image(
+        &self,
+        tables: &Tables,
+        derivations: &Derivations,
+        seq: u64,
+    ) -> io::Result<()> {
         let tmp = self.path().join("image.new");
         let written = self
-            .write_to(&tmp, tables, seq)
+            .write_to(&tmp, tables, derivations, seq)
             .and_then(|()| fs::rename(&tmp, self.image_path()));
         if written.is_err() {
             let _ = fs::remove_file(&tmp); // the disk may be full
@@ -32,24 +38,31 @@ impl Store {
         written
     }
 
-    fn write_to(&self, tmp: &Path, tables: &Tables, seq: u64) -> io::Result<()> {
+    fn write_to(
+        &self,
+        tmp: &Path,
+        tables: &Tables,
+        derivations: &Derivations,
+        seq: u64,
+    ) -> io::Result<()> {
         let file = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(tmp)?);
         let mut file = Summed::new(file);
         file.write_all(MAGIC)?;
         file.write_all(&self.id())?;
         file.write_all(&seq.to_le_bytes())?;
+        file.write_all(&derivations.fingerprint().to_le_bytes())?;
         image::write(tables, &mut file)?;
         let sum = file.sum.clone().finalize();
         file.write_all(&sum.to_le_bytes())?;
         file.file.into_inner()?.sync_all()
     }
 
-    /// Reads the image: the tables and their commit.
+    /// Reads the image: the tables and their commit. `derivations` are the present ones.
     ///
     /// # Errors
     ///
     /// The reason why the image cannot be used. The caller then scans the store.
-    pub fn read_image(&self) -> Result<(Builder, u64), String> {
+    pub fn read_image(&self, derivations: &Derivations) -> Result<(Builder, u64), String> {
         let open = fs::File::open(self.image_path()).map_err(|e| e.to_string())?;
         let mut file = Summed::new(BufReader::with_capacity(BUFFER_BYTES, open));
         let mut head = [0; HEADER_BYTES];
@@ -60,8 +73,16 @@ impl Store {
         if head[8..24] != self.id() {
             return Err("it belongs to another store".into());
         }
-        let seq = u64::from_le_bytes(head[24..].try_into().map_err(|_| "it is truncated")?);
-        let builder = image::read(&mut file).map_err(|e| e.to_string())?;
+        let number = |from: usize| {
+            let bytes = head[from..from + 8].try_into();
+            bytes.map(u64::from_le_bytes).map_err(|_| "it is truncated")
+        };
+        let seq = number(24)?;
+        if number(32)? != derivations.fingerprint() {
+            return Err("it was written with other rules of zones".into());
+        }
+        let read = image::read(&mut file, derivations.clone());
+        let builder = read.map_err(|e| e.to_string())?;
         let sum = file.sum.finalize();
         let mut end = Vec::new();
         let mut rest = file.file.take(5);

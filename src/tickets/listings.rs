@@ -32,7 +32,7 @@ fn published_mask(ledger: &Ledger, subject: &Subject) -> Mask {
     let zones = snapshot.zones.all().iter();
     zones
         .filter(|z| z.spec.has_kind_of(subject))
-        .fold(0, |all, z| all | z.mask)
+        .fold(0, |all, z| all | z.listing_mask)
 }
 
 /// Returns the listings that apply to a subject and are published, each with its policy. The

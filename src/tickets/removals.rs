@@ -162,8 +162,8 @@ impl TicketService {
             .filter_map(|r| dictionary.reasons.get(r))
             .fold(0, |all, r| all | r.bit());
         let zones = snapshot.zones.all().iter().zip(snapshot.serials.iter());
-        let zones =
-            zones.filter(|(z, _)| z.spec.has_kind_of(&ticket.subject) && z.mask & mask != 0);
+        let zones = zones
+            .filter(|(z, _)| z.spec.has_kind_of(&ticket.subject) && z.listing_mask & mask != 0);
         for (zone, serial) in zones {
             let changed = receipt.map(|r| r.serials.get(&*zone.name));
             let serial = match changed {

@@ -43,7 +43,7 @@ impl TicketService {
         let snapshot = self.ledger.published.snapshot();
         let zones = snapshot.zones.all().iter();
         zones
-            .filter(|z| z.spec.has_kind_of(subject) && z.mask & mask != 0)
+            .filter(|z| z.spec.has_kind_of(subject) && z.listing_mask & mask != 0)
             .map(|z| z.name.to_string())
             .collect()
     }

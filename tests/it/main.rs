@@ -50,6 +50,7 @@ mod replay;
 mod retire;
 mod rfc8906;
 mod rows;
+mod rules;
 mod scenarios;
 mod self_test;
 mod serials;

@@ -11,6 +11,8 @@ use super::{
         listings::exemption,
         subject,
     },
+    applying::{applying, covering_verdicts},
+    rules::applied_rules,
     zones::zone_answers,
 };
 use crate::{
@@ -75,7 +77,13 @@ fn find_subject(app: &App, subject: &Subject) -> Result<SubjectResponse, StoreEr
         }
     }
     let (verdict, history) = (store.verdict(subject)?, store.history(subject)?);
-    let zones = zone_answers(&snapshot, subject);
+    let mut zones = zone_answers(&snapshot, subject);
+    let applying = applying(&covering_verdicts(store, subject)?, !0);
+    for zone in &mut zones {
+        if let Some(i) = snapshot.zones.by_name(&zone.zone) {
+            zone.rules = applied_rules(&dictionary, &snapshot.zones.all()[i], subject, &applying);
+        }
+    }
     let holds = verdict.holds.iter();
     Ok(SubjectResponse {
         subject: subject.to_string(),

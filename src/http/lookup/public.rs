@@ -7,6 +7,7 @@ use super::{
     applying::{ApplyingListing, applying, covering_verdicts},
     past,
     reading::{LookupSubject, bounce_response},
+    rules::{applied_rules, counted, is_published},
     zones::{answer, dig_command},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     },
     bounce::Bounce,
     index::ZoneView,
-    model::{Event, Mask, Subject},
+    model::{Event, Mask, ReasonId, Subject},
     relay::networks::Network,
     store::Dictionary,
 };
@@ -62,7 +63,9 @@ pub(super) fn find_public(
         if reasons.is_empty() && covers_hosts(subject) {
             continue;
         }
+        let rules = applied_rules(&dictionary, z, subject, listings);
         zones.push(LookupZoneResponse {
+            rules: rules.into_iter().filter(|r| r.listed).collect(),
             zone: answer.zone,
             codes: answer.codes,
             texts: answer.texts,
@@ -71,7 +74,7 @@ pub(super) fn find_public(
         });
     }
     let listed = !zones.is_empty();
-    let published = kind.iter().fold(0, |all, z| all | z.mask);
+    let published = kind.iter().fold(0, |all, z| all | z.listing_mask);
     let history = store.history(subject)?;
     let past = match listed {
         true => None,
@@ -141,9 +144,16 @@ fn reasons(
     subject: &Subject,
     listings: &[ApplyingListing],
 ) -> Vec<LookupReasonResponse> {
-    let mut out = Vec::new();
-    for p in &z.publish {
-        let mine = || listings.iter().filter(|l| l.entry.reason == p.reason);
+    let mut out: Vec<LookupReasonResponse> = Vec::new();
+    let published = z.publish.iter();
+    let published = published.filter(|p| is_published(p, subject, listings));
+    let each = published.flat_map(|p| ReasonId::all_of(p.listing_mask()).map(move |r| (p, r)));
+    for (p, reason) in each {
+        let name = dictionary.reasons.name(reason);
+        if out.iter().any(|r| r.reason == name) {
+            continue;
+        }
+        let mine = || counted(p, subject, listings).filter(|l| l.entry.reason == reason);
         let own = mine().find(|l| !l.entry.source.is_feed());
         let Some(nearest) = own.or_else(|| mine().next()) else {
             continue;
@@ -156,11 +166,11 @@ fn reasons(
         let mut source = None;
         if l.entry.source.is_feed() {
             let feeds = feeds.get_or_insert_with(|| (app.feeds)());
-            let name = dictionary.sources.name(l.entry.source);
-            source = Some(public_source(feeds, name, subject));
+            let feed = dictionary.sources.name(l.entry.source);
+            source = Some(public_source(feeds, feed, subject));
         }
         out.push(LookupReasonResponse {
-            reason: dictionary.reasons.name(l.entry.reason).into(),
+            reason: name.into(),
             listed: l.listed.to_string(),
             since: l.entry.since.into(),
             until: l.entry.until.map(Into::into),
@@ -204,7 +214,7 @@ fn past_listing(
     let Some(end) = past::last_end(&app.ledger.store, subject, history, published)? else {
         return Ok(None);
     };
-    let zones = kind.iter().filter(|z| z.mask & end.reasons != 0);
+    let zones = kind.iter().filter(|z| z.listing_mask & end.reasons != 0);
     let zones: Vec<String> = zones.map(|z| z.name.to_string()).collect();
     let dictionary = app.ledger.store.dictionary();
     let refused = |e| ProblemDetails::of_ticket_error(e, &dictionary);

@@ -56,6 +56,7 @@ pub(super) fn answer(
         zone: zone.name.to_string(),
         codes,
         texts,
+        rules: Vec::new(),
         never_asked,
         not_exported: not_exported.into_iter().map(omitted).collect(),
     })

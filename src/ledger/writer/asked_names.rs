@@ -55,7 +55,7 @@ impl Writer {
             .filter(|z| !z.spec.addresses.is_none());
         let zones: TurnedZones = all
             .map(|z| {
-                let names = z.spec.publish.iter().map(|p| &p.reason);
+                let names = z.spec.publish.iter().flat_map(|p| p.reasons());
                 let reasons = names.filter_map(|name| dictionary.reasons.get(name));
                 let has_ip6 = z.spec.addresses == ZoneAddresses::Both;
                 (z.name.to_string(), (has_ip6, reasons.collect()))

@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Writer, put_zone};
 use crate::{
-    index::ZoneView,
+    index::{ZoneView, values::Derivations},
     ledger::{
         error::LedgerError,
         names::{NameOwner, check_free},
+        publish_rules::publish_rules,
         receipt::Receipt,
         settings::LedgerSettings,
         transaction::Transaction,
@@ -74,17 +75,19 @@ impl Writer {
             (None, None) => None,
             (Some(_), None) => Some(None),
         };
-        let mut texts = HashMap::new();
-        for r in &settings.reasons {
-            let added = dictionary.reasons.add(&r.name);
-            added.map_err(LedgerError::Invalid)?;
-            texts.insert(r.name.clone(), r.text.clone());
+        let rules = publish_rules(&settings, &mut dictionary)?;
+        let known = self.store.dictionary();
+        for name in &dictionary.sources.0.all()[known.sources.0.all().len()..] {
+            check_free(name, NameOwner::Source, &self.accounts.load(), &known)?;
         }
+        let texts = settings.reasons.iter();
+        let texts: HashMap<String, String> =
+            texts.map(|r| (r.name.clone(), r.text.clone())).collect();
         let now = self.clock.now();
         let store = self.store.store_id();
         let mut views = Vec::new();
         for z in &settings.zones {
-            let view = ZoneView::new(z, &dictionary.reasons, &texts)
+            let view = ZoneView::with_rules(z, &dictionary.reasons, &texts, &rules)
                 .map_err(|e| LedgerError::Invalid(format!("zone {}: {e}", z.origin)))?;
             views.push(view.of_store(store).at(now));
         }
@@ -120,13 +123,18 @@ impl Writer {
             }
         }
         self.warn_of_serials(zones.all(), &serials);
-        let new_reasons = dictionary.reasons.0.all() != self.store.dictionary().reasons.0.all();
-        if new_reasons || zone_removed || !receipt.serials.is_empty() {
+        let new_names = dictionary.reasons.0.all() != known.reasons.0.all()
+            || dictionary.sources.0.all() != known.sources.0.all();
+        if new_names || zone_removed || !receipt.serials.is_empty() {
             receipt.commit = self.seq + 1;
             transaction.barrier = true;
             dictionary_rows(&dictionary, &mut batch);
             self.commit_serials(&transaction, &receipt, moved, batch)?;
             self.store.set_dictionary(dictionary);
+        }
+        let derivations = Derivations::from(&rules);
+        if *self.builder.derivations() != derivations {
+            self.builder = self.builder.rederived(derivations);
         }
         (self.settings, self.zones, self.serials) = (settings, Arc::new(zones), serials);
         if !self.publishes_later {

@@ -23,16 +23,17 @@ impl Writer {
             return;
         }
         (self.since_image, self.next_image) = (0, self.ticks + IMAGE_TICKS);
-        let (store, tables, seq, imaged) = (
+        let (store, tables, derivations, seq, imaged) = (
             self.store.clone(),
             self.builder.tables().clone(),
+            self.builder.derivations().clone(),
             self.seq,
             self.imaged.clone(),
         );
         let on_thread_start = self.on_thread_start;
         let write = move || {
             on_thread_start();
-            match store.write_image(&tables, seq) {
+            match store.write_image(&tables, &derivations, seq) {
                 Ok(()) => imaged.store(seq, Ordering::Relaxed),
                 Err(e) => {
                     tracing::warn!(error = %e, "writing the image failed; the next start may have to read the store instead");

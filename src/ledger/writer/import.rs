@@ -108,7 +108,7 @@ impl Writer {
                     v.records[usize::from(source.0)].generation = generation;
                     let prepared =
                         std::mem::replace(&mut staged_import.prepared, PreparedTables::Nothing);
-                    let builder = match (prepared, &changed) {
+                    let mut builder = match (prepared, &changed) {
                         (PreparedTables::Tables(mut b), ChangedSince::Subjects(subjects)) => {
                             load(&self.store, &v, &mut b, subjects)?;
                             *b
@@ -129,6 +129,11 @@ impl Writer {
                             b
                         }
                     };
+                    // The rules of zones may have changed since the preparation.
+                    let derivations = self.builder.derivations();
+                    if builder.derivations() != derivations {
+                        builder = builder.rederived(derivations.clone());
+                    }
                     (self.large(&staged_import, v)?, Some(builder))
                 }
             };

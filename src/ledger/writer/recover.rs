@@ -53,7 +53,10 @@ impl Writer {
                 ChangedSince::Subjects(subjects) => {
                     load(&self.store, &v, &mut self.builder, &subjects)?;
                 }
-                ChangedSince::Everything => self.builder = build(&self.store, &v)?,
+                ChangedSince::Everything => {
+                    let derivations = self.builder.derivations().clone();
+                    self.builder = build(&self.store, &v, derivations)?;
+                }
             }
             self.seq = last;
             for (zone, serial) in self.zones.all().iter().zip(&mut self.serials) {

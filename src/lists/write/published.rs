@@ -54,11 +54,10 @@ pub(super) fn listed_reasons<'e>(
         at,
     };
     let interned = &e.snapshot.tables.interned;
-    let published = e.view.publish.iter().zip(&e.view.spec.publish);
-    let reasons = published.filter_map(|(p, spec)| {
+    let reasons = e.view.publish.iter().filter_map(|p| {
         let item = listing.item(p.reason)?;
         Some(ListedReason {
-            reason: &spec.reason,
+            reason: &p.name,
             code: p.code,
             item,
             template: interned.own_text(item.text).unwrap_or(&p.text),

@@ -129,6 +129,7 @@ details-heading = Einzelheiten für Administratoren
 details-codes = Antwort im DNS
 details-texts = Text im DNS
 details-reason = Grund „{ $reason }“
+details-rule = Regel
 details-since = seit { $time }
 details-until = endet von selbst { $time }
 details-covered = durch den Eintrag { $listed }

@@ -129,6 +129,7 @@ details-heading = Details for administrators
 details-codes = Answer in DNS
 details-texts = Text in DNS
 details-reason = Reason “{ $reason }”
+details-rule = Rule
 details-since = since { $time }
 details-until = ends by itself { $time }
 details-covered = by the listing of { $listed }

@@ -126,6 +126,7 @@ details-heading = 管理者向けの詳細
 details-codes = DNSの応答
 details-texts = DNSのテキスト
 details-reason = 理由「{ $reason }」
+details-rule = 規則
 details-since = { $time } から
 details-until = { $time } に自動的に終了
 details-covered = { $listed } の登録による

@@ -15,5 +15,5 @@ fuzz_target!(|data: &[u8]| {
         schema::write_feed(&row, &mut out);
         assert_eq!(schema::read_feed(&out), Some(row));
     }
-    let _ = orbsd::index::image::read(&mut &data[..]);
+    let _ = orbsd::index::image::read(&mut &data[..], Default::default());
 });

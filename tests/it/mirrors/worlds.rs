@@ -36,7 +36,7 @@ impl Random {
 }
 
 /// The zones of the laboratory: a plain one, one with all texts, one with mapped addresses, one of
-/// domains, one of digests.
+/// domains, one of digests. Those that are not plain have rules, too.
 pub const ZONES: [&str; 5] = [
     "bl.orbs.example",
     "all.orbs.example",
@@ -72,13 +72,15 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let stem = origin.split('.').next().unwrap();
     let rest = match stem {
         "all" => {
-            "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'}]"
+            "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'},\
+             {all=['relay','netblock'],code='127.0.0.9'},{any=['relay','netblock','dynamic'],min_sources=2,code='127.0.0.10',text='two: $'}]"
         }
         "mapped" => {
-            "kind='address'\nipv4_mapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'}]"
+            "kind='address'\nipv4_mapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'},\
+             {reason='netblock',families=['ipv6'],code='127.0.0.11'}]"
         }
         "dbl" => {
-            "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'}]"
+            "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'},{all=['spam','phish'],code='127.0.1.8'}]"
         }
         "ebl" => "kind='hash'\ndigest='sha1-hex'\npublish=[{reason='drop-box',code='127.0.1.6'}]",
         _ => {

@@ -1,0 +1,160 @@
+//! How the rules of a zone apply to the listings of a subject.
+
+use std::net::Ipv4Addr;
+
+use super::applying::ApplyingListing;
+use crate::{
+    api::AppliedRuleResponse,
+    index::{
+        ZoneView,
+        derive::{DerivedReason, Listed},
+        rrsets::PublishedReason,
+    },
+    model::{Mask, PublishRule, ReasonId, SourceId, Subject},
+    store::Dictionary,
+};
+
+/// The listings that count for what a zone publishes with one code.
+pub(super) fn counted<'l>(
+    published: &'l PublishedReason,
+    subject: &'l Subject,
+    listings: &'l [ApplyingListing],
+) -> impl Iterator<Item = &'l ApplyingListing> + Clone {
+    let family = subject.family();
+    let counts = move |l: &&ApplyingListing| published.counts(family, listed(l));
+    listings.iter().filter(counts)
+}
+
+fn listed(l: &ApplyingListing) -> Listed {
+    Listed {
+        reason: l.entry.reason,
+        source: l.entry.source,
+    }
+}
+
+/// Whether the listings that count for what a zone publishes with one code are enough.
+pub(super) fn is_published(
+    published: &PublishedReason,
+    subject: &Subject,
+    listings: &[ApplyingListing],
+) -> bool {
+    let mut counted = counted(published, subject, listings);
+    match &published.derived {
+        None => counted.next().is_some(),
+        Some(derived) => derived.is_listed(counted.map(listed)),
+    }
+}
+
+/// The rules of a zone of which a listing is part, in the order of the zone.
+pub(super) fn applied_rules(
+    dictionary: &Dictionary,
+    zone: &ZoneView,
+    subject: &Subject,
+    listings: &[ApplyingListing],
+) -> Vec<AppliedRuleResponse> {
+    let mut out = Vec::new();
+    for (p, spec) in zone.publish.iter().zip(&zone.spec.publish) {
+        let (Some(derived), Some(rule)) = (&p.derived, spec.rule()) else {
+            continue;
+        };
+        let counted: Vec<Listed> = counted(p, subject, listings).map(listed).collect();
+        if !counted.is_empty() {
+            out.push(applied_rule(dictionary, derived, p.code, &rule, &counted));
+        }
+    }
+    out
+}
+
+fn applied_rule(
+    dictionary: &Dictionary,
+    derived: &DerivedReason,
+    code: [u8; 4],
+    rule: &PublishRule,
+    counted: &[Listed],
+) -> AppliedRuleResponse {
+    let mut sources: Vec<SourceId> = counted.iter().map(|l| l.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let mask: Mask = counted.iter().fold(0, |mask, l| mask | l.reason.bit());
+    let reasons = |mask| {
+        let all = ReasonId::all_of(mask).map(|r| dictionary.reasons.name(r).to_string());
+        all.collect::<Vec<String>>()
+    };
+    let source_names = sources.iter().map(|s| dictionary.sources.name(*s));
+    let has_score = derived.min_score > 0;
+    let score = || sources.iter().map(|s| derived.weight(*s)).sum();
+    let mut out = AppliedRuleResponse {
+        code: Ipv4Addr::from(code).to_string(),
+        rule: rule.to_string(),
+        listed: derived.is_listed(counted.iter().copied()),
+        reasons: reasons(mask),
+        missing_reasons: reasons(derived.all & !mask),
+        sources: source_names.map(Into::into).collect(),
+        sources_needed: derived.min_sources,
+        score: has_score.then(score),
+        score_needed: has_score.then_some(derived.min_score),
+        explanation: String::new(),
+    };
+    out.explanation = explanation(&out);
+    out
+}
+
+/// What the listings are, and what they have to be, in words.
+fn explanation(r: &AppliedRuleResponse) -> String {
+    let sources = r.sources.join(", ");
+    let mut parts = Vec::new();
+    if !r.missing_reasons.is_empty() {
+        parts.push(format!(
+            "listed for {}, not for {}",
+            r.reasons.join(", "),
+            r.missing_reasons.join(", ")
+        ));
+    }
+    match r.sources_needed {
+        0 | 1 => parts.push(format!("listed by {sources}")),
+        needed => parts.push(format!(
+            "{} of {needed} sources needed: {sources}",
+            r.sources.len()
+        )),
+    }
+    if let (Some(score), Some(needed)) = (r.score, r.score_needed) {
+        parts.push(format!("a score of {score}, {needed} needed"));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn explanation_says_what_is_there_and_what_is_missing() {
+        let rule = AppliedRuleResponse {
+            code: "127.0.0.2".into(),
+            rule: "relay and spamsource".into(),
+            listed: false,
+            reasons: vec!["relay".into()],
+            missing_reasons: vec!["spamsource".into()],
+            sources: vec!["operator".into(), "feed-a".into()],
+            sources_needed: 1,
+            score: None,
+            score_needed: None,
+            explanation: String::new(),
+        };
+        assert_eq!(
+            explanation(&rule),
+            "listed for relay, not for spamsource; listed by operator, feed-a"
+        );
+        let rule = AppliedRuleResponse {
+            missing_reasons: Vec::new(),
+            sources_needed: 3,
+            score: Some(4),
+            score_needed: Some(5),
+            ..rule
+        };
+        assert_eq!(
+            explanation(&rule),
+            "2 of 3 sources needed: operator, feed-a; a score of 4, 5 needed"
+        );
+    }
+}
