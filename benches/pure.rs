@@ -8,9 +8,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
     advice::{self, SessionPart},
     dns::{Peer, PendingQuery, prefetch, query::NameBuf, respond},
-    index::{Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView},
+    index::{
+        Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView,
+        derive::PublishRules, values::Derivations,
+    },
     lists,
-    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Subject, Time},
+    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Sources, Subject, Time, Zone},
 };
 
 fn listed() -> RawFacts {
@@ -78,9 +81,12 @@ fn snapshot(b: &Builder) -> Snapshot {
 }
 
 fn query(name: &str, qtype: u8, edns: bool) -> Vec<u8> {
-    let mut m = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
     let is_domain = name.split('.').any(|l| l.len() > 3);
-    let zone = if is_domain { "dbl" } else { "bl" };
+    query_in(if is_domain { "dbl" } else { "bl" }, name, qtype, edns)
+}
+
+fn query_in(zone: &str, name: &str, qtype: u8, edns: bool) -> Vec<u8> {
+    let mut m = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
     for l in format!("{name}.{zone}.orbs.example").split('.') {
         m.push(l.len() as u8);
         m.extend(l.as_bytes());
@@ -235,24 +241,8 @@ fn bench_families(c: &mut Criterion) {
     let mix = mix.collect();
     queries.push(("80 % IPv4, 10 % IPv6, 10 % domains", mix));
     let s = snapshot(&b);
-    let mut out = [0u8; 1232];
-    let peer = Peer::udp([127, 0, 0, 1].into());
     for (name, queries) in &queries {
-        let mut batches = queries.chunks(32).cycle();
-        let mut names: Vec<NameBuf> = (0..32).map(|_| NameBuf::default()).collect();
-        c.bench_function(&format!("respond to 32 queries: {name}"), |bench| {
-            bench.iter(|| {
-                let batch = batches.next().unwrap().iter().zip(&mut names);
-                let pending: [PendingQuery; 32] = {
-                    let mut all = batch.map(|(q, name)| PendingQuery::read(&s, q, name));
-                    std::array::from_fn(|_| all.next().unwrap())
-                };
-                prefetch(&s, pending.iter());
-                for query in pending {
-                    black_box(query.answer(&s, peer, Time(0), &mut out));
-                }
-            });
-        });
+        bench_queries(c, name, &s, queries);
     }
     let mut spread = |all: &[Subject]| all[numbers.below(all.len())].clone();
     let (six, names) = (networks(1_100_000), domains(1_100_000));
@@ -265,6 +255,27 @@ fn bench_families(c: &mut Criterion) {
     ] {
         bench_changes_of(c, name, &mut b, &listed(), |i| all[i % all.len()].clone());
     }
+}
+
+/// Answers queries in batches as a UDP listener does.
+fn bench_queries(c: &mut Criterion, name: &str, s: &Snapshot, queries: &[Vec<u8>]) {
+    let mut out = [0u8; 1232];
+    let peer = Peer::udp([127, 0, 0, 1].into());
+    let mut batches = queries.chunks(32).cycle();
+    let mut names: Vec<NameBuf> = (0..32).map(|_| NameBuf::default()).collect();
+    c.bench_function(&format!("respond to 32 queries: {name}"), |bench| {
+        bench.iter(|| {
+            let batch = batches.next().unwrap().iter().zip(&mut names);
+            let pending: [PendingQuery; 32] = {
+                let mut all = batch.map(|(q, name)| PendingQuery::read(s, q, name));
+                std::array::from_fn(|_| all.next().unwrap())
+            };
+            prefetch(s, pending.iter());
+            for query in pending {
+                black_box(query.answer(s, peer, Time(0), &mut out));
+            }
+        });
+    });
 }
 
 /// Applies changes one by one and publishes each. Every second change removes the subject that the
@@ -353,6 +364,106 @@ fn bench_changes(c: &mut Criterion) {
     });
 }
 
+/// A zone that publishes what three sources list by their weights, and one that publishes all of it,
+/// over one list.
+fn bench_rules(c: &mut Criterion) {
+    let zone = |name: &str, rule: &str| -> Zone {
+        toml::from_str(&format!(
+            "origin='{name}.orbs.example'\nkind='address'\nns=['ns1.orbs.example','ns2.orbs.example']\ncontact='h@orbs.example'\n\
+             publish=[{{reason='relay',code='127.0.0.2',text='Open relay, see https://orbs.example/$'{rule}}}]"
+        ))
+        .unwrap()
+    };
+    let zones = [
+        zone("bl", ""),
+        zone("sc", ",weights={operator=2,prober=2,trap=1},min_score=3"),
+    ];
+    let mut reasons = Reasons::default();
+    reasons.add("relay").unwrap();
+    let mut sources = Sources::default();
+    for name in SourceId::DECIDING {
+        sources.add(name).unwrap();
+    }
+    let rules = PublishRules::of(&zones, &reasons, &sources).unwrap();
+    let views = zones
+        .each_ref()
+        .map(|z| ZoneView::with_rules(z, &reasons, &Default::default(), &rules).unwrap());
+    let pool = addresses(1_500_000);
+    let mut numbers = Numbers(20);
+    let mut b = Builder::deriving(Derivations::from(&rules));
+    let mut changes = Changes::default();
+    for a in &pool {
+        // Each source lists two thirds of the pool.
+        let sources = (0..3).filter(|_| numbers.below(3) > 0);
+        let facts = sources.map(|s| RawFact {
+            source: SourceId(s),
+            ..listed().facts[0].clone()
+        });
+        let facts = RawFacts {
+            facts: facts.collect(),
+            ..listed()
+        };
+        let id = b.intern(&facts);
+        b.add(&mut changes, &Subject::host4(*a), id);
+    }
+    b.apply(changes);
+    let s = Snapshot {
+        tables: b.tables().clone(),
+        zones: Arc::new(ZoneSet::new(views.to_vec()).unwrap()),
+        serials: vec![Serial(1); 2].into(),
+        sound: true,
+        ..Snapshot::default()
+    };
+    let asked: Vec<String> = (0..1 << 16)
+        .map(|i| match i % 2 {
+            0 => pool[numbers.below(pool.len())],
+            _ => numbers.next() as u32,
+        })
+        .map(|a| asked_name(&Subject::host4(a), 0))
+        .collect();
+    for (name, zone) in [
+        ("all of three sources", "bl"),
+        ("a score of three sources", "sc"),
+    ] {
+        let queries: Vec<Vec<u8>> = asked.iter().map(|n| query_in(zone, n, 1, true)).collect();
+        bench_queries(c, name, &s, &queries);
+    }
+    let mut b = Builder::deriving(Derivations::from(&rules));
+    let id = b.intern(&listed());
+    let all = addresses(10_000_000);
+    let mut changes = Changes::default();
+    all.iter()
+        .for_each(|a| b.add(&mut changes, &Subject::host4(*a), id));
+    ["2606:4700::/32", "45.0.0.0/12"]
+        .iter()
+        .for_each(|s| b.add(&mut changes, &s.parse().unwrap(), id));
+    b.apply(changes);
+    let two = RawFacts {
+        facts: (0..2)
+            .map(|s| RawFact {
+                source: SourceId(s),
+                ..listed().facts[0].clone()
+            })
+            .collect(),
+        ..listed()
+    };
+    let spread = |i: usize| all[i.wrapping_mul(1_000_003) % all.len()];
+    bench_changes_of(
+        c,
+        "one address at 10,000,000 with a score",
+        &mut b,
+        &two,
+        |i| Subject::host4(spread(i) ^ 1),
+    );
+    bench_changes_of(
+        c,
+        "one listed /24 at 10,000,000 with a score",
+        &mut b,
+        &two,
+        |i| Subject::V4(Prefix4::new(spread(i), 24)),
+    );
+}
+
 fn bench_advice(c: &mut Criterion) {
     for (name, greeting) in [
         ("known", "220 mail.example.com ESMTP Postfix (Debian/GNU)"),
@@ -438,5 +549,5 @@ fn bench_lists(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_lists);
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_rules, bench_lists);
 criterion_main!(benches);
