@@ -7,10 +7,11 @@ domains are served, of which eight in ten are IPv4 addresses. The environment va
 change the measurements, and PROFILE (release) the build.
 """
 from common import *
-import gzip, resource, urllib.parse
+import glob, gzip, resource, tomllib, urllib.parse
 
 http = f"{built}/examples/http"
 LISTINGS, CONNECTIONS, RATE = (int(os.environ.get(k, v)) for k, v in (("LISTINGS", 10_000_000), ("CONNECTIONS", 10_000), ("RATE", 500)))
+SEARCH_RATE = max(1, RATE // 5)
 SLOW_BODIES = 200
 NOTE = """Latency counts from the time at which a request was due, so it has the delays of a slow server, and those of the sender on the same two cores. A page and its files are fetched with gzip and with their header fields, as a browser does that has stored none of them.
 """
@@ -79,10 +80,10 @@ def page_bytes(web, path):
     return size + sum(fetch(web, f, "*/*")[0] for f in files), len(files)
 
 
-def load_pages(web, secs):
-    r = subprocess.run([http, f"127.0.0.1:{web}", "", "pages", "20", str(RATE), str(secs), f"{tmp}/paths"], check=True, capture_output=True, text=True)
+def load_pages(web, secs, rate=RATE, paths="paths"):
+    r = subprocess.run([http, f"127.0.0.1:{web}", "", "pages", "20", str(rate), str(secs), f"{tmp}/{paths}"], check=True, capture_output=True, text=True)
     r = json.loads(r.stdout)
-    if r["wrong_answers"] or r["count"] < RATE * secs * 0.9: sys.exit(f"wrong answers: {r}")
+    if r["wrong_answers"] or r["count"] < rate * secs * 0.9: sys.exit(f"wrong answers: {r}")
     return r
 
 
@@ -93,6 +94,25 @@ def measure_pages(d, web):
     for name, path in (("home page", "/"), ("look-up page", listed)):
         size, files = page_bytes(web, path)
         add_row(f"{name} on the wire, with all {files} files", "≤ 60 KB (aim 30)", f"{size / 1000:.1f} KB", size <= 60_000)
+
+
+def write_searches():
+    """Writes a file of searches of the knowledge base: each name, greeting and first words of an entry, a long pasted text, nothing, and
+    a word that no page has."""
+    texts = ["", "no-page-has-this-word", "Received: from a.example by b.example; " * 20]
+    for file in sorted(glob.glob("src/advice/products/*.toml")):
+        product = tomllib.load(open(file, "rb"))
+        texts += [product["name"], *product.get("aliases", []), *(e for r in product.get("recognition", []) for e in r["examples"])]
+        texts += [" ".join(why.split()[:4]) for why in (e["why"] for e in product["entry"]) if isinstance(why, str)]
+    RANDOM.shuffle(texts)
+    with open(f"{tmp}/searches", "w") as f: f.writelines(f"/advice?{urllib.parse.urlencode({'q': t})}\n" for t in texts)
+    return len(texts)
+
+
+def measure_search(web):
+    count = write_searches()
+    p99 = [load_pages(web, max(5, 1 + count // SEARCH_RATE), SEARCH_RATE, "searches") for _ in range(3)]
+    add_row(f"search of the knowledge base at {SEARCH_RATE}/s, {count} different texts, p99", "≤ 5 ms", f"{spread([r['p99'] for r in p99], 2)} ms (median {median([r['median'] for r in p99]):.2f} ms)", median([r["p99"] for r in p99]) <= 5)
 
 
 def measure_dns(p, port, web):
@@ -165,6 +185,7 @@ def main():
         subprocess.run([orbsd, "import", "--source", f"bench-{os.path.basename(f)[:-4]}", "--reason", reason, "--format", format, "--allow-special-ranges", "--skip-errors=5%", f], cwd=d, check=True, stdout=subprocess.DEVNULL)
     wait_until_idle(p)
     measure_pages(d, web)
+    measure_search(web)
     measure_dns(p, port, web)
     measure_hostile(p, web)
     stop_server(p)

@@ -179,6 +179,26 @@ if [ ! -e "$to/servers/.done-1" ]; then
     done
     touch "$to/servers/.done-1"
 fi
+# Two filters that stand between mail servers, the virus scanner of one of them, and the program by which msmtpd sends mail.
+if [ ! -e "$to/servers/.done-2" ]; then
+    servers="spampd msmtp clamav-daemon"
+    echo "fetching for tests, into $to/servers: $servers"
+    updated
+    rm -rf "$to/server-debs"
+    mkdir -p "$to/server-debs"
+    # Without the desktop's password store, for which msmtp asks, and without signatures of viruses: a test brings its own.
+    all=$servers
+    for p in $(needs $servers | grep -E '^lib' | grep -vE 'debian-installer|newt|textwrap|encode-perl|libelogind|libpam-systemd'); do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || all="$all $p"
+    done
+    ( cd "$to/server-debs" && { apt-get download -qq $all 2>/dev/null || for p in $all; do get "$p"; done } )
+    for deb in "$to"/server-debs/*.deb; do dpkg -x "$deb" "$to/servers"; done
+    rm -rf "$to/server-debs"
+    for p in sbin/spampd bin/msmtp sbin/clamd; do
+        [ -x "$to/servers/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    done
+    touch "$to/servers/.done-2"
+fi
 # Two libraries with which Python programs receive mail; the older one was part of Python.
 if [ ! -e "$to/venv/.done-aiosmtpd-1" ]; then
     echo "fetching for tests, into $to/venv: aiosmtpd"

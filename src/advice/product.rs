@@ -137,11 +137,26 @@ pub struct SettingLines {
     /// The file, table or menu to which they belong; none for commands.
     #[serde(default)]
     pub file: Option<String>,
+    /// The lines whose place they take, as they are in the usual configuration.
+    #[serde(default)]
+    pub replaces: Option<String>,
     /// The lines.
     pub lines: String,
     /// What they mean, or what to replace in them.
     #[serde(default)]
     pub note: Option<Prose>,
+}
+
+impl SettingLines {
+    /// The lines, without the line break that follows the opening quotes in the file.
+    pub fn plain_lines(&self) -> &str {
+        self.lines.trim_matches('\n')
+    }
+
+    /// The lines whose place they take, in the same form.
+    pub fn replaced_lines(&self) -> Option<&str> {
+        self.replaces.as_deref().map(|r| r.trim_matches('\n'))
+    }
 }
 
 /// A command that shows whether a change is in force.

@@ -56,6 +56,7 @@ fn searched_product(product: &Product) -> SearchedText {
         body.extend(entry.fails.iter().map(String::as_str));
         for change in &entry.change {
             body.extend(change.file.as_deref());
+            body.extend(change.replaces.as_deref());
             body.push(&change.lines);
         }
         body.extend(entry.check.iter().map(|c| c.command.as_str()));

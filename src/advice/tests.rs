@@ -57,6 +57,11 @@ impl Problems {
                 place,
                 "a change has no lines",
             );
+            self.add_if(
+                change.replaced_lines() == Some(""),
+                place,
+                "a change replaces an empty text",
+            );
             if let Some(note) = &change.note {
                 self.prose(place, note, true);
             }

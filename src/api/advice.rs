@@ -59,6 +59,9 @@ pub struct SettingCheckResponse {
 pub struct SettingLinesResponse {
     /// The file, table or menu to which they belong; null for commands.
     pub file: Option<String>,
+    /// The lines whose place they take, as they are in the usual configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// The lines.
     pub lines: String,
     /// What they mean, or what to replace in them.
@@ -262,7 +265,8 @@ impl SettingLinesResponse {
     pub fn new(change: &SettingLines, language: &str) -> SettingLinesResponse {
         SettingLinesResponse {
             file: change.file.clone(),
-            lines: change.lines.trim_matches('\n').into(),
+            replaces: change.replaced_lines().map(Into::into),
+            lines: change.plain_lines().into(),
             note: change.note.as_ref().map(|n| owned(n, language)),
         }
     }

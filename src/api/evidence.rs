@@ -71,7 +71,7 @@ impl From<RepairAdvice> for RepairAdviceResponse {
             file: s.file.into(),
             from: s.from.into(),
             to: s.to.into(),
-            command: s.command.into(),
+            command: s.command,
         });
         RepairAdviceResponse { key, setting }
     }

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AdviceResponse, BlockedClaimResponse, EventResponse, ExemptionResponse, HoldResponse,
-    ListingResponse, Timestamp,
+    ListingResponse, RepetitionResponse, Timestamp,
 };
 use crate::tickets::RemovalPolicy;
 
@@ -375,6 +375,10 @@ pub struct LookupResponse {
     /// What relay tests found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_tests: Option<RelayFindingsResponse>,
+    /// How often the address is tested with the consent of its holder, who has proved control of
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_repetition: Option<RepetitionResponse>,
     /// What the owner of the subject can do.
     pub what_to_do: String,
     /// The last listing that ended, if no zone lists the subject now.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AdviceResponse, BlockedClaimResponse, OutcomeKind, RepairAdviceResponse, Timestamp};
-use crate::tickets::{ControlMethod, RemovalPolicy, RemovalServerState, TicketKind, TicketState};
+use crate::tickets::{
+    ControlMethod, RemovalPolicy, RemovalServerState, Repetition, TicketKind, TicketState,
+};
 
 /// A request that a subject is delisted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -344,6 +346,15 @@ pub struct RepetitionResponse {
     pub days: u16,
     /// When the repetition ends, unless the holder asks for it again.
     pub until: Timestamp,
+}
+
+impl From<Repetition> for RepetitionResponse {
+    fn from(repetition: Repetition) -> RepetitionResponse {
+        RepetitionResponse {
+            days: repetition.days,
+            until: repetition.until.into(),
+        }
+    }
 }
 
 /// A request to test an address for its holder. The test lists and delists nothing.

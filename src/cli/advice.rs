@@ -168,6 +168,10 @@ fn print_lines(changes: &[SettingLinesResponse]) {
         if let Some(file) = &change.file {
             println!("in {file}:");
         }
+        if let Some(replaced) = &change.replaces {
+            output::block("    ", replaced);
+            println!("becomes:");
+        }
         output::block("    ", &change.lines);
         change.note.iter().for_each(|n| println!("{n}"));
     }

@@ -27,9 +27,9 @@ use crate::{
     api::{
         CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, OutcomeKind,
         ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
-        RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, RepetitionResponse,
-        TestOutcomeResponse, TicketContactResponse, TicketMessageRequest, TicketMessageResponse,
-        TicketRequest, TicketResponse, TicketStepResponse, TicketTestResponse,
+        RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, TestOutcomeResponse,
+        TicketContactResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
+        TicketResponse, TicketStepResponse, TicketTestResponse,
     },
     model::{ReasonId, Subject, Time, subject::HostBits},
     relay::{ClaimStatus, RelayService},
@@ -358,12 +358,7 @@ pub fn ticket_response(
             })
             .collect(),
         test,
-        repetition: tickets
-            .shown_repetition(ticket)?
-            .map(|r| RepetitionResponse {
-                days: r.days,
-                until: r.until.into(),
-            }),
+        repetition: tickets.shown_repetition(ticket)?.map(Into::into),
         proof_required: is_test || ticket.policy.requires_proof(),
         proof: ticket
             .proof

@@ -1,9 +1,13 @@
-//! Advice for the owner of a host whose test did not decide: which setting to change.
+//! Advice for the owner of a host whose test did not decide: which setting to change. The setting
+//! itself is an entry of the knowledge base.
 
 use serde::{Deserialize, Serialize};
 
 use super::{control::ProvedForms, outcome::TestResult};
-use crate::smtp::{MessageOutcome, SmtpStage};
+use crate::{
+    advice::find_entry,
+    smtp::{MessageOutcome, SmtpStage},
+};
 
 /// Which setting of a host to change, so that a test decides at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -20,7 +24,7 @@ pub enum RepairAdvice {
 }
 
 /// A change of a setting, as text to copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingChange {
     /// The program.
     pub program: &'static str,
@@ -30,8 +34,8 @@ pub struct SettingChange {
     pub from: &'static str,
     /// The line as it should be.
     pub to: &'static str,
-    /// The commands that make the change.
-    pub command: &'static str,
+    /// The commands that make the change, as one line.
+    pub command: String,
 }
 
 /// The text of Postfix for a recipient that it does not relay to, after its enhanced code.
@@ -69,18 +73,28 @@ impl RepairAdvice {
         })
     }
 
-    /// Returns the setting to change, if the program is known.
-    pub fn setting(self) -> Option<SettingChange> {
+    /// The product and the entry of the knowledge base that say what to change.
+    fn entry(self) -> Option<(&'static str, &'static str)> {
         match self {
-            RepairAdvice::PostfixDefers => Some(SettingChange {
-                program: "Postfix",
-                file: "/etc/postfix/main.cf",
-                from: "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination",
-                to: "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated reject_unauth_destination",
-                command: "postconf -e 'smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated reject_unauth_destination' && postfix reload",
-            }),
+            RepairAdvice::PostfixDefers => Some(("postfix", "defers")),
             RepairAdvice::Defers => None,
         }
+    }
+
+    /// Returns the setting to change, if the program is known.
+    pub fn setting(self) -> Option<SettingChange> {
+        let (product, entry) = self.entry()?;
+        let (product, entry) = find_entry(product, entry)?;
+        let line = entry.change.iter().find(|c| c.replaces.is_some())?;
+        let commands = entry.change.iter().find(|c| c.file.is_none())?;
+        let commands: Vec<&str> = commands.plain_lines().lines().collect();
+        Some(SettingChange {
+            program: &product.name,
+            file: line.file.as_deref()?,
+            from: line.replaced_lines()?,
+            to: line.plain_lines(),
+            command: commands.join(" && "),
+        })
     }
 }
 
@@ -132,7 +146,11 @@ mod tests {
 
     #[test]
     fn changed_line_differs_from_the_usual_one_in_its_last_word() {
-        for setting in RepairAdvice::VARIANTS.iter().filter_map(|a| a.setting()) {
+        for advice in RepairAdvice::VARIANTS
+            .iter()
+            .filter(|a| a.entry().is_some())
+        {
+            let setting = advice.setting().expect("the entry has all parts");
             assert!(setting.command.contains(setting.to));
             let without_last = |line: &'static str| line.rsplit_once(' ').map(|(first, _)| first);
             assert_eq!(without_last(setting.from), without_last(setting.to));

@@ -6,8 +6,8 @@ use crate::{
         AdviceResponse, BounceResponse, HostNameResponse, LookupAnswer, LookupReasonResponse,
         LookupResponse, LookupZoneResponse, NetworkResponse, OtherListResponse,
         PastListingResponse, ProofResponse, PublicProofResponse, PublicSourceResponse,
-        RelayFindingsResponse, RemovalOptionResponse, TimelineEventResponse, TimelineKind,
-        Timestamp,
+        RelayFindingsResponse, RemovalOptionResponse, RepetitionResponse, TimelineEventResponse,
+        TimelineKind, Timestamp,
     },
     model::Time,
     texts::Language,
@@ -53,6 +53,7 @@ fn empty(subject: &str, answer: LookupAnswer) -> LookupResponse {
         zones: Vec::new(),
         never_asked: Vec::new(),
         relay_tests: None,
+        test_repetition: None,
         what_to_do: String::new(),
         past: None,
         other_lists: Vec::new(),
@@ -297,6 +298,10 @@ fn never_listed() -> LookupResponse {
             at: ago(20 * MINUTE),
         }),
         dig: vec!["dig +short 8.100.51.45.relays.example A".into()],
+        test_repetition: Some(RepetitionResponse {
+            days: 30,
+            until: after(365 * DAY),
+        }),
         ..empty("45.51.100.8", LookupAnswer::NeverListed)
     }
 }

@@ -268,6 +268,23 @@ impl TicketService {
         let open = self.open_of(&ticket.subject)?;
         Ok(open.into_iter().find_map(|t| t.repeat))
     }
+
+    /// Returns how often the test of an address is repeated with the consent of its holder, for
+    /// everybody. A request without a proof of control is no consent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn standing_repetition(
+        &self,
+        subject: &Subject,
+        now: Time,
+    ) -> Result<Option<Repetition>, TicketError> {
+        let proved = self.open_of(subject)?.into_iter();
+        let proved = proved.filter(|t| t.proof.is_some());
+        let standing = proved.filter_map(|t| t.repeat).filter(|r| r.until > now);
+        Ok(standing.min_by_key(|r| r.days))
+    }
 }
 
 fn check_repeat(days: u16) -> Result<(), TicketError> {

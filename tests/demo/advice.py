@@ -8,12 +8,12 @@ the advice from the public look-up, does what it says, and claims that the serve
 programs as it can, and collects what they say in a session. It prints JSON for the tests. Programs run at the paths at which their
 packages install them, because the advice names these paths.
 """
-import glob, json, os, re, shutil, subprocess, time, urllib.request
+import glob, json, os, re, shlex, shutil, subprocess, time, urllib.request
 
 import lab
 from lab import (
     COLLECTOR, HOSTS, facts, closed_net, exim, is_listening, nsd, opensmtpd, peers, postfix, query, rcpt_reply_class, restart, root,
-    run, run_laboratory, run_test, sendmail, set_up_network, start, start_name_servers, start_orbsd, tmp, wait_for_job, wait_until, write,
+    run, run_laboratory, run_test, sendmail, set_up_network, start, start_name_servers, start_orbsd, stop, tmp, wait_for_job, wait_until, write,
 )
 
 product = lab.sys.argv[4]
@@ -26,7 +26,7 @@ def address(name, n=None):
 
 
 WEB = 8054
-USERS = ["mail", "daemon", "courier", "qpsmtpd", "amavis", "dovecot", "dovenull", "uucp"]
+USERS = ["mail", "daemon", "courier", "qpsmtpd", "amavis", "dovecot", "dovenull", "uucp", "spampd"]
 
 
 # ── Programs at their usual paths ────────────────────────────────────────────────────────────────────────────────────────
@@ -85,16 +85,21 @@ class Server:
     """A server, and how its owner edits the files that the advice names.
 
     `begin` starts it. `files` has a function for each label of a file in the advice; it gets the lines. A label that is missing
-    is for another way to install the server, and `commands` tells whether commands are for this one. `restarts` tells whether the
-    steps of the advice restart the server without a line for it. `check` puts values of this server into the command that shows
-    whether a change is in force, which runs in `folder`."""
+    is for another way to install the server, and `commands` tells whether commands are for this one, or is a function that runs
+    them. `restarts` tells whether the steps of the advice restart the server without a line for it. `check` puts values of this
+    server into the command that shows whether a change is in force, which runs in `folder`. `entry` is the product and the entry
+    that the owner follows; without it, the first suggestion of the look-up. `processes` has the program of each service that is
+    not the server itself. `reachable` tells whether the closed server still listens on its public address."""
 
-    def __init__(self, name, begin, files=(), commands=True, restarts=False, check=lambda command: command, folder=tmp):
+    def __init__(self, name, begin, files=(), commands=True, restarts=False, check=lambda command: command, folder=tmp, entry=None, processes=(), reachable=True):
         self.name, self.begin, self.files, self.commands, self.restarts = name, begin, dict(files), commands, restarts
+        self.entry, self.processes, self.reachable = entry, dict(processes), reachable
         self.check = lambda command: shell(check(command), folder)
 
     def apply(self, change):
-        if change["file"] is None: return shell(f"set -e\n{change['lines']}") if self.commands else None
+        if change["file"] is None:
+            if callable(self.commands): return self.commands(change["lines"])
+            return shell(f"set -e\n{change['lines']}") if self.commands else None
         edit = self.files.get(change["file"])
         if edit: edit(own_names(self.name, change["lines"]) + "\n")
 
@@ -114,6 +119,24 @@ def replace_lines(path, pattern):
 
 
 def replace_file(path): return lambda lines: open(path, "w").write(lines)
+
+
+def put_in_order(path):
+    """Returns a function that brings lines into their order, and leaves the lines between them where they are."""
+    def edit(lines):
+        new, old = lines.split(), open(path).read().splitlines()
+        places = [i for i, l in enumerate(old) if l in new]
+        for i, l in zip(places, new): old[i] = l
+        open(path, "w").write("\n".join(old + new[len(places):]) + "\n")
+    return edit
+
+
+def add_before(path, mark):
+    """Returns a function that puts lines in front of the last place of a text in a file."""
+    def edit(lines):
+        first, _, last = open(path).read().rpartition(mark)
+        open(path, "w").write(first + lines + mark + last)
+    return edit
 
 
 def set_keys(path):
@@ -255,6 +278,117 @@ signal.pause()
     return Server(name, begin, {"your handler class": add_method}, restarts=True)
 
 
+def open_courier(name, n):
+    """The access file that the package delivers, in a network with private addresses."""
+    start_it = courier(name, n, access="10\tallow,RELAYCLIENT\n")
+    return Server(name, start_it.begin, {"/etc/courier/smtpaccess/default": replace_file("/etc/courier/smtpaccess/default")})
+
+
+def open_qpsmtpd(name, n):
+    """Hands mail to the server behind, here the collector, and trusts a whole network."""
+    d = f"{tmp}/{name}"
+    server = qpsmtpd(name, n, relayclients="10.\n", more=f"queue/smtp-forward {COLLECTOR} 25\n")
+    files = {"config/relayclients": replace_file(f"{d}/config/relayclients"), "config/plugins": put_in_order(f"{d}/config/plugins")}
+    return Server(name, server.begin, files, restarts=True, folder=d)
+
+
+def open_pure_proxy(name, n):
+    """The proxy of Python's own module, which has to get texts and not bytes."""
+    HOSTS[name] = n
+    path = f"{tmp}/{name}/server.py"
+    def begin():
+        write(f"{name}/server.py", f"""import asyncore, smtpd
+
+class Handler(smtpd.PureProxy):
+    pass
+
+server = Handler(("{address(name)}", 25), ("{COLLECTOR}", 25), decode_data=True)
+asyncore.loop()
+""")
+        start(name, [PYTHON, "-W", "ignore", path])
+    def replace_class(lines):
+        text = open(path).read()
+        open(path, "w").write(text.replace("class Handler(smtpd.PureProxy):\n    pass\n", lines))
+    return Server(name, begin, {"your server class": replace_class}, restarts=True)
+
+
+def open_msmtpd(name, n):
+    """Listens on the public address, and sends through the account of the machine."""
+    command = f"msmtpd --interface={address(name, n)} --port=25 --command='/usr/bin/msmtp -f %F --'"
+    def begin():
+        open("/etc/msmtprc", "w").write(f"account default\nhost {COLLECTOR}\nport 25\nauth off\ntls off\n")
+        start(name, shlex.split(command))
+    def run_again(lines):
+        """Starts the program by the line of the advice, in place of the one that runs."""
+        stop(name)
+        start(name, shlex.split(lines))
+    return Server(name, begin, commands=run_again, check=lambda line: line, reachable=False)
+
+
+# ── Filters in front of a mail server ────────────────────────────────────────────────────────────────────────────────────
+# As Debian's Postfix, which trusts its own machine.
+DEBIAN_RULES = "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"
+
+
+def behind(name, n, begin_filter, port, files=(), **more):
+    """A Postfix that receives all mail from a filter, which has port 25, on a port of the loopback."""
+    begin_postfix = postfix(name, DEBIAN_RULES, n, f"127.0.0.1:{port} inet n - n - - smtpd")
+    master = f"{tmp}/{name}/conf/master.cf"
+    def begin():
+        begin_postfix()
+        link("/etc/postfix", f"{tmp}/{name}/conf")
+        wait_until(f"the Postfix of {name}", lambda: is_listening("127.0.0.1", port))
+        begin_filter()
+    return Server(name, begin, {"/etc/postfix/master.cf": replace_lines(master, "^(127|smtp inet)"), **dict(files)}, **more)
+
+
+def front_amavis(name, n):
+    server = amavis(f"{name}-filter", n, own_name=name, behind="127.0.0.1:10025")
+    conf = f"{tmp}/{name}-filter/conf"
+    label = "/etc/amavis/conf.d/50-user (Debian) or /etc/amavisd/amavisd.conf"
+    return behind(name, n, server.begin, 10025, {label: add_before(conf, "1;\n")}, processes={"amavis": f"{name}-filter"})
+
+
+def front_clamsmtp(name, n):
+    """With the real scanner, and a signature of our own."""
+    conf, d = "/etc/clamsmtpd.conf", f"{tmp}/{name}-filter"
+    def begin():
+        write(f"{name}-filter/db/test.ndb", f"Lab.Test:0:*:{b'the text that the laboratory takes for a virus'.hex()}\n")
+        write(f"{name}-filter/clamd.conf", f"LocalSocket /run/clamd.ctl\nDatabaseDirectory {d}/db\nForeground yes\nTemporaryDirectory {d}\n")
+        start(f"{name}-scanner", ["/usr/sbin/clamd", "-c", f"{d}/clamd.conf"])
+        wait_until("clamd", lambda: os.path.exists("/run/clamd.ctl"))
+        write_text(conf, f"Listen: {address(name)}:25\nOutAddress: 127.0.0.1:10026\nClamAddress: /run/clamd.ctl\nTempDirectory: {d}\n")
+        start(f"{name}-filter", ["/usr/sbin/clamsmtpd", "-d", "1", "-f", conf])
+    return behind(name, n, begin, 10026, {conf: replace_lines(conf, "^(Listen|OutAddress):")}, processes={"clamsmtp": f"{name}-filter"})
+
+
+def spampd(name, host, relay, more=()):
+    """Returns a function that starts spampd. Its log goes to a port that takes datagrams and forgets them. The option --homedir is
+    left out: with SpamAssassin 4, spampd 2.53 ends when its path is used (the option is not cleaned for Perl's taint mode)."""
+    def begin():
+        if not LOGS:
+            LOGS.append(lab.socket.socket(lab.socket.AF_INET, lab.socket.SOCK_DGRAM))
+            LOGS[0].bind(("127.0.0.1", 514))
+        os.makedirs("/var/cache/spampd", exist_ok=True)
+        shutil.chown("/var/cache/spampd", "spampd", "spampd")
+        start(name, ["/usr/sbin/spampd", "--nodetach", f"--host={host}", f"--relayhost={relay}", "--logsock=inet", "--user=spampd", "--group=spampd", f"--pid={tmp}/{name}.pid", *more])
+    return begin
+
+
+LOGS = []
+
+
+def front_spampd(name, n):
+    """Shows nothing of itself, so the look-up names Postfix, whose entry about hidden clients leads to the one about spampd."""
+    def begin(): spampd(f"{name}-filter", f"{address(name)}:25", "127.0.0.1:10026")()
+    def settings(lines):
+        """Starts spampd as the service of Debian does, by the settings in its file."""
+        keys = dict(l.split("=") for l in lines.split())
+        stop(f"{name}-filter")
+        spampd(f"{name}-filter", f"{keys['LISTENHOST']}:{keys['LISTENPORT']}", f"{keys['DESTHOST']}:{keys['DESTPORT']}")()
+    return behind(name, n, begin, 10026, {"/etc/default/spampd (Debian)": settings}, entry=("spampd", "public-address"))
+
+
 SERVERS = {
     "postfix": lambda: [open_postfix("pf-wide", 1)],
     "exim": lambda: [open_exim("ex-wide", 2), debian_exim("ex-debian", 3, "0.0.0.0/0")],
@@ -265,6 +399,13 @@ SERVERS = {
         open_haraka("hk-all", 7, "127.0.0.1/32\n", "[relay]\nall=true\n"),
     ],
     "aiosmtpd": lambda: [open_aiosmtpd("ai-proxy", 8)],
+    "pure-proxy": lambda: [open_pure_proxy("py-proxy", 9)],
+    "courier": lambda: [open_courier("co-delivered", 10)],
+    "qpsmtpd": lambda: [open_qpsmtpd("qp-wide", 26)],
+    "msmtpd": lambda: [open_msmtpd("ms-public", 27)],
+    "amavis": lambda: [front_amavis("av-front", 28)],
+    "clamsmtp": lambda: [front_clamsmtp("cs-front", 29)],
+    "spampd": lambda: [front_spampd("sp-front", 30)],
 }
 
 
@@ -278,7 +419,7 @@ PYTHON = f"{peers}/venv/bin/python"
 
 def program(name, n, args, files=(), folders=(), before="", **more):
     """A program that needs no more than files below the folder of the laboratory, folders that a user owns, and shell lines."""
-    HOSTS[name] = n
+    if n is not None: HOSTS[name] = n
     def begin():
         for file, text in dict(files).items(): write(f"{name}/{file}", text)
         for folder, user in folders:
@@ -290,39 +431,48 @@ def program(name, n, args, files=(), folders=(), before="", **more):
     return Server(name, begin)
 
 
-def qpsmtpd(name, n):
+def qpsmtpd(name, n, relayclients="127.0.0.1\n", more=""):
     d = f"{tmp}/{name}"
+    own = f"{name}.lab.example"
     files = {
-        "plugins": "relay\nbadrcptto\nrcpt_ok\n", "me": f"{name}.lab.example\n", "rcpthosts": f"{name}.lab.example\n", "relayclients": "127.0.0.1\n",
-        "plugin_dirs": "/usr/share/qpsmtpd/plugins\n", "loglevel": "6\n", "spool_dir": f"{d}/spool\n",
+        "plugins": f"relay\nbadrcptto\nrcpt_map domain {own} file {d}/config/map\nrcpt_ok\n{more}", "me": f"{own}\n", "rcpthosts": f"{own}\n", "relayclients": relayclients,
+        "map": f"postmaster@{own} OK exists\n", "plugin_dirs": "/usr/share/qpsmtpd/plugins\n", "loglevel": "6\n", "spool_dir": f"{d}/spool\n",
     }
-    return program(name, n, ["/usr/bin/qpsmtpd-forkserver", "-l", address(name, n), "-p", "25", "-u", "qpsmtpd"], files, [(f"{d}/spool", "qpsmtpd")], QPSMTPD_CONFIG=d)
+    files = {f"config/{file}": text for file, text in files.items()}
+    return program(name, n, ["/usr/bin/qpsmtpd-forkserver", "-l", address(name, n), "-p", "25", "-u", "qpsmtpd"], files, [(f"{d}/spool", "qpsmtpd")], QPSMTPD_CONFIG=f"{d}/config")
 
 
-def courier(name, n):
+def courier(name, n, access=""):
+    """The services of Debian. `access` are the lines for private networks in the access file."""
     own = f"{name}.lab.example\n"
-    lines = f"""sed -i 's/^ADDRESS=.*//; s/^BOFHCHECKDNS=1/BOFHCHECKDNS=0/; s/^PIDFILE=/ADDRESS={address(name, n)}\\nPIDFILE=/' /etc/courier/esmtpd
+    lines = f"""sed -i 's/^ADDRESS=.*//; s/^BOFHCHECKDNS=1/BOFHCHECKDNS=0/; s/^TARPIT=1/TARPIT=0/; s/^PIDFILE=/ADDRESS={address(name, n)}\\nPIDFILE=/' /etc/courier/esmtpd
 printf %s '{own}' | tee /etc/courier/me /etc/courier/locals /etc/courier/esmtpacceptmailfor /etc/courier/defaultdomain > /dev/null
+sed -i 's/^postmaster:$/postmaster: mail/' /etc/courier/aliases/system
 sed -i '/^10[[:space:]]/d' /etc/courier/smtpaccess/default
+printf %s '{access}' >> /etc/courier/smtpaccess/default
 makesmtpaccess && makeacceptmailfor && makealiases"""
-    folders = [(f"/var/lib/courier/{d}", "courier") for d in ("", "tmp", "msgs", "msgq", "track", "allfilters", "filters")] + [("/run/courier", "courier")]
-    # As /usr/sbin/esmtpd starts it, but in the foreground.
-    listen = "set -a; sysconfdir=/etc/courier; . /etc/courier/esmtpd; exec /usr/sbin/couriertcpd $TCPDOPTS -user=$MAILUSER -group=$MAILGROUP -address=$ADDRESS -access=$ACCESSFILE.dat $PORT /usr/sbin/courieresmtpd"
-    return program(name, n, ["sh", "-c", listen], folders=folders, before=lines)
+    folders = [(f"/var/lib/courier/{d}", "courier") for d in ("", "tmp", "msgs", "msgq", "track", "allfilters", "filters")]
+    folders += [(f"/run/courier/{d}", "courier") for d in ("", "authdaemon")]
+    services = """authdaemond start; courier start; esmtpd start
+trap 'esmtpd stop; courier stop; authdaemond stop; kill $!; exit' TERM
+sleep infinity & wait"""
+    return program(name, n, ["sh", "-c", services], folders=folders, before=lines)
 
 
-def amavis(name, n):
-    d = f"{tmp}/{name}"
+def amavis(name, n, own_name=None, behind=f"{COLLECTOR}:25"):
+    """`own_name` is the name of the host, and `behind` the server that gets the messages."""
+    own_name, d = own_name or name, f"{tmp}/{name}"
+    host, port = behind.split(":")
     conf = f"""use strict;
 $MYHOME = '{d}/home'; $TEMPBASE = $MYHOME; $helpers_home = $MYHOME; $pid_file = "$MYHOME/pid"; $lock_file = "$MYHOME/lock";
-$daemon_user = 'amavis'; $daemon_group = 'amavis'; $myhostname = '{name}.lab.example'; $mydomain = 'lab.example';
-$inet_socket_bind = '{address(name, n)}'; $inet_socket_port = 25; @inet_acl = qw( 10.0.0.0/8 );
+$daemon_user = 'amavis'; $daemon_group = 'amavis'; $myhostname = '{own_name}.lab.example'; $mydomain = 'lab.example';
+$inet_socket_bind = '{address(own_name, n)}'; $inet_socket_port = 25; @inet_acl = qw( 10.0.0.0/8 );
 @bypass_virus_checks_maps = (1); @bypass_spam_checks_maps = (1); @bypass_banned_checks_maps = (1);
 $enable_db = 0; $do_syslog = 0; $log_level = 1; $max_servers = 2; $bypass_decode_parts = 1;
-$forward_method = 'smtp:[{COLLECTOR}]:25'; $notify_method = $forward_method;
+$forward_method = 'smtp:[{host}]:{port}'; $notify_method = $forward_method;
 1;
 """
-    return program(name, n, ["/usr/sbin/amavisd", "-c", f"{d}/conf", "foreground"], {"conf": conf}, [(f"{d}/home", "amavis")])
+    return program(name, n if name == own_name else None, ["/usr/sbin/amavisd", "-c", f"{d}/conf", "foreground"], {"conf": conf}, [(f"{d}/home", "amavis")])
 
 
 def dovecot(name, n):
@@ -361,6 +511,29 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name}.lab.example -
     return program(name, n, ["/usr/bin/chasquid", f"--config_dir={d}"], {"chasquid.conf": conf}, before=certificate)
 
 
+FAILING_PLUGIN = """package Failing;
+use Mail::SpamAssassin::Plugin;
+our @ISA = ("Mail::SpamAssassin::Plugin");
+sub new { my ($class, $main) = @_; return bless($class->SUPER::new($main), $class); }
+my $checked = 0;  # SpamAssassin checks a message of its own when it starts.
+sub check_start { no warnings; *Mail::SpamAssassin::PerMsgStatus::is_spam = sub { die "the plugin fails\\n" } if $checked++; }
+1;
+"""
+
+
+def spampd_behind(name, n):
+    """Passes on each reply of a Postfix, except if SpamAssassin fails: here a plugin lets it fail with each message."""
+    begin_postfix = postfix(name, "mynetworks = 127.0.0.0/8", n, "127.0.0.1:10026 inet n - n - - smtpd")
+    begin_filter = spampd(f"{name}-filter", f"{address(name)}:25", "127.0.0.1:10026", ["--dose"])
+    def begin():
+        write_text("/etc/spamassassin/failing.pm", FAILING_PLUGIN)
+        write_text("/etc/spamassassin/failing.pre", "loadplugin Failing /etc/spamassassin/failing.pm\n")
+        begin_postfix()
+        wait_until(f"the Postfix of {name}", lambda: is_listening("127.0.0.1", 10026))
+        begin_filter()
+    return Server(name, begin)
+
+
 def texts():
     """All programs whose texts are recognised. Proxies stand in front of the closed Postfix."""
     postfix_address = address("postfix", 11)
@@ -380,6 +553,7 @@ def texts():
         dovecot("dovecot-submission", 22),
         chasquid("chasquid", 23),
         program("msmtpd", 24, ["/usr/bin/msmtpd", f"--interface={address('msmtpd', 24)}", "--port=25", "--command=/bin/false %F"]),
+        spampd_behind("spampd", 31),
         program("clamsmtp", 25, ["/usr/sbin/clamsmtpd", "-d", "1", "-f", f"{tmp}/clamsmtp/conf"], {"conf": f"Listen: {address('clamsmtp', 25)}:25\nOutAddress: {postfix_address}:25\nClamAddress: /run/clamd.ctl\nTempDirectory: {tmp}\n"}),
     ]
 
@@ -435,6 +609,20 @@ def look_up(name):
     with urllib.request.urlopen(request) as reply: return json.load(reply)
 
 
+def find_entry(product, entry):
+    """Returns an entry of the page of a product, as the look-up shows entries."""
+    request = urllib.request.Request(f"http://127.0.0.1:{WEB}/advice/{product}", headers={"Accept": "application/json"})
+    with urllib.request.urlopen(request) as reply: page = json.load(reply)
+    return {"product": product, "entry": next(e for e in page["entries"] if e["id"] == entry)}
+
+
+def is_unreachable(name):
+    """Whether no program listens at the public address of a host."""
+    try: is_listening(address(name), 25)
+    except ConnectionRefusedError: return True
+    return False
+
+
 def dns(name): return query(".".join(reversed(address(name).split("."))), lab.DNS)
 
 
@@ -447,17 +635,21 @@ def close_by_advice(server):
     if job["assessment"] != "open": return fact
     advice = look_up(name)["relay_tests"]["product_advice"]
     fact["recognised"] = [r["product"] for r in advice["recognised"]]
-    fact["suggestion"] = advice["suggestions"][0] if advice["suggestions"] else None
+    fact["suggested"] = [[s["product"], s["entry"]["id"]] for s in advice["suggestions"]]
+    fact["suggestion"] = find_entry(*server.entry) if server.entry else (advice["suggestions"] or [None])[0]
     if not fact["suggestion"]: return fact
     entry = fact["suggestion"]["entry"]
     check = entry["check"]["command"]
     fact["check before"] = server.check(check)
     fact["printed"] = [server.apply(change) for change in entry["changes"]]
-    if os.path.exists(f"{tmp}/restarts") or server.restarts: restart(name)
     fact["restarts"] = open(f"{tmp}/restarts").read().split() if os.path.exists(f"{tmp}/restarts") else []
-    wait_until(f"{name} after the change", lambda: is_listening(address(name), 25))
-    try: wait_until(f"the closed {name}", lambda: rcpt_reply_class(name) == 5, 15)
-    except SystemExit as e: fact["not closed"] = str(e)
+    for service in ["the server"] if server.restarts else fact["restarts"]: restart(server.processes.get(service, name))
+    fact["not closed"] = None
+    if server.reachable:
+        wait_until(f"{name} after the change", lambda: is_listening(address(name), 25))
+        try: wait_until(f"the closed {name}", lambda: rcpt_reply_class(name) == 5, 15)
+        except SystemExit as e: fact["not closed"] = str(e)
+    else: wait_until(f"the unreachable {name}", lambda: is_unreachable(name))
     fact["check after"] = server.check(check)
     claim = run("relay", "claim", address(name), "--proved")
     job, outcomes = wait_for_job(claim["job"]["id"])

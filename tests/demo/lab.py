@@ -61,14 +61,19 @@ def start(name, args, cwd=None, **more):
     return p
 
 
-def restart(name):
-    """Stops a program that was started, and starts it in the same way."""
-    process, again = started[name]
+def stop(name):
+    """Stops a program that was started."""
+    process, _ = started[name]
     process.terminate()
     try: process.wait(10)
     except subprocess.TimeoutExpired: process.kill(); process.wait()
     children.remove(process)
-    again()
+
+
+def restart(name):
+    """Stops a program that was started, and starts it in the same way."""
+    stop(name)
+    started[name][1]()
 
 
 def write(path, text):

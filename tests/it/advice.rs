@@ -27,11 +27,33 @@ fn facts_of(product: &'static str) -> Value {
         .clone()
 }
 
+/// A server, and texts that the command of the entry prints before and after the change.
+type Check<'a> = (&'a str, &'a str, &'a str);
+
 /// Checks that the servers of a product are opened by the mistake of an entry, that the look-up
-/// shows this entry first, that its lines close them, and that a claim releases them. `checks` has,
-/// for each server, texts that the command of the entry prints before and after the change.
-fn check_entry(product: &'static str, entry: &str, checks: &[(&str, &str, &str)]) {
-    let facts = facts_of(product);
+/// shows this entry first, that its lines close them, and that a claim releases them.
+fn check_entry(product: &'static str, entry: &str, checks: &[Check<'_>]) {
+    check_run(product, product, entry, checks);
+}
+
+/// As [`check_entry`], for a run of the laboratory whose name is not that of the product.
+fn check_run(run: &'static str, product: &str, entry: &str, checks: &[Check<'_>]) {
+    check_advice(run, product, entry, checks, |fact| {
+        check_suggestion(fact, product, entry);
+        check_closed(fact);
+    });
+}
+
+/// Checks that servers are opened by the mistake of an entry, and that the lines of the entry are
+/// those that their owners read. `more` checks the rest.
+fn check_advice(
+    run: &'static str,
+    product: &str,
+    entry: &str,
+    checks: &[Check<'_>],
+    more: impl Fn(&Value),
+) {
+    let facts = facts_of(run);
     let hosts: BTreeSet<&str> = facts.as_object().unwrap().keys().map(|k| &**k).collect();
     assert_eq!(hosts, checks.iter().map(|c| c.0).collect(), "{facts:#}");
     let (_, advised) = find_entry(product, entry).unwrap();
@@ -43,45 +65,48 @@ fn check_entry(product: &'static str, entry: &str, checks: &[(&str, &str, &str)]
             (&json!("open"), &json!("127.0.0.2")),
             "{at}"
         );
-        for test in &advised.fails {
+        // Without IPv6 in the laboratory, its form is not sent.
+        for test in advised.fails.iter().filter(|t| *t != "ipv6") {
             assert_eq!(fact["outcomes"][test], "delivered", "{test}: {at}");
         }
         // The page shows the entry as it is in the file.
-        assert_eq!(fact["recognised"][0], product, "{at}");
-        let suggestion = &fact["suggestion"];
-        assert_eq!(
-            (&suggestion["product"], &suggestion["entry"]["id"]),
-            (&json!(product), &json!(entry)),
-            "{at}"
-        );
-        let shown = suggestion["entry"]["changes"].as_array().unwrap();
+        let shown = fact["suggestion"]["entry"]["changes"].as_array().unwrap();
         let shown: Vec<&str> = shown.iter().map(|c| c["lines"].as_str().unwrap()).collect();
-        let lines = advised.change.iter().map(|c| c.lines.trim_matches('\n'));
+        let lines = advised.change.iter().map(|c| c.plain_lines());
         assert_eq!(shown, lines.collect::<Vec<_>>());
         // The command tells an open server from a closed one.
         let printed = |when: &str| fact[when].as_str().unwrap().to_string();
         assert!(printed("check before").contains(before), "{before}: {at}");
         assert!(printed("check after").contains(after), "{after}: {at}");
         assert_ne!(printed("check before"), printed("check after"), "{at}");
-        // All forms of the catalogue are refused.
-        assert!(fact["not closed"].is_null(), "{at}");
-        let results = fact["claim"]["results"].as_array().unwrap();
-        let refused = results.iter().filter(|r| r[1] == "refused");
-        assert!(refused.clone().count() >= 40, "{at}");
-        for result in refused {
-            let code = result[2]["code"].as_u64().unwrap_or_default();
-            assert!((500..600).contains(&code), "{result}: {at}");
-        }
-        for result in results.iter().filter(|r| r[1] != "refused") {
-            assert_eq!(result[1], "skipped", "{result}: {at}");
-        }
-        // The claim releases the server.
-        assert_eq!(
-            (&fact["claim"]["row"], &fact["dns after"]),
-            (&json!("refused-control-accepted"), &json!("NXDOMAIN")),
-            "{at}"
-        );
+        more(fact);
     }
+}
+
+/// Checks that the look-up recognises the product and shows the entry first.
+fn check_suggestion(fact: &Value, product: &str, entry: &str) {
+    assert_eq!(fact["recognised"][0], product, "{fact:#}");
+    assert_eq!(fact["suggested"][0], json!([product, entry]), "{fact:#}");
+}
+
+/// Checks that a server refuses all forms of the catalogue, and that a claim releases it.
+fn check_closed(fact: &Value) {
+    assert!(fact["not closed"].is_null(), "{fact:#}");
+    let results = fact["claim"]["results"].as_array().unwrap();
+    let refused = results.iter().filter(|r| r[1] == "refused");
+    assert!(refused.clone().count() >= 40, "{fact:#}");
+    for result in refused {
+        let code = result[2]["code"].as_u64().unwrap_or_default();
+        assert!((500..600).contains(&code), "{result}: {fact:#}");
+    }
+    for result in results.iter().filter(|r| r[1] != "refused") {
+        assert_eq!(result[1], "skipped", "{result}: {fact:#}");
+    }
+    assert_eq!(
+        (&fact["claim"]["row"], &fact["dns after"]),
+        (&json!("refused-control-accepted"), &json!("NXDOMAIN")),
+        "{fact:#}"
+    );
 }
 
 #[test]
@@ -146,6 +171,82 @@ fn aiosmtpd() {
 
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
+fn pure_proxy() {
+    let checks = [("py-proxy", "python", "python")];
+    check_run("pure-proxy", "aiosmtpd", "pure-proxy", &checks);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn courier() {
+    let checks = [(
+        "co-delivered",
+        "default:10\tallow,RELAYCLIENT",
+        "default:127.0.0.1\tallow,RELAYCLIENT",
+    )];
+    check_entry("courier", "smtpaccess", &checks);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn qpsmtpd() {
+    let checks = [("qp-wide", "relayclients:10.", "relayclients:127.0.0.1")];
+    check_entry("qpsmtpd", "relayclients", &checks);
+}
+
+/// What the check of an entry about a filter in front of Postfix prints before and after.
+const FRONT: (&str, &str) = ("content_filter =\n", "smtp       inet");
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn amavis() {
+    check_entry("amavis", "in-front", &[("av-front", FRONT.0, FRONT.1)]);
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn clamsmtp() {
+    check_entry("clamsmtp", "in-front", &[("cs-front", FRONT.0, FRONT.1)]);
+}
+
+/// spampd shows nothing of itself, so the look-up shows Postfix and, among its first entries, the
+/// one that leads to the page of spampd.
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn spampd() {
+    let checks = [("sp-front", FRONT.0, FRONT.1)];
+    check_advice("spampd", "spampd", "public-address", &checks, |fact| {
+        assert_eq!(fact["recognised"], json!(["postfix"]), "{fact:#}");
+        let suggested = fact["suggested"].as_array().unwrap();
+        assert!(
+            suggested.contains(&json!(["postfix", "hidden-clients"])),
+            "{fact:#}"
+        );
+        let (_, leading) = find_entry("postfix", "hidden-clients").unwrap();
+        assert!(leading.why.in_language("en").contains("spampd"));
+        check_closed(fact);
+    });
+}
+
+/// msmtpd has no rule that could refuse a recipient: it is closed when strangers do not reach it.
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn msmtpd() {
+    let checks = [("ms-public", "10.64.27.1:25", "127.0.0.1:25")];
+    check_advice("msmtpd", "msmtpd", "interface", &checks, |fact| {
+        check_suggestion(fact, "msmtpd", "interface");
+        let results = fact["claim"]["results"].as_array().unwrap();
+        for result in results.iter().filter(|r| r[1] != "skipped") {
+            assert_eq!(result[1], "inconclusive", "{result}: {fact:#}");
+            let cause = result[2]["cause"].as_str().unwrap();
+            assert!(cause.starts_with("no connection"), "{result}: {fact:#}");
+        }
+        assert_eq!(fact["claim"]["row"], "shut-out", "{fact:#}");
+    });
+}
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
 fn owner_who_follows_only_the_look_up_closes_the_server_and_is_released() {
     for (product, host) in [
         ("postfix", "pf-wide"),
@@ -171,7 +272,7 @@ fn owner_who_follows_only_the_look_up_closes_the_server_and_is_released() {
 
 /// The programs that run here, and the products that their texts show. A filter that passes on the
 /// replies of the server behind it is recognised together with that server.
-const PROGRAMS: [(&str, &[&str]); 15] = [
+const PROGRAMS: [(&str, &[&str]); 16] = [
     ("postfix", &["postfix"]),
     ("postscreen", &["postfix", "postscreen"]),
     ("exim", &["exim"]),
@@ -187,6 +288,7 @@ const PROGRAMS: [(&str, &[&str]); 15] = [
     ("chasquid", &["chasquid"]),
     ("msmtpd", &["msmtpd"]),
     ("clamsmtp", &["clamsmtp", "postfix"]),
+    ("spampd", &["spampd", "postfix"]),
 ];
 
 #[test]
@@ -247,10 +349,10 @@ fn each_test_that_an_entry_names_exists() {
             let function = test.strip_prefix("advice::").unwrap_or("?");
             let at = format!("{}#{}: {test}", product.id, entry.id);
             assert!(source.contains(&format!("\nfn {function}() {{")), "{at}");
-            let checked = format!("check_entry(\"{}\",\"{}\",", product.id, entry.id);
+            let checked = format!("\"{}\",\"{}\",", product.id, entry.id);
             assert!(compact.contains(&checked), "{at} does not check the entry");
             named += 1;
         }
     }
-    assert!(named >= 5, "{named}");
+    assert!(named >= 13, "{named}");
 }

@@ -103,6 +103,15 @@ fn holder_reads_what_the_server_delivers_and_nobody_is_listed() {
     let retry = format!("{path}/retry");
     let again = lab.api.call("", "POST", &retry, &[], "{}");
     assert_eq!(again.status, 429, "once an hour");
+    let repeat = format!("{path}/repeat");
+    let repeat = lab.api.call("", "POST", &repeat, &[], r#"{"days":30}"#);
+    let repetition = repeat.ok()["repetition"].clone();
+    let lookup = format!("/lookup?subject={addr}");
+    let shown = lab.api.call("", "GET", &lookup, &[], "").ok();
+    assert_eq!(shown["test_repetition"], repetition, "{shown:#}");
+    assert_eq!(repetition["days"], 30);
+    let secret = path.rsplit('/').next().unwrap();
+    assert!(!shown.to_string().contains(secret), "nobody is named");
     let months = lab.api.call("", "GET", "/survey", &[], "").ok();
     assert_eq!(months["items"][0]["tested"], 2, "{months:#}");
     assert!(!months.to_string().contains("127.64"), "{months}");

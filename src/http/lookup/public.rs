@@ -94,6 +94,8 @@ pub(super) fn find_public(
         .filter(|_| listed)
         .and_then(|a| claims::relay_findings(&app.relay, a, client));
     let refused = |e| ProblemDetails::of_ticket_error(e, &dictionary);
+    let repetition = |_| app.tickets.standing_repetition(subject, app.ledger.now());
+    let test_repetition = addr.map(repetition).transpose().map_err(refused)?.flatten();
     let removal = match listed {
         true => tickets::removal_options(&app.tickets, subject).map_err(refused)?,
         false => Vec::new(),
@@ -112,6 +114,7 @@ pub(super) fn find_public(
         zones,
         never_asked,
         relay_tests,
+        test_repetition: test_repetition.map(Into::into),
         past,
         other_lists,
         bounce,

@@ -70,6 +70,7 @@ proof-more = { $count ->
 proof-more-text = Manche Server lehnen eine gewöhnliche Nachricht ab, stellen aber eine zu, deren Adresse ungewöhnlich geschrieben ist. Auch diese wurden zugestellt:
 inputs-heading = Server, deren E-Mail hier zugestellt wird
 inputs-text = Diese Server nehmen E-Mail von Dritten an und geben sie an diesen weiter:
+lookup-test-repetition = Der Inhaber dieser Adresse lässt sie alle { $count } Tage testen, längstens bis { $until }. Durch diese Tests wird niemand gelistet.
 
 repair-heading = So beheben Sie die Ursache
 repair-relay = Der Fehler liegt in den Einstellungen des Mailservers: Er nimmt E-Mail von jedem an jeden an.

@@ -70,6 +70,7 @@ proof-more = { $count ->
 proof-more-text = Some servers refuse an ordinary message, but deliver one whose address is written in an unusual way. These were delivered too:
 inputs-heading = Servers whose mail it delivers
 inputs-text = These servers accept mail from strangers and pass it on to this one:
+lookup-test-repetition = The holder of this address has it tested every { $count } days, until { $until } at the latest. These tests list nobody.
 
 repair-heading = How to fix it
 repair-relay = The mistake is in the settings of the mail server: it accepts mail from anybody to anybody.

@@ -216,6 +216,26 @@ fn repetition_changes_the_state_only_with_the_result_and_ends_by_any_proof() {
 }
 
 #[test]
+fn repetition_is_public_while_it_stands_and_only_with_a_proof_of_control() {
+    let mut b = Bench::new();
+    let subject: Subject = HOST.parse().unwrap();
+    let public = |b: &Bench| b.tickets.standing_repetition(&subject, b.now()).unwrap();
+    b.open_self_test(&request(HOST, None, Some(7)));
+    assert_eq!(public(&b), None, "a wish without a proof");
+    let ticket = b.proved_self_test(HOST, Some(30));
+    assert_eq!(public(&b), ticket.repeat);
+    b.run_self_test(&ticket, &refused());
+    b.later(40 * DAY);
+    let shown = public(&b);
+    assert_eq!(
+        shown, ticket.repeat,
+        "the proof is used up, the consent is not"
+    );
+    b.later(330 * DAY);
+    assert_eq!(public(&b), None, "it has ended");
+}
+
+#[test]
 fn days_of_a_repetition_are_from_7_to_90() {
     let b = Bench::new();
     for days in [0, 6, 91] {
