@@ -43,6 +43,7 @@ mod proxy;
 pub mod public_lists;
 pub mod public_pages;
 mod purge;
+mod quality;
 mod reload;
 mod routes;
 pub mod secrets;
@@ -137,6 +138,8 @@ pub struct App {
     pub statistics: crate::statistics::Statistics,
     /// The figures of the public pages.
     pub figures: public_lists::Figures,
+    /// The daily figures of zones and sources.
+    pub quality: crate::quality::QualityArchive,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.

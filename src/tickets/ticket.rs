@@ -11,7 +11,7 @@ use super::{
     secret::TicketSecret,
     state::{ControlMethod, RemovalPolicy, TicketEvent, TicketKind, TicketState},
 };
-use crate::model::{Serial, Subject, Time, time::Seconds};
+use crate::model::{Serial, SourceId, Subject, Time, time::Seconds};
 
 /// The most messages of a conversation.
 pub const MAX_MESSAGES: usize = 20;
@@ -170,6 +170,9 @@ pub struct Ticket {
     pub subject: Subject,
     /// The names of the reasons whose listings the ticket is about.
     pub reasons: Vec<String>,
+    /// The sources of those listings; none if an earlier version opened the ticket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceId>,
     /// The policy of those reasons; [`RemovalPolicy::None`] for a correction, which has none.
     pub policy: RemovalPolicy,
     /// The state.
