@@ -19,9 +19,9 @@ use super::{
 use crate::{
     ledger::Ledger,
     model::{Event, EventKind, Mask, SourceId, Subject, Time, Verdict, ZoneKind, time::Seconds},
-    relay::{REASONS, RelayError, RelayService},
+    relay::{OPT_OUT_REASON, REASONS, RelayError, RelayService},
     store::{Dictionary, StoreError},
-    tickets::{TicketError, TicketFilter, TicketService},
+    tickets::{Ticket, TicketError, TicketFilter, TicketService},
 };
 
 /// How many subjects or events are read at a time. The store can be closed in between.
@@ -107,9 +107,11 @@ impl QualityJob {
         now: Time,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<QualityReport, Failure> {
+        // An opt-out states no fault of a host, so it is neither a proved nor a wrong entry.
+        let uncounted = mask_of(&self.ledger.store.dictionary(), [OPT_OUT_REASON]);
         let mut count = Count {
             job: self,
-            tally: Tally::new(now, self.zones()),
+            tally: Tally::new(now, self.zones(uncounted), uncounted),
             now,
             since: Time(now.0.saturating_sub(RECENT.0)),
             is_stopped,
@@ -130,22 +132,24 @@ impl QualityJob {
         })
     }
 
-    /// The zones, with the reasons that they publish. A zone that is retired publishes none.
-    fn zones(&self) -> Vec<CountedZone> {
+    /// The zones, with the reasons that they publish. A zone that is retired publishes none, and one
+    /// whose reasons are all `uncounted` is left out.
+    fn zones(&self, uncounted: Mask) -> Vec<CountedZone> {
         let snapshot = self.ledger.published.snapshot();
         let dictionary = self.ledger.store.dictionary();
         let zones = snapshot.zones.all().iter();
         let zones = zones.filter(|z| z.spec.kind != ZoneKind::Catalog);
-        let counted = zones.map(|z| {
+        let counted = zones.filter_map(|z| {
             let names = z.spec.publish.iter().map(|p| p.reason.as_str());
-            CountedZone {
-                name: z.name.to_string(),
-                reasons: match z.mask {
-                    0 => 0,
-                    _ => mask_of(&dictionary, names),
-                },
-                zone: z.spec.clone(),
+            let published = mask_of(&dictionary, names);
+            if published != 0 && published & !uncounted == 0 {
+                return None;
             }
+            Some(CountedZone {
+                name: z.name.to_string(),
+                reasons: if z.mask == 0 { 0 } else { published },
+                zone: z.spec.clone(),
+            })
         });
         counted.collect()
     }
@@ -373,9 +377,13 @@ impl Count<'_> {
         }
     }
 
-    fn ticket(&mut self, ticket: &crate::tickets::Ticket) {
+    fn ticket(&mut self, ticket: &Ticket) {
         let dictionary = self.job.ledger.store.dictionary();
         let reasons = mask_of(&dictionary, ticket.reasons.iter().map(String::as_str));
+        let reasons = self.tally.counted(reasons);
+        if reasons == 0 {
+            return;
+        }
         let request = request_times(ticket).filter(|r| r.asked >= self.since);
         if let Some(request) = request {
             let listed = (reasons, &ticket.sources[..]);

@@ -104,18 +104,26 @@ pub(super) type ReasonAndSource = (ReasonId, SourceId);
 pub(super) struct Tally {
     now: Time,
     zones: Vec<(CountedZone, Counts)>,
+    /// The reasons that are not counted.
+    uncounted: Mask,
     sources: BTreeMap<SourceId, Counts>,
 }
 
 impl Tally {
-    /// A tally without facts.
-    pub(super) fn new(now: Time, zones: Vec<CountedZone>) -> Tally {
+    /// A tally without facts. Listings for the reasons `uncounted` do not count.
+    pub(super) fn new(now: Time, zones: Vec<CountedZone>, uncounted: Mask) -> Tally {
         let with_counts = |zone| (zone, Counts::default());
         Tally {
             now,
             zones: zones.into_iter().map(with_counts).collect(),
+            uncounted,
             sources: BTreeMap::new(),
         }
+    }
+
+    /// Those of some reasons that are counted.
+    pub(super) fn counted(&self, reasons: Mask) -> Mask {
+        reasons & !self.uncounted
     }
 
     /// The counts of a source; `None` for all sources at once.
@@ -170,13 +178,20 @@ impl Tally {
         request: &RequestTimes,
     ) {
         let now = self.now;
-        self.each_of(subject, reasons, sources, |counts| {
-            counts.add_request(request, now);
-        });
+        for (zone, counts) in &mut self.zones {
+            if zone.reasons & reasons != 0 && zone.zone.has_kind_of(subject) {
+                counts.add_request(request, now);
+            }
+        }
+        for source in sources {
+            if let Some(counts) = self.source(*source) {
+                counts.add_request(request, now);
+            }
+        }
     }
 
-    /// Counts how long a removal of a subject took to reach all servers of each zone, by the name of
-    /// the zone. A source gets the slowest of its zones.
+    /// Counts how long a removal took to reach all servers of each zone, by the name of the zone. A
+    /// source gets the slowest of these zones.
     pub(super) fn add_spread(
         &mut self,
         zones: &BTreeMap<&str, Option<Seconds>>,
@@ -225,6 +240,11 @@ impl Tally {
         listed: &[ReasonAndSource],
         mut add: impl FnMut(Mask, &mut Counts),
     ) {
+        let listed: Vec<ReasonAndSource> = listed
+            .iter()
+            .filter(|(r, _)| self.counted(r.bit()) != 0)
+            .copied()
+            .collect();
         let reasons = listed.iter().fold(0, |all, (r, _)| all | r.bit());
         for (zone, counts) in &mut self.zones {
             let published = zone.reasons & reasons;
@@ -238,27 +258,6 @@ impl Tally {
             let reasons = own.fold(0, |all, (r, _)| all | r.bit());
             if let Some(counts) = self.source(source) {
                 add(reasons, counts);
-            }
-        }
-    }
-
-    /// Calls `add` once for each of these sources, and for each zone that publishes one of the
-    /// reasons.
-    fn each_of(
-        &mut self,
-        subject: &Subject,
-        reasons: Mask,
-        sources: &[SourceId],
-        mut add: impl FnMut(&mut Counts),
-    ) {
-        for (zone, counts) in &mut self.zones {
-            if zone.reasons & reasons != 0 && zone.zone.has_kind_of(subject) {
-                add(counts);
-            }
-        }
-        for source in sources {
-            if let Some(counts) = self.source(*source) {
-                add(counts);
             }
         }
     }

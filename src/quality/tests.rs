@@ -171,7 +171,7 @@ fn any_claims() -> impl Strategy<Value = Vec<(usize, u8, u16, DecidedClaim)>> {
 proptest! {
     #[test]
     fn proofs_of_random_histories_equal_those_of_a_naive_model(histories in any_histories()) {
-        let mut tally = Tally::new(NOW, zones());
+        let mut tally = Tally::new(NOW, zones(), 0);
         let (mut by_zone, mut by_source) = (BTreeMap::new(), BTreeMap::new());
         for (number, events) in histories.iter().enumerate() {
             let (subject, verdict) = (subject(number), verdict(events));
@@ -210,7 +210,7 @@ proptest! {
 
     #[test]
     fn random_claims_and_removals_equal_those_of_a_naive_model(facts in any_claims()) {
-        let mut tally = Tally::new(NOW, zones());
+        let mut tally = Tally::new(NOW, zones(), 0);
         for (number, reason, source, claim) in &facts {
             let listed = [(ReasonId(*reason), SourceId(*source))];
             tally.add_claim(&subject(*number), &listed, claim);
@@ -248,7 +248,7 @@ proptest! {
     fn random_requests_equal_those_of_a_naive_model(
         facts in proptest::collection::vec((0u64..30 * DAY, proptest::option::of(0u64..12 * DAY)), 0..60)
     ) {
-        let mut tally = Tally::new(NOW, zones());
+        let mut tally = Tally::new(NOW, zones(), 0);
         for (age, took) in &facts {
             let asked = Time(NOW.0 - age);
             let answered = took.map(|took| asked.plus(Seconds(took))).filter(|at| *at <= NOW);
@@ -306,7 +306,7 @@ fn held_entry_is_not_counted_and_ends_its_proofs() {
     let feed = listed(10, 7, EvidenceKind::Import);
     let proof = listed(15, 1, EvidenceKind::Delivery);
     let figures = |events: &[Event]| {
-        let mut tally = Tally::new(NOW, zones());
+        let mut tally = Tally::new(NOW, zones(), 0);
         tally.add_subject(&subject(1), &verdict(events), events);
         let (zones, sources) = tally.figures();
         let feed = sources.get(&SourceId(7)).copied().unwrap_or_default();
@@ -499,6 +499,43 @@ fn request_is_answered_by_a_reply_and_the_clock_does_not_run_before_the_proof() 
     assert_eq!(count(&b, b.now()).zones[ZONE].requests, expected);
     let report = count(&b, b.now());
     assert_eq!(report.sources["operator"].requests, expected);
+}
+
+#[test]
+fn opt_out_is_not_counted() {
+    let b = Bench::with(&[
+        r#"
+        origin = "bl.orbs.example"
+        kind = "address"
+        ns = ["ns1.orbs.example"]
+        contact = "hostmaster@orbs.example"
+        publish = [{ reason = "netblock", code = "127.0.0.4" }, { reason = "notest", code = "127.0.0.8" }]
+        "#,
+        r#"
+        origin = "notest.orbs.example"
+        kind = "address"
+        ns = ["ns1.orbs.example"]
+        contact = "hostmaster@orbs.example"
+        publish = [{ reason = "notest", code = "127.0.0.13" }]
+        "#,
+    ]);
+    let relay = &b.relay.relay;
+    for host in ["127.64.0.1", "127.64.0.2"] {
+        let subject = host.parse().unwrap();
+        relay
+            .opt_out(&who("owner"), &subject, "its owner asked", b.now())
+            .unwrap();
+    }
+    relay
+        .opt_in(&who("owner"), &"127.64.0.2".parse().unwrap(), b.now())
+        .unwrap();
+    b.list("127.64.0.1", "netblock");
+    let report = count(&b, b.now());
+    assert_eq!(report.zones.keys().collect::<Vec<_>>(), [ZONE]);
+    for figures in [&report.zones[ZONE], &report.sources["operator"]] {
+        assert_eq!(figures.proofs.entries, 1);
+        assert_eq!(figures.removals, RemovalFigures::default());
+    }
 }
 
 #[test]
