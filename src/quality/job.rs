@@ -107,6 +107,16 @@ impl QualityJob {
         now: Time,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<QualityReport, Failure> {
+        self.count_in_parts(now, [CHUNK, PAGE], is_stopped)
+    }
+
+    /// Counts the figures at a time, and reads so many rows, and so many tests or tickets, at a time.
+    pub(super) fn count_in_parts(
+        &self,
+        now: Time,
+        [chunk, page]: [usize; 2],
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<QualityReport, Failure> {
         // An opt-out states no fault of a host, so it is neither a proved nor a wrong entry.
         let uncounted = mask_of(&self.ledger.store.dictionary(), [OPT_OUT_REASON]);
         let mut count = Count {
@@ -114,6 +124,8 @@ impl QualityJob {
             tally: Tally::new(now, self.zones(uncounted), uncounted),
             now,
             since: Time(now.0.saturating_sub(RECENT.0)),
+            chunk,
+            page,
             is_stopped,
         };
         count.listings()?;
@@ -168,6 +180,10 @@ struct Count<'a> {
     now: Time,
     /// When the period of recent events begins.
     since: Time,
+    /// How many subjects or events are read at a time.
+    chunk: usize,
+    /// How many tests or tickets are read at a time.
+    page: usize,
     is_stopped: &'a dyn Fn() -> bool,
 }
 
@@ -203,7 +219,7 @@ impl Count<'_> {
         let mut from = Vec::new();
         loop {
             self.check_stopped()?;
-            let (mut left, mut next) = (CHUNK, Vec::new());
+            let (mut left, mut next) = (self.chunk, Vec::new());
             let scanned = store.scan_with_events(
                 &store.dictionary(),
                 &from,
@@ -229,7 +245,7 @@ impl Count<'_> {
         let (mut from, mut open) = (Vec::new(), None);
         loop {
             self.check_stopped()?;
-            let (mut left, mut next, mut done) = (CHUNK, Vec::new(), Vec::new());
+            let (mut left, mut next, mut done) = (self.chunk, Vec::new(), Vec::new());
             let visited = store.visit_events_from(&from, &mut |key, subject, event| {
                 left -= 1;
                 if left == 0 {
@@ -312,9 +328,9 @@ impl Count<'_> {
         let (mut before, mut by_host) = (None, BTreeMap::<IpAddr, Vec<ClaimTest>>::new());
         loop {
             self.check_stopped()?;
-            let page = self.job.relay.jobs(before, false, PAGE);
+            let page = self.job.relay.jobs(before, false, self.page);
             let page = page.map_err(|e| self.relay_failure(e))?;
-            let is_last = page.len() < PAGE || page.iter().any(|j| j.at < oldest);
+            let is_last = page.len() < self.page || page.iter().any(|j| j.at < oldest);
             for job in &page {
                 before = Some(job.id);
                 if let Some(test) = ClaimTest::of(job).filter(|t| t.at >= oldest) {
@@ -362,7 +378,7 @@ impl Count<'_> {
         loop {
             self.check_stopped()?;
             let tickets = &self.job.tickets;
-            let page = tickets.list(&TicketFilter::default(), before, PAGE);
+            let page = tickets.list(&TicketFilter::default(), before, self.page);
             let page = page.map_err(|e| self.ticket_failure(e))?;
             for ticket in &page {
                 before = Some(ticket.number);
@@ -371,7 +387,7 @@ impl Count<'_> {
                 }
                 self.ticket(ticket);
             }
-            if page.len() < PAGE {
+            if page.len() < self.page {
                 return Ok(());
             }
         }

@@ -539,6 +539,37 @@ fn opt_out_is_not_counted() {
 }
 
 #[test]
+fn figures_do_not_depend_on_how_many_rows_are_read_at_a_time() {
+    let mut b = Bench::new();
+    for host in 1..=5 {
+        b.list(&format!("127.64.0.{host}"), "unconfirmed");
+    }
+    b.list("127.64.1.0/24", "netblock");
+    for host in ["127.64.0.1", "127.64.0.2", "127.64.1.7"] {
+        b.open(host);
+    }
+    for host in ["127.64.0.8", "127.64.0.9"] {
+        b.relay.prove(host);
+        let claim = b.relay.relay.claim(&who("owner"), ip(host), true, b.now());
+        b.relay.run(&claim.unwrap().job, &refused());
+    }
+    b.later(60);
+    let expected = count(&b, b.now());
+    let figures = &expected.zones[ZONE];
+    assert_eq!(
+        (figures.proofs.entries, figures.removals.removals),
+        (4, 4),
+        "{figures:?}"
+    );
+    assert_eq!((figures.claims.closed, figures.requests.requests), (2, 2));
+    for rows in 1..12 {
+        let parts = job(&b).count_in_parts(b.now(), [rows; 2], &|| false);
+        let parts = parts.map_err(|e| format!("{e:?}")).unwrap();
+        assert_eq!(parts, expected, "{rows}");
+    }
+}
+
+#[test]
 fn figures_name_no_address() {
     let mut b = Bench::new();
     b.list("127.64.0.1", "unconfirmed");

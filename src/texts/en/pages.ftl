@@ -211,7 +211,9 @@ opt-out-effect-public = The list notest publishes the opt-out. It is information
 opt-out-who = Who may ask
 opt-out-who-text = The person or organisation that is responsible for the address or range: the owner of the server, or the holder of the network as its registry names it. Tell us how we can see that.
 opt-out-how = How to ask
-opt-out-how-text = Write to us from an address of the domain of the server or of the network, and name the address or range. An opt-out has no end; write again to end it.
+opt-out-how-text = Write to us from an address of the domain of the server or of the network, and name the address or range.
+opt-out-end = How long it lasts
+opt-out-end-text = An opt-out has no end of its own. It lasts until you write to us again, or until somebody who proves control of the address or range asks for its removal from notest in the look-up. A new holder can end it in the same way.
 opt-out-no-contact = The operator has not named a contact for tests yet. Please use the contact of a list: { $lists }
 
 open-relay-title = What is an open relay?
