@@ -126,12 +126,13 @@ impl QualityJob {
             since: Time(now.0.saturating_sub(RECENT.0)),
             chunk,
             page,
+            suspensions: BTreeSet::new(),
             is_stopped,
         };
+        count.tickets()?;
         count.listings()?;
         count.removals()?;
         count.claims()?;
-        count.tickets()?;
         let (zones, sources) = count.tally.figures();
         let dictionary = self.ledger.store.dictionary();
         let named = |(id, figures)| (dictionary.sources.name(id).to_string(), figures);
@@ -184,6 +185,9 @@ struct Count<'a> {
     chunk: usize,
     /// How many tests or tickets are read at a time.
     page: usize,
+    /// The holds that suspend a listing until a person decides, by author and end. They remove
+    /// nothing.
+    suspensions: BTreeSet<(String, Time)>,
     is_stopped: &'a dyn Fn() -> bool,
 }
 
@@ -192,6 +196,15 @@ impl Count<'_> {
         match (self.is_stopped)() {
             true => Err(Failure::Stopped),
             false => Ok(()),
+        }
+    }
+
+    fn is_suspension(&self, event: &Event) -> bool {
+        match event.kind {
+            EventKind::Held { until, .. } => {
+                self.suspensions.contains(&(event.author.clone(), until))
+            }
+            _ => false,
         }
     }
 
@@ -223,7 +236,8 @@ impl Count<'_> {
             let scanned = store.scan_with_events(
                 &store.dictionary(),
                 &from,
-                &mut |subject, verdict, events| {
+                &mut |subject, verdict, mut events| {
+                    events.retain(|e| !self.is_suspension(e));
                     self.tally.add_subject(&subject, &verdict, &events);
                     left -= 1;
                     if left == 0 {
@@ -252,6 +266,7 @@ impl Count<'_> {
                     next = after(key);
                 }
                 if event.at >= self.since
+                    && !self.is_suspension(&event)
                     && let Some(pair) = removed(&event)
                 {
                     done.extend(Removal::add(&mut open, key, subject, &event, pair));
@@ -394,6 +409,8 @@ impl Count<'_> {
     }
 
     fn ticket(&mut self, ticket: &Ticket) {
+        let suspensions = ticket.suspension_ends().map(|end| (ticket.author(), end));
+        self.suspensions.extend(suspensions);
         let dictionary = self.job.ledger.store.dictionary();
         let reasons = mask_of(&dictionary, ticket.reasons.iter().map(String::as_str));
         let reasons = self.tally.counted(reasons);

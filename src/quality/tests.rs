@@ -24,7 +24,7 @@ use crate::{
     },
     relay::tests::{accepted, ip, refused, who},
     tickets::{
-        Approval, ZoneServer,
+        Approval, TicketState, ZoneServer,
         tests::{Bench, operator},
     },
 };
@@ -499,6 +499,25 @@ fn request_is_answered_by_a_reply_and_the_clock_does_not_run_before_the_proof() 
     assert_eq!(count(&b, b.now()).zones[ZONE].requests, expected);
     let report = count(&b, b.now());
     assert_eq!(report.sources["operator"].requests, expected);
+}
+
+#[test]
+fn suspension_of_a_listing_is_not_a_removal() {
+    let mut b = Bench::new();
+    b.list("127.64.0.1", "netblock");
+    let number = b.proved("127.64.0.1").number;
+    b.later(7 * DAY);
+    b.tick();
+    let state = |b: &Bench| b.tickets.get(number).unwrap().state;
+    let figures = |b: &Bench| {
+        let figures = count(b, b.now()).zones[ZONE];
+        (figures.proofs.entries, figures.removals.removals)
+    };
+    assert_eq!(state(&b), TicketState::Suspended);
+    assert_eq!(figures(&b), (0, 0));
+    let approved = b.tickets.approve(&operator(), number, "", b.now());
+    assert_eq!(approved.unwrap().state, TicketState::Granted);
+    assert_eq!(figures(&b), (0, 1));
 }
 
 #[test]

@@ -285,11 +285,17 @@ impl Ticket {
         Some(review.since.plus(DECIDE_WITHIN))
     }
 
+    /// When the holds end by which the ticket has suspended its listings, if it ever has.
+    pub fn suspension_ends(&self) -> impl Iterator<Item = Time> {
+        let steps = self.steps.iter();
+        let suspended = steps.filter(|step| step.state == TicketState::Suspended);
+        suspended.map(|step| step.at.plus(SUSPENSION_HOLD))
+    }
+
     /// When the holds of its suspension end; `None` if it is not suspended.
     pub fn suspended_until(&self) -> Option<Time> {
-        let last = self.steps.last();
-        let suspended = last.filter(|_| self.state == TicketState::Suspended);
-        suspended.map(|step| step.at.plus(SUSPENSION_HOLD))
+        let is_suspended = self.state == TicketState::Suspended;
+        self.suspension_ends().last().filter(|_| is_suspended)
     }
 
     /// Applies an event.
