@@ -134,7 +134,7 @@ fn print_held(name: &str, held: &HeldListResponse) {
     }
 }
 
-/// Rename a source, forget the shape of its last list, or show how often its entries are wrong
+/// Rename a source, forget its last shape, or show its error rates
 #[derive(Debug, Args)]
 pub(super) struct Source {
     #[command(subcommand)]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::api::{SerialRequestBody, SerialResponse};
 
-/// Set the serial of a zone, and show how often its entries are wrong
+/// Set the serial of a zone, or show its error rates
 #[derive(Debug, Args)]
 pub(super) struct Zone {
     #[command(subcommand)]
