@@ -154,6 +154,11 @@ impl Config {
         self.beside_store(".statistics.json")
     }
 
+    /// The path of the folder with the daily figures of quality, beside the store's folder.
+    pub fn quality(&self) -> PathBuf {
+        self.beside_store(".quality")
+    }
+
     /// A path beside the store's folder: its name with an ending.
     fn beside_store(&self, ending: &str) -> PathBuf {
         let store = &self.store.path;

@@ -23,6 +23,7 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
+    quality::{QualityArchive, QualityJob},
     resolver::Resolver,
     reverse_names::{self, ReverseNames},
     server::{self, Certificates, ReservedClients, ServerContext, sys},
@@ -31,6 +32,7 @@ use crate::{
     store::Store,
 };
 
+mod quality;
 pub mod relay;
 mod reload;
 mod retention;
@@ -112,6 +114,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let machine_state = machine_state(&config, certificates.clone());
     let check_url = url_check(&config);
     let (site, statistics) = (config.site.clone(), Statistics::open(config.statistics()));
+    let quality = QualityArchive::open(config.quality());
+    let quality_job = QualityJob::new(tickets.clone(), quality.clone());
     let public_host = public_host(&config.base_url);
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
     let reload = reload::Reloader {
@@ -147,6 +151,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         connections: limiters.stats(),
         access: Arc::default(),
         statistics,
+        quality: quality.clone(),
         figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: checker(config_path),
@@ -178,7 +183,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, quality_job, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -675,15 +680,17 @@ pub fn erasures(config: &Config) -> crate::privacy::Erasures {
     crate::privacy::Erasures::new(config.erasures(), crate::random::Random::system())
 }
 
-/// Starts the periodic work: scrubs and the erasure of old data on threads, and the ticks of the ledger and of the clock in
+/// Starts the periodic work: scrubs, the erasure of old data and the daily figures on threads, and the ticks of the ledger and of the clock in
 /// the returned tasks.
 fn start_upkeep(
     ledger: &Ledger,
     retention: crate::privacy::RetentionJob,
+    quality: QualityJob,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
     retention::start(retention, stop)?;
+    quality::start(quality, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),
         tokio::spawn(watch_clock(ledger.clock.clone())),

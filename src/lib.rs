@@ -33,6 +33,7 @@
 //! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`statistics`] | the figures of each list for the last days |
+//! | | [`quality`] | daily figures of proofs, errors and removals of each zone and source |
 //! | | [`site`] | the public pages, and what they share with the API |
 //! | | [`texts`] | the texts of pages and mail in several languages |
 //! | composition | [`config`], [`daemon`], [`cli`] | the configuration, the daemon, the command line |
@@ -78,6 +79,8 @@ pub mod mail;
 pub mod net;
 #[cfg(feature = "daemon")]
 pub mod privacy;
+#[cfg(feature = "daemon")]
+pub mod quality;
 #[cfg(feature = "daemon")]
 pub mod resolver;
 #[cfg(feature = "daemon")]

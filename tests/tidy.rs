@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
+const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -28,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
         "api",
         &[
             "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay", "tickets",
-            "recipes", "advice",
+            "recipes", "advice", "quality",
         ],
     ),
     ("advice", &[]),
@@ -37,6 +37,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("recipes", &["model"]),
     ("texts", &[]),
     ("statistics", &["model", "store"]),
+    ("quality", &["model", "store", "ledger", "relay", "tickets"]),
     (
         "privacy",
         &[
@@ -76,6 +77,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "recipes",
             "privacy",
             "statistics",
+            "quality",
         ],
     ),
     (
@@ -124,6 +126,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "recipes",
             "statistics",
             "reverse_names",
+            "quality",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
@@ -188,6 +191,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "quality",
         ],
     ),
     (
@@ -223,6 +227,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "quality",
         ],
     ),
 ];

@@ -106,6 +106,10 @@ pub struct ReviewRequest {
     pub target: String,
     /// Why the host is released.
     pub note: String,
+    /// The listing was an error. It is counted in the error rates of the zones and sources that
+    /// had it.
+    #[serde(default)]
+    pub listed_in_error: bool,
 }
 
 /// The result of a review.

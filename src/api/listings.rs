@@ -106,6 +106,10 @@ pub struct ListingRequest {
     /// again.
     #[serde(default)]
     pub no_hold: bool,
+    /// For `delist`: the listing was an error. It is counted in the error rates of the zones and
+    /// sources that had it.
+    #[serde(default)]
+    pub listed_in_error: bool,
     /// For `list`: list the subject although a removal was granted. Requires the role operator.
     #[serde(default)]
     pub break_hold: bool,
@@ -142,6 +146,9 @@ pub struct DeletionQuery {
     pub hold: Option<String>,
     /// End the listing of this source alone; others stay.
     pub only: bool,
+    /// The listing was an error. It is counted in the error rates of the zones and sources that
+    /// had it.
+    pub listed_in_error: bool,
     /// A note for the history that says why.
     pub note: Option<String>,
 }

@@ -20,6 +20,7 @@ mod privacy;
 mod problem;
 mod proposals;
 mod public_lists;
+mod quality;
 mod status;
 mod subjects;
 mod text_pages;
@@ -88,6 +89,10 @@ pub use public_lists::{
     PublicStatusResponse, PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse,
     RecipeResponse, TestPointsResponse,
 };
+pub use quality::{
+    ListQualityResponse, QualityDayResponse, QualityQuery, QualityResponse, SourceQualityResponse,
+    ZoneQualityResponse,
+};
 pub use status::{
     BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,
     ConfigurationCheckResponse, ConnectionCounts, DamageResponse, ExportStatusResponse,
@@ -114,11 +119,11 @@ pub use tickets::{
     ControlProofResponse, ControlProvedResponse, CorrectionRequest, MessageAuthor,
     ReasonPolicyResponse, ReleasedResponse, RemovalPoliciesResponse, RemovalResponse,
     RemovalServerResponse, RepetitionRequest, RepetitionResponse, SelfTestPageResponse,
-    SelfTestRequest, TestOutcomeResponse, TicketAddressResponse, TicketClockResponse,
-    TicketCodeRequest, TicketContactRequest, TicketContactResponse, TicketConversationResponse,
-    TicketDecisionRequest, TicketDetailResponse, TicketMessageRequest, TicketMessageResponse,
-    TicketRequest, TicketResponse, TicketStepResponse, TicketSummaryResponse, TicketTestResponse,
-    TicketsQuery, TicketsStatusResponse,
+    SelfTestRequest, TestOutcomeResponse, TicketAddressResponse, TicketApprovalRequest,
+    TicketClockResponse, TicketCodeRequest, TicketContactRequest, TicketContactResponse,
+    TicketConversationResponse, TicketDecisionRequest, TicketDetailResponse, TicketMessageRequest,
+    TicketMessageResponse, TicketRequest, TicketResponse, TicketStepResponse,
+    TicketSummaryResponse, TicketTestResponse, TicketsQuery, TicketsStatusResponse,
 };
 pub use webhooks::{
     WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{PublicNoticeResponse, RemovalPoliciesResponse, Timestamp};
+use super::{ListQualityResponse, PublicNoticeResponse, RemovalPoliciesResponse, Timestamp};
 use crate::{
     model::{ZoneKind, zone::Recommendation},
     recipes::Purpose,
@@ -147,6 +147,8 @@ pub struct PolicyResponse {
     pub tests_relays: bool,
     /// The mail address about relay tests; empty if there is none.
     pub test_contact: String,
+    /// The figures of each list that were counted last; none until they are counted.
+    pub quality: Vec<ListQualityResponse>,
 }
 
 /// The figures of a list for a day.

@@ -495,13 +495,24 @@ pub struct TicketSummaryResponse {
     pub decision_by: Option<Timestamp>,
 }
 
-/// The decision of an operator about a ticket, or a reply to its requester.
+/// The refusal of a ticket by an operator, or a reply to its requester.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TicketDecisionRequest {
-    /// The text for the requester, at most 4,000 characters; required for a reply and a refusal.
+    /// The text for the requester, at most 4,000 characters.
     #[serde(default)]
     pub text: String,
+}
+
+/// The approval of a ticket by an operator.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketApprovalRequest {
+    /// The text for the requester, at most 4,000 characters; may be empty.
+    pub text: String,
+    /// The listing was an error. It is counted in the error rates of the zones and sources that
+    /// had it.
+    pub listed_in_error: bool,
 }
 
 /// A message of a ticket's conversation, for operators.

@@ -81,6 +81,9 @@ pub(super) struct Delist {
     /// Do not hold the subjects, and print the sources that still list them
     #[arg(long, conflicts_with = "until")]
     no_hold: bool,
+    /// Count the removal as a listing in error
+    #[arg(long)]
+    listed_in_error: bool,
 }
 
 /// Exempt subjects: publish no listing of them
@@ -127,6 +130,7 @@ pub(super) fn delist(common: &Common, c: Delist) -> Result<(), CliError> {
         source: c.source,
         until: c.until,
         no_hold: c.no_hold,
+        listed_in_error: c.listed_in_error,
         ..ListingRequest::default()
     };
     send(common, c.subjects, request, "delisted")

@@ -480,6 +480,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         statistics: Default::default(),
+        quality: crate::quality::QualityArchive::open(config.quality()),
         figures: Default::default(),
         exports: Arc::new(tokio::sync::Semaphore::new(http::MAX_EXPORTS)),
         check_configuration: Arc::new(Default::default),

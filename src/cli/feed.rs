@@ -134,7 +134,7 @@ fn print_held(name: &str, held: &HeldListResponse) {
     }
 }
 
-/// Rename a source, or forget the shape of its last list
+/// Rename a source, forget its last shape, or show its error rates
 #[derive(Debug, Args)]
 pub(super) struct Source {
     #[command(subcommand)]
@@ -155,17 +155,28 @@ enum SourceCommand {
         /// New name
         new: String,
     },
+    /// Show daily figures of sources: proofs, claims, errors and answered requests
+    Quality {
+        /// Name of the source [default: all sources that have figures]
+        source: Option<String>,
+        /// Number of days, today included, at most 400
+        #[arg(long, default_value_t = 1)]
+        days: u64,
+    },
 }
 
-/// Renames or resets a source.
-pub(super) fn source(common: &Common, c: &Source) -> Result<(), CliError> {
-    let name = match &c.command {
+/// Renames or resets a source, or shows figures.
+pub(super) fn source(common: &Common, c: Source) -> Result<(), CliError> {
+    let name = match c.command {
         SourceCommand::Reset { name } => name,
         SourceCommand::Rename { old, new } => {
-            return super::rename::rename(common, "source", old, new);
+            return super::rename::rename(common, "source", &old, &new);
+        }
+        SourceCommand::Quality { source, days } => {
+            return super::quality::of_sources(common, source, days);
         }
     };
-    let path = format!("/v1/sources/{}/reset", escape(name));
+    let path = format!("/v1/sources/{}/reset", escape(&name));
     let done: SourceResetResponse = Client::open(common)?.post(&path)?;
     common.print(&done, |_| {
         println!("{name}: the shape of the last list is forgotten; its entries stay");

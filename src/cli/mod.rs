@@ -28,6 +28,7 @@ mod privacy;
 mod probe;
 mod proposal;
 mod purge;
+mod quality;
 mod relay;
 mod rename;
 mod renamed;

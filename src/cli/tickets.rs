@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::{
-        MessageAuthor, Page, TicketDecisionRequest, TicketDetailResponse, TicketSummaryResponse,
-        TicketsQuery,
+        MessageAuthor, Page, TicketApprovalRequest, TicketDecisionRequest, TicketDetailResponse,
+        TicketSummaryResponse, TicketsQuery,
     },
     tickets::{TicketKind, TicketState},
 };
@@ -43,6 +43,9 @@ enum TicketsCommand {
         ticket: Number,
         /// Text for the requester [default: none]
         text: Option<String>,
+        /// Count the removal as a listing in error
+        #[arg(long)]
+        listed_in_error: bool,
     },
     /// Refuse a ticket; a listed subject stays listed until the listing ends
     Refuse {
@@ -85,14 +88,23 @@ pub(super) fn run(common: &Common, c: Tickets) -> Result<(), CliError> {
             common.print(&found, print_whole)
         }
         TicketsCommand::Reply { ticket, text } => {
-            decide(common, &mut client, ticket.number, "reply", text)
+            let request = TicketDecisionRequest { text };
+            decide(common, &mut client, ticket.number, "reply", &request)
         }
-        TicketsCommand::Approve { ticket, text } => {
-            let text = text.unwrap_or_default();
-            decide(common, &mut client, ticket.number, "approve", text)
+        TicketsCommand::Approve {
+            ticket,
+            text,
+            listed_in_error,
+        } => {
+            let request = TicketApprovalRequest {
+                text: text.unwrap_or_default(),
+                listed_in_error,
+            };
+            decide(common, &mut client, ticket.number, "approve", &request)
         }
         TicketsCommand::Refuse { ticket, text } => {
-            decide(common, &mut client, ticket.number, "refuse", text)
+            let request = TicketDecisionRequest { text };
+            decide(common, &mut client, ticket.number, "refuse", &request)
         }
     }
 }
@@ -133,11 +145,10 @@ fn decide(
     client: &mut Client,
     number: u64,
     action: &str,
-    text: String,
+    request: &impl serde::Serialize,
 ) -> Result<(), CliError> {
-    let request = TicketDecisionRequest { text };
     let path = format!("{}/{action}", path(number));
-    let decided: TicketDetailResponse = client.call_json(Method::POST, &path, &request)?;
+    let decided: TicketDetailResponse = client.call_json(Method::POST, &path, request)?;
     common.print(&decided, |t| {
         println!(
             "{number}: {}, {}",

@@ -7,11 +7,12 @@ use clap::{Args, Subcommand};
 use super::{
     CliError, Common,
     client::{Client, escape},
+    quality,
     text::some,
 };
 use crate::api::{SerialRequestBody, SerialResponse};
 
-/// Set the serial of a zone
+/// Set the serial of a zone, or show its error rates
 #[derive(Debug, Args)]
 pub(super) struct Zone {
     #[command(subcommand)]
@@ -30,19 +31,30 @@ enum ZoneCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Show daily figures of zones: proofs, claims, errors and answered requests
+    Quality {
+        /// Origin of the zone, or its short name [default: all zones]
+        zone: Option<String>,
+        /// Number of days, today included, at most 400
+        #[arg(long, default_value_t = 1)]
+        days: u64,
+    },
 }
 
-/// Sets a serial.
-pub(super) fn run(common: &Common, c: &Zone) -> Result<(), CliError> {
-    let ZoneCommand::Serial {
-        zone,
-        serial,
-        force,
-    } = &c.command;
-    let request = SerialRequestBody {
-        serial: *serial,
-        force: *force,
-    };
+/// Sets a serial, or shows figures.
+pub(super) fn run(common: &Common, c: Zone) -> Result<(), CliError> {
+    match c.command {
+        ZoneCommand::Serial {
+            zone,
+            serial,
+            force,
+        } => set_serial(common, &zone, serial, force),
+        ZoneCommand::Quality { zone, days } => quality::of_zones(common, zone, days),
+    }
+}
+
+fn set_serial(common: &Common, zone: &str, serial: u32, force: bool) -> Result<(), CliError> {
+    let request = SerialRequestBody { serial, force };
     let path = format!("/v1/zones/{}/serial", escape(zone));
     let done: SerialResponse = Client::open(common)?.post_json(&path, &request)?;
     common.print(&done, print)

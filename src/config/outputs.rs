@@ -113,6 +113,10 @@ pub(super) fn check(file: &File, path: &Path, config: &Config, report: &mut Repo
         "the figures of the last days",
         &config.statistics(),
     ));
+    used.push(OccupiedPath::folder(
+        "the folder of the daily figures",
+        &config.quality(),
+    ));
     let mirrors = config.mirrors();
     used.extend(
         mirrors
@@ -217,6 +221,10 @@ mod tests {
             (
                 export("data.statistics.json"),
                 "the figures of the last days",
+            ),
+            (
+                export("data.quality/2026-01-01.json"),
+                "the folder of the daily figures",
             ),
             (export("run/orbsd.sock"), "the socket"),
             (export("data/probe.key"), "the secret of relay tests"),

@@ -118,6 +118,11 @@ fn change_of(
         })
     };
     let source = request.source.as_ref().map(find_source).transpose()?;
+    if request.listed_in_error && request.op != Operation::Delist {
+        return Err(ProblemDetails::invalid(
+            "listed_in_error: only `delist` accepts it",
+        ));
+    }
     let command = match request.op {
         Operation::List => Command::List {
             reason: required_reason()?,
@@ -147,7 +152,10 @@ fn change_of(
     Ok(Change {
         subject,
         author: caller.name.clone(),
-        evidence: request.note.clone().map(Evidence::statement),
+        evidence: match request.listed_in_error {
+            true => Some(Evidence::listed_in_error(request.note.clone())),
+            false => request.note.clone().map(Evidence::statement),
+        },
         command,
         preconditions,
     })
@@ -405,6 +413,7 @@ pub async fn delete_listing(
         until: query.hold.filter(|_| !no_hold),
         note: query.note,
         no_hold,
+        listed_in_error: query.listed_in_error,
         ..ListingRequest::default()
     };
     let change = change_of(&app, subject, &request, &caller, preconditions)?;

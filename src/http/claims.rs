@@ -22,7 +22,7 @@ use crate::{
     model::{Role, Subject, subject::HostBits},
     relay::{
         Actor, ClaimReceipt, ClaimStatus, OPT_OUT_REASON, OptOut, Proof, RelayError, RelayService,
-        SourceReplies,
+        ReviewFinding, SourceReplies,
         advice::RepairAdvice,
         control::DecisionRow,
         message::redact,
@@ -192,8 +192,9 @@ pub async fn release_host(
         return Err(ProblemDetails::invalid("note: required"));
     }
     note(Some(&request.note))?;
+    let finding = ReviewFinding::of(request.listed_in_error);
     let receipt = call_relay(&app, move |relay| {
-        relay.review(&actor(&caller), target, &request.note, relay.now())
+        relay.review_as(&actor(&caller), target, &request.note, finding, relay.now())
     })
     .await?;
     Ok(Json(ReviewResponse {

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity, operator_tickets, privacy,
+    integrity, operator_tickets, privacy, quality,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -61,6 +61,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     write_writer(&mut out, &app);
     integrity::write_metrics(&mut out, &app);
     privacy::write_metrics(&mut out, &app);
+    quality::write_metrics(&mut out, &app);
     out.gauge(
         "start_time_seconds",
         "When the daemon started",

@@ -43,6 +43,7 @@ mod proxy;
 pub mod public_lists;
 pub mod public_pages;
 mod purge;
+mod quality;
 mod reload;
 mod routes;
 pub mod secrets;
@@ -62,7 +63,7 @@ pub use access::Access;
 pub use advice::{find_advice, find_guide, find_product};
 pub use caller::{ClientAddress, PeerAddress};
 pub use claims::get_proof;
-pub use export::REPORT_TRAILER;
+pub use export::{MAX_EXPORTS, REPORT_TRAILER};
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, is_mail_address, json as parse_json};
 pub use jobs::{public_relay_tests, relay_tests, relay_tests_of, survey};
@@ -82,9 +83,6 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
 };
-
-/// The most exports that run at the same time.
-pub const MAX_EXPORTS: usize = 16;
 
 /// What another part of the daemon reports about itself.
 pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -137,6 +135,8 @@ pub struct App {
     pub statistics: crate::statistics::Statistics,
     /// The figures of the public pages.
     pub figures: public_lists::Figures,
+    /// The daily figures of zones and sources.
+    pub quality: crate::quality::QualityArchive,
     /// Looks up the names of a host.
     pub host_names: crate::relay::HostNameResolver,
     /// Checks the configuration as `orbsd check` does, for users who cannot read all of it.

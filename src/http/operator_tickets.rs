@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     api::{
-        MessageAuthor, Page, ProblemDetails, TicketAddressResponse, TicketClockResponse,
-        TicketConversationResponse, TicketDecisionRequest, TicketDetailResponse,
-        TicketSummaryResponse, TicketsQuery, TicketsStatusResponse,
+        MessageAuthor, Page, ProblemDetails, TicketAddressResponse, TicketApprovalRequest,
+        TicketClockResponse, TicketConversationResponse, TicketDecisionRequest,
+        TicketDetailResponse, TicketSummaryResponse, TicketsQuery, TicketsStatusResponse,
     },
     model::{Role, Subject, Time, subject::HostBits},
     relay::Actor,
     tickets::{
-        CLOSED_STATES, Ticket, TicketClock, TicketClockState, TicketClocks, TicketError,
+        Approval, CLOSED_STATES, Ticket, TicketClock, TicketClockState, TicketClocks, TicketError,
         TicketFilter, TicketService,
     },
 };
@@ -198,15 +198,11 @@ pub async fn get_ticket_of_operators(
     found.await.map(Json)
 }
 
-/// What an operator does with a ticket: it receives who decides, the number, a text and the time.
-type Decision = fn(&TicketService, &Actor, u64, &str, Time) -> Result<Ticket, TicketError>;
-
 /// Decides about a ticket, if the token may decide about its subject and reasons.
 async fn decide(
     Call { app, caller }: Call,
     id: &str,
-    request: TicketDecisionRequest,
-    decision: Decision,
+    decision: impl FnOnce(&TicketService, &Actor, u64) -> Result<Ticket, TicketError> + Send + 'static,
 ) -> JsonResult<TicketDetailResponse> {
     let number = number(id, "ticket")?;
     let found = call_tickets(&app, move |tickets| tickets.get(number)).await?;
@@ -215,7 +211,7 @@ async fn decide(
     }
     let decided = call_tickets(&app, move |tickets| {
         let who = actor(&caller);
-        let ticket = decision(tickets, &who, number, &request.text, tickets.now())?;
+        let ticket = decision(tickets, &who, number)?;
         detail(tickets, &ticket, caller.role)
     });
     decided.await.map(Json)
@@ -230,19 +226,29 @@ pub async fn reply_to_ticket(
     Part(id): Part,
     JsonBody(request): JsonBody<TicketDecisionRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(call, &id, request, TicketService::reply).await
+    decide(call, &id, move |tickets, who, number| {
+        tickets.reply(who, number, &request.text, tickets.now())
+    })
+    .await
 }
 
 /// Approves a ticket: its subject is delisted, or its correction is accepted.
-#[utoipa::path(post, path = "/v1/tickets/{number}/approve", tag = "tickets", request_body = TicketDecisionRequest,
+#[utoipa::path(post, path = "/v1/tickets/{number}/approve", tag = "tickets", request_body = TicketApprovalRequest,
     params(("number" = u64, Path, description = "The number of the ticket")),
     responses((status = 200, body = TicketDetailResponse, description = "The ticket")))]
 pub async fn approve_ticket(
     call: Call,
     Part(id): Part,
-    JsonBody(request): JsonBody<TicketDecisionRequest>,
+    JsonBody(request): JsonBody<TicketApprovalRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(call, &id, request, TicketService::approve).await
+    decide(call, &id, move |tickets, who, number| {
+        let approval = Approval {
+            text: &request.text,
+            listed_in_error: request.listed_in_error,
+        };
+        tickets.approve(who, number, approval, tickets.now())
+    })
+    .await
 }
 
 /// Refuses a ticket. The text tells the requester why; the listing stays until its own end.
@@ -254,7 +260,10 @@ pub async fn refuse_ticket(
     Part(id): Part,
     JsonBody(request): JsonBody<TicketDecisionRequest>,
 ) -> JsonResult<TicketDetailResponse> {
-    decide(call, &id, request, TicketService::refuse).await
+    decide(call, &id, move |tickets, who, number| {
+        tickets.refuse(who, number, &request.text, tickets.now())
+    })
+    .await
 }
 
 fn clocks(tickets: &TicketService) -> Result<TicketClocks, String> {

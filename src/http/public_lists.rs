@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{App, import::find_zone, notices, tickets};
+use super::{App, import::find_zone, notices, quality, tickets};
 use crate::{
     api::{
         ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, NoticeState,
@@ -75,7 +75,7 @@ impl Drop for CountPermit {
 }
 
 /// The lists that the public may know: all zones except catalogs.
-fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
+pub(super) fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
     let zones = snapshot.zones.all().iter().enumerate();
     zones.filter(|(_, z)| z.spec.kind != ZoneKind::Catalog)
 }
@@ -199,6 +199,7 @@ pub fn policy(app: &App) -> PolicyResponse {
         special_ranges: settings.special.iter().map(ToString::to_string).collect(),
         tests_relays: relay.enabled && relay.public,
         test_contact: relay.tester.contact.clone(),
+        quality: quality::of_lists(app),
     }
 }
 

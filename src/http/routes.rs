@@ -19,8 +19,8 @@ use super::{
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    privacy, proposals, public_pages, purge, reload, self_tests, status, tickets, tickets_control,
-    webhooks, zone_serial,
+    privacy, proposals, public_pages, purge, quality, reload, self_tests, status, tickets,
+    tickets_control, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -161,6 +161,7 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
         .add(bounded(OPERATE), routes!(feeds::reset_source))
         .add(READ, routes!(export::list_zones))
         .add(READ, routes!(export::get_zone))
+        .add(READ, routes!(quality::get_quality))
         .add(kept(OPERATE), routes!(zone_serial::set_serial))
         .add(READ.unlimited(), routes!(export::export_zone))
         .add(READ.unlimited(), routes!(export::report_export))

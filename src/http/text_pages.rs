@@ -109,6 +109,7 @@ pub fn opt_out_with(of_tests: &str, of_site: &str, language: Language) -> TextPa
     ];
     let effect = effect.map(|key| t.plain(key)).to_vec();
     let who = vec![t.plain("opt-out-who-text")];
+    let end = vec![t.plain("opt-out-end-text")];
     t.page(
         "opt-out-title",
         "opt-out-lead",
@@ -116,6 +117,7 @@ pub fn opt_out_with(of_tests: &str, of_site: &str, language: Language) -> TextPa
             t.section("effect", "opt-out-effect", TextForm::List, effect),
             t.section("who", "opt-out-who", TextForm::Paragraphs, who),
             t.section("how", "opt-out-how", TextForm::Paragraphs, how),
+            t.section("end", "opt-out-end", TextForm::Paragraphs, end),
         ],
     )
 }

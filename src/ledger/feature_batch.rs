@@ -14,7 +14,7 @@ use super::{
     feature_table::{Feature, FeatureTable, KeyPart, KeyRange},
 };
 use crate::{
-    model::{Change, Time},
+    model::{Change, Evidence, Time},
     store::{Store, StoreError, schema::AuditRecord},
 };
 
@@ -49,6 +49,14 @@ impl<'a, F: Feature> FeatureBatch<'a, F> {
             audit: None,
             notices: Vec::new(),
             unencoded: None,
+        }
+    }
+
+    /// States in the evidence of each change that the listing which it ends was an error.
+    pub fn mark_listed_in_error(&mut self) {
+        for change in &mut self.changes {
+            let note = change.evidence.take().map(|e| e.text);
+            change.evidence = Some(Evidence::listed_in_error(note));
         }
     }
 

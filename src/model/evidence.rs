@@ -18,6 +18,8 @@ pub enum EvidenceKind {
     Delivery,
     /// A message caught by a trap.
     Trap,
+    /// A statement that the listing was an error.
+    ListedInError,
 }
 
 /// Evidence, as text for people.
@@ -38,6 +40,14 @@ impl Evidence {
         Evidence {
             kind: EvidenceKind::Statement,
             text: text.into(),
+        }
+    }
+
+    /// A statement that a listing was an error; without a note, it says only that.
+    pub fn listed_in_error(note: Option<String>) -> Evidence {
+        Evidence {
+            kind: EvidenceKind::ListedInError,
+            text: note.unwrap_or_else(|| "listed in error".into()),
         }
     }
 }

@@ -26,6 +26,25 @@ use crate::{
 /// The most proofs of a listing that are compared with the test of a claim.
 const MAX_PROOFS: usize = 1000;
 
+/// What an operator found when they reviewed a listed host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviewFinding {
+    /// The host does not relay any more.
+    Closed,
+    /// The listing was an error.
+    ListedInError,
+}
+
+impl ReviewFinding {
+    /// The finding of a review that states whether the listing was an error.
+    pub fn of(listed_in_error: bool) -> ReviewFinding {
+        match listed_in_error {
+            true => ReviewFinding::ListedInError,
+            false => ReviewFinding::Closed,
+        }
+    }
+}
+
 /// The receipt of an accepted claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimReceipt {
@@ -424,12 +443,24 @@ impl RelayService {
         Ok(())
     }
 
-    /// Releases a host after an operator has reviewed it.
+    /// Releases a host after an operator has reviewed it and considers it closed.
     pub fn review(
         &self,
         who: &Actor,
         target: IpAddr,
         why: &str,
+        now: Time,
+    ) -> Result<Option<Receipt>, RelayError> {
+        self.review_as(who, target, why, ReviewFinding::Closed, now)
+    }
+
+    /// Releases a host after an operator has reviewed it.
+    pub fn review_as(
+        &self,
+        who: &Actor,
+        target: IpAddr,
+        why: &str,
+        finding: ReviewFinding,
         now: Time,
     ) -> Result<Option<Receipt>, RelayError> {
         let _guard = self.lock();
@@ -448,6 +479,9 @@ impl RelayService {
             let host = Subject::host(target);
             batch.delist(host, listing, HoldFor::Usual, &who.name, why.into());
             batch.delete(OUTPUTS, &target);
+        }
+        if finding == ReviewFinding::ListedInError {
+            batch.mark_listed_in_error();
         }
         batch.audit(who, "review", &target, "released".into(), Some(why.into()));
         self.write(batch)

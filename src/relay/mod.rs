@@ -86,7 +86,7 @@ pub use {
     actor::Actor,
     arrivals::ArrivalOutcome,
     claim_status::ClaimStatus,
-    claims::{ClaimReceipt, SourceReplies},
+    claims::{ClaimReceipt, ReviewFinding, SourceReplies},
     erasure::RelayText,
     expiry::ForgottenRows,
     jobs::Nomination,

@@ -3,16 +3,19 @@
 use super::example_lookups::{after, ago};
 use crate::{
     api::{
-        DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse,
-        NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse,
-        PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
-        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, SurveyCountResponse,
-        SurveyMonthResponse, TestPointsResponse,
+        DataKindResponse, ListCodeResponse, ListDayResponse, ListQualityResponse, ListResponse,
+        ListStatusResponse, NoticeState, PolicyResponse, PrivacyKindsResponse,
+        PublicNoticeResponse, PublicNoticesResponse, PublicStatusResponse,
+        PublishedReasonPolicyResponse, ReasonListResponse, RelayTestResponse,
+        RemovalPoliciesResponse, SurveyCountResponse, SurveyMonthResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
         Zone, ZoneKind,
         zone::{Publish, Recommendation},
+    },
+    quality::{
+        ClaimFigures, Percentiles, ProofFigures, QualityFigures, RemovalFigures, RequestFigures,
     },
     recipes,
     relay::Catalogue,
@@ -164,6 +167,52 @@ pub(super) fn policy(is_complete: bool) -> PolicyResponse {
         test_contact: match is_complete {
             true => "tests@relays.example".into(),
             false => String::new(),
+        },
+        quality: match is_complete {
+            true => vec![quality()],
+            false => Vec::new(),
+        },
+    }
+}
+
+/// The figures of a list with many proofs, and with few claims and requests.
+fn quality() -> ListQualityResponse {
+    let days = |median, p90, largest| Percentiles {
+        median,
+        p90,
+        largest,
+    };
+    ListQualityResponse {
+        zone: "relays.relays.example".into(),
+        alias: "relays".into(),
+        counted: ago(DAY / 2),
+        figures: QualityFigures {
+            proofs: ProofFigures {
+                entries: 18_420,
+                proved: 18_311,
+                proved_recently: 12_004,
+                age_days: Some(days(19, 71, 89)),
+            },
+            claims: ClaimFigures {
+                closed: 9,
+                open: 3,
+                blocked: 2,
+                undecided: 1,
+                release_seconds: Some(days(240, 3900, 5 * DAY)),
+            },
+            removals: RemovalFigures {
+                removals: 46,
+                listed_in_error: 2,
+                spread_seconds: Some(days(12, 75, 640)),
+                spreading: 1,
+            },
+            requests: RequestFigures {
+                requests: 17,
+                due_2_days: 16,
+                answered_2_days: 15,
+                due_7_days: 14,
+                answered_7_days: 14,
+            },
         },
     }
 }

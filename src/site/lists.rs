@@ -9,12 +9,14 @@ use axum::{
 use super::{
     context::PageContext,
     markup::{Markup, escape},
+    quality::{self, QualityRow},
 };
 use crate::{
     api::{
-        ListResponse, NamedProductResponse, Page, PolicyResponse, ProblemDetails,
-        PublicRelayTestsResponse, RecipePartResponse, RecipeResponse, RelayTestNotesResponse,
-        RelayTestResponse, TextForm, TextPageResponse, TextResponse, TextSectionResponse,
+        ListQualityResponse, ListResponse, NamedProductResponse, Page, PolicyResponse,
+        ProblemDetails, PublicRelayTestsResponse, RecipePartResponse, RecipeResponse,
+        RelayTestNotesResponse, RelayTestResponse, TextForm, TextPageResponse, TextResponse,
+        TextSectionResponse,
     },
     http::{self, App, public_lists, relay_tests},
     model::{ZoneKind, zone::Recommendation},
@@ -173,6 +175,11 @@ impl PolicyPage<'_> {
                 .t1("policy-lifetime", "count", seconds.div_ceil(86_400)),
             None => self.page.t("policy-lifetime-never"),
         }
+    }
+
+    /// The figures of a list, in words.
+    fn quality(&self, list: &ListQualityResponse) -> Vec<QualityRow> {
+        quality::rows(self.page, &list.figures)
     }
 
     fn removal(&self, policy: &RemovalPolicy) -> Markup {

@@ -35,6 +35,7 @@ mod negotiation;
 mod news;
 mod privacy;
 mod proofs;
+mod quality;
 mod reasons;
 mod routes;
 mod self_test;

@@ -4,7 +4,7 @@
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
 use super::{Dictionary, Result, Store, StoreError, cf, damaged, schema};
-use crate::model::{SourceId, Subject, Verdict};
+use crate::model::{Event, SourceId, Subject, Verdict};
 use schema::FeedEntry;
 
 /// A cursor over one family's rows under a prefix.
@@ -69,6 +69,18 @@ impl<'a> Cursor<'a> {
         self.rows.seek([&self.prefix, key].concat());
     }
 
+    /// Returns the events of a subject, by its key, in the order of their commits. The keys have to
+    /// ascend from call to call; none is the beginning of another one.
+    fn events(&mut self, key: &[u8]) -> Result<Vec<Event>> {
+        self.advance(key);
+        let mut out = Vec::new();
+        while self.key().is_some_and(|row| row.starts_with(key)) {
+            out.push(schema::decode(self.value()).ok_or_else(|| damaged("an event"))?);
+            self.next();
+        }
+        Ok(out)
+    }
+
     /// Returns the error at which reading stopped, if it was not the end.
     pub(super) fn check(&self) -> Result<()> {
         self.rows.status().map_err(Into::into)
@@ -129,35 +141,69 @@ impl Store {
         to: &[u8],
         f: &mut dyn FnMut(Subject, Verdict) -> Result<bool>,
     ) -> Result<bool> {
-        let mut is_complete = true;
         self.with(|db| {
-            let mut cursors = self.cursors(db, dictionary)?;
-            if !from.is_empty() {
-                cursors.iter_mut().for_each(|c| c.seek(from));
+            self.scan_keys(db, dictionary, [from, to], &mut |_, subject, verdict| {
+                f(subject, verdict)
+            })
+        })
+    }
+
+    /// Visits, in order, the verdicts of the subjects whose keys are `from` or later, each with the
+    /// events of the subject that are not those of feeds, until `f` returns false. Returns whether
+    /// it reached the end.
+    pub fn scan_with_events(
+        &self,
+        dictionary: &Dictionary,
+        from: &[u8],
+        f: &mut dyn FnMut(Subject, Verdict, Vec<Event>) -> Result<bool>,
+    ) -> Result<bool> {
+        self.with(|db| {
+            let mut rows = Cursor::new(db, schema::EVENTS, vec![], None)?;
+            let keys = [from, &[u8::MAX; 32]];
+            let is_complete =
+                self.scan_keys(db, dictionary, keys, &mut |key, subject, verdict| {
+                    let events = rows.events(key)?;
+                    f(subject, verdict, events)
+                })?;
+            rows.check()?;
+            Ok(is_complete)
+        })
+    }
+
+    /// Visits, in order, the verdicts of the subjects whose keys are `from` or later and before
+    /// `to`, each with its key, until `f` returns false. Returns whether it reached the end.
+    fn scan_keys(
+        &self,
+        db: &DB,
+        dictionary: &Dictionary,
+        [from, to]: [&[u8]; 2],
+        f: &mut dyn FnMut(&[u8], Subject, Verdict) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut cursors = self.cursors(db, dictionary)?;
+        if !from.is_empty() {
+            cursors.iter_mut().for_each(|c| c.seek(from));
+        }
+        while let Some(key) = cursors
+            .iter()
+            .filter_map(Cursor::key)
+            .min()
+            .map(<[u8]>::to_vec)
+        {
+            if *key >= *to {
+                break;
             }
-            while let Some(key) = cursors
-                .iter()
-                .filter_map(Cursor::key)
-                .min()
-                .map(<[u8]>::to_vec)
-            {
-                if *key >= *to {
-                    break;
-                }
-                let subject = self.subject(&key, "a subject's key")?;
-                let mut verdict = Verdict::default();
-                for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
-                    c.join(&mut verdict)?;
-                    c.next();
-                }
-                if !f(subject, verdict)? {
-                    is_complete = false;
-                    return Ok(());
-                }
+            let subject = self.subject(&key, "a subject's key")?;
+            let mut verdict = Verdict::default();
+            for c in cursors.iter_mut().filter(|c| c.key() == Some(&key)) {
+                c.join(&mut verdict)?;
+                c.next();
             }
-            cursors.iter().try_for_each(Cursor::check)
-        })?;
-        Ok(is_complete)
+            if !f(&key, subject, verdict)? {
+                return Ok(false);
+            }
+        }
+        cursors.iter().try_for_each(Cursor::check)?;
+        Ok(true)
     }
 
     /// Visits, in order, the subjects after `after` that have entries of sources other than feeds,

@@ -48,13 +48,24 @@ impl Store {
 
     /// Visits the events of all subjects, without those of feeds: each with its key.
     pub fn visit_events(&self, f: &mut dyn FnMut(&[u8], Subject, Event)) -> Result<()> {
-        self.rows(schema::EVENTS, &[], &mut |key, value| {
+        self.visit_events_from(&[], &mut |key, subject, event| {
+            f(key, subject, event);
+            true
+        })
+    }
+
+    /// Visits the events as [`Store::visit_events`] does, from a key on, until `f` returns false.
+    pub fn visit_events_from(
+        &self,
+        from: &[u8],
+        f: &mut dyn FnMut(&[u8], Subject, Event) -> bool,
+    ) -> Result<()> {
+        self.rows(schema::EVENTS, from, &mut |key, value| {
             // The number of the commit and the place in it follow the subject.
             let end = key.len().saturating_sub(EVENT_NUMBER_BYTES);
             let subject = self.subject(&key[..end], "the subject of an event")?;
             let event = self.decode(value, format_args!("an event of {subject}"))?;
-            f(key, subject, event);
-            Ok(true)
+            Ok(f(key, subject, event))
         })
     }
 

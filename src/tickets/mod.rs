@@ -66,7 +66,7 @@ mod ticket;
 mod zone_server;
 
 #[cfg(all(test, feature = "daemon"))]
-mod tests;
+pub(crate) mod tests;
 
 pub use policies::{FEED_POLICY_KEY, OTHER_POLICY_KEY, RemovalPolicies};
 pub use state::{
@@ -82,13 +82,14 @@ pub use {
     notice::{CLOSED_STATES, TicketClock, TicketCounts},
     proofs::Confirmation,
     requests::{NewTicket, PROOF_PERIOD},
+    reviews::Approval,
     secret::TicketSecret,
     self_tests::{NewSelfTest, REPEAT_DAYS},
     servers::RemovalServer,
     service::{RELEASE_PAGE_PERIOD, TicketFilter, TicketService, TicketSettings},
     ticket::{
-        ControlProof, NameException, Repetition, Review, Ticket, TicketContact, TicketMessage,
-        TicketRemoval, TicketStep, TicketTest, ZoneRemoval,
+        ANSWER_WITHIN, ControlProof, DECIDE_WITHIN, NameException, Repetition, Review, Ticket,
+        TicketContact, TicketMessage, TicketRemoval, TicketStep, TicketTest, ZoneRemoval,
     },
     zone_server::{ZoneServer, ZoneServers},
 };

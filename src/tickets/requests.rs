@@ -1,6 +1,6 @@
 //! What requesters do: they open tickets, try again, write messages, ask for a review, and withdraw.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     batch::TicketBatch,
@@ -15,7 +15,7 @@ use super::{
     ticket::{ControlProof, MAX_MESSAGE_CHARS, Ticket, TicketMessage, TicketTest},
 };
 use crate::{
-    model::{Subject, Time, text::replace_controls, time::Seconds},
+    model::{SourceId, Subject, Time, text::replace_controls, time::Seconds},
     relay::{Actor, RelayError},
 };
 
@@ -111,6 +111,7 @@ impl TicketService {
     ) -> Result<Ticket, TicketError> {
         Ok(Ticket {
             reasons: reason_names(listings),
+            sources: sources_of(listings),
             policy,
             ..self.empty_ticket(batch, request.subject.clone(), &request.language)?
         })
@@ -129,6 +130,7 @@ impl TicketService {
             secret: TicketSecret::new(&self.random)?,
             subject,
             reasons: Vec::new(),
+            sources: Vec::new(),
             policy: RemovalPolicy::None,
             state: TicketState::NeedsProof,
             opened: batch.now,
@@ -447,6 +449,12 @@ pub(super) fn proof(method: ControlMethod, now: Time) -> ControlProof {
         at: now,
         until: now.plus(PROOF_PERIOD),
     }
+}
+
+/// The sources of listings, each once.
+fn sources_of(listings: &[&TicketListing]) -> Vec<SourceId> {
+    let sources: BTreeSet<SourceId> = listings.iter().map(|l| l.source).collect();
+    sources.into_iter().collect()
 }
 
 /// The names of the reasons of listings, each once.

@@ -12,8 +12,27 @@ use super::{
 };
 use crate::{
     model::Time,
-    relay::{Actor, policy::ClaimState},
+    relay::{Actor, ReviewFinding, policy::ClaimState},
 };
+
+/// The approval of a ticket by an operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Approval<'a> {
+    /// The text for the requester; may be empty.
+    pub text: &'a str,
+    /// Whether the listing was an error.
+    pub listed_in_error: bool,
+}
+
+impl<'a> From<&'a str> for Approval<'a> {
+    /// An approval that says nothing about an error.
+    fn from(text: &'a str) -> Approval<'a> {
+        Approval {
+            text,
+            listed_in_error: false,
+        }
+    }
+}
 
 impl TicketService {
     /// Adds a reply of an operator.
@@ -40,18 +59,23 @@ impl TicketService {
     }
 
     /// Grants a request after a person has reviewed it: its subject is delisted, or its correction is
-    /// accepted. The text is for the requester, and may be empty.
+    /// accepted.
     ///
     /// # Errors
     ///
-    /// The ticket is closed, or the ledger or the relay service refuses the removal.
-    pub fn approve(
+    /// The ticket is closed, the approval states an error of a listing and the ticket is about none,
+    /// or the ledger or the relay service refuses the removal.
+    pub fn approve<'a>(
         &self,
         who: &Actor,
         number: u64,
-        text: &str,
+        approval: impl Into<Approval<'a>>,
         now: Time,
     ) -> Result<Ticket, TicketError> {
+        let Approval {
+            text,
+            listed_in_error,
+        } = approval.into();
         let text = checked_message(text)?;
         let (_, receipt) = self.decide(now, |batch| {
             let mut ticket = batch.ticket(number)?;
@@ -61,8 +85,15 @@ impl TicketService {
             if !text.is_empty() {
                 add_reply(&mut ticket, who, text, now);
             }
+            if listed_in_error && !ticket.kind.is_about_listings() {
+                return Err(TicketError::Invalid(
+                    "listed_in_error: the ticket is not about a listing; leave it out".into(),
+                ));
+            }
             match ticket.kind {
-                TicketKind::Removal => self.approve_removal(batch, who, &mut ticket)?,
+                TicketKind::Removal => {
+                    self.approve_removal(batch, who, &mut ticket, listed_in_error)?;
+                }
                 // The answer is all: no listing is looked at.
                 TicketKind::Correction => ticket.apply(TicketEvent::Grant, now)?,
                 TicketKind::Test => {
@@ -85,6 +116,7 @@ impl TicketService {
         batch: &mut TicketBatch<'_>,
         who: &Actor,
         ticket: &mut Ticket,
+        listed_in_error: bool,
     ) -> Result<(), TicketError> {
         let now = batch.now;
         let listings = self.listings_with_suspended(ticket)?;
@@ -100,11 +132,19 @@ impl TicketService {
                     idempotency: None,
                     ..who.clone()
                 };
-                self.relay.review(&reviewer, target, &why, now)?;
+                let finding = ReviewFinding::of(listed_in_error);
+                self.relay
+                    .review_as(&reviewer, target, &why, finding, now)?;
                 self.record_granted(ticket, now)
             }
             _ if mine.is_empty() => ticket.apply(TicketEvent::End, now),
-            _ => self.grant(batch, ticket, &mine),
+            _ => {
+                self.grant(batch, ticket, &mine)?;
+                if listed_in_error {
+                    batch.mark_listed_in_error();
+                }
+                Ok(())
+            }
         }
     }
 

@@ -38,19 +38,19 @@ publish = [
 ]
 "#;
 
-struct Bench {
-    relay: RelayBench,
-    tickets: TicketService,
-    servers: Arc<Mutex<Vec<ZoneServer>>>,
+pub struct Bench {
+    pub relay: RelayBench,
+    pub tickets: TicketService,
+    pub servers: Arc<Mutex<Vec<ZoneServer>>>,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         Bench::with(&[ZONE])
     }
 
     /// A bench with these zones.
-    fn with(zones: &[&str]) -> Bench {
+    pub fn with(zones: &[&str]) -> Bench {
         let zone = |text: &&str| -> Zone { toml::from_str(text).unwrap() };
         let zones = zones.iter().map(zone).collect();
         let relay = RelayBench::with(&["spamsource", "netblock", "dynamic"], zones);
@@ -70,20 +70,20 @@ impl Bench {
         }
     }
 
-    fn now(&self) -> Time {
+    pub fn now(&self) -> Time {
         self.relay.now
     }
 
-    fn later(&mut self, seconds: u64) {
+    pub fn later(&mut self, seconds: u64) {
         self.relay.later(seconds);
     }
 
-    fn tick(&self) {
+    pub fn tick(&self) {
         self.relay.relay.tick(self.now()).unwrap();
         self.tickets.tick(self.now()).unwrap();
     }
 
-    fn list(&self, subject: &str, reason: &str) {
+    pub fn list(&self, subject: &str, reason: &str) {
         let reason = self.tickets.ledger.store.dictionary().reasons.get(reason);
         let command = Command::List {
             reason: reason.unwrap(),
@@ -106,13 +106,13 @@ impl Bench {
         }
     }
 
-    fn open(&self, subject: &str) -> Ticket {
+    pub fn open(&self, subject: &str) -> Ticket {
         self.tickets
             .open(&self.request(subject), self.now())
             .unwrap()
     }
 
-    fn get(&self, ticket: &Ticket) -> Ticket {
+    pub fn get(&self, ticket: &Ticket) -> Ticket {
         self.tickets.get(ticket.number).unwrap()
     }
 
@@ -122,7 +122,7 @@ impl Bench {
     }
 
     /// A ticket for a listing that a person has to decide about, with a proof.
-    fn proved(&self, subject: &str) -> Ticket {
+    pub fn proved(&self, subject: &str) -> Ticket {
         let ticket = self.open(subject);
         assert_eq!(ticket.state, TicketState::NeedsProof);
         self.tickets
@@ -131,7 +131,7 @@ impl Bench {
     }
 }
 
-fn operator() -> Actor {
+pub fn operator() -> Actor {
     Actor {
         name: "anna".into(),
         from: "socket".into(),

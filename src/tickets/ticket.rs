@@ -11,7 +11,7 @@ use super::{
     secret::TicketSecret,
     state::{ControlMethod, RemovalPolicy, TicketEvent, TicketKind, TicketState},
 };
-use crate::model::{Serial, Subject, Time, time::Seconds};
+use crate::model::{Serial, SourceId, Subject, Time, time::Seconds};
 
 /// The most messages of a conversation.
 pub const MAX_MESSAGES: usize = 20;
@@ -170,6 +170,9 @@ pub struct Ticket {
     pub subject: Subject,
     /// The names of the reasons whose listings the ticket is about.
     pub reasons: Vec<String>,
+    /// The sources of those listings; none if an earlier version opened the ticket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceId>,
     /// The policy of those reasons; [`RemovalPolicy::None`] for a correction, which has none.
     pub policy: RemovalPolicy,
     /// The state.
@@ -282,11 +285,17 @@ impl Ticket {
         Some(review.since.plus(DECIDE_WITHIN))
     }
 
+    /// When the holds end by which the ticket has suspended its listings, if it ever has.
+    pub fn suspension_ends(&self) -> impl Iterator<Item = Time> {
+        let steps = self.steps.iter();
+        let suspended = steps.filter(|step| step.state == TicketState::Suspended);
+        suspended.map(|step| step.at.plus(SUSPENSION_HOLD))
+    }
+
     /// When the holds of its suspension end; `None` if it is not suspended.
     pub fn suspended_until(&self) -> Option<Time> {
-        let last = self.steps.last();
-        let suspended = last.filter(|_| self.state == TicketState::Suspended);
-        suspended.map(|step| step.at.plus(SUSPENSION_HOLD))
+        let is_suspended = self.state == TicketState::Suspended;
+        self.suspension_ends().last().filter(|_| is_suspended)
     }
 
     /// Applies an event.

@@ -292,3 +292,37 @@ fn command_without_a_daemon_uses_the_record_of_the_clock() {
     assert!(m.api.f.ok(&["lookup", LISTED]).contains("relay"));
     assert!(m.api.f.ok(&["clock", "accept"]).contains("(+0 s)"));
 }
+
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn figures_of_quality_are_counted_again_on_the_next_day() {
+    let m = Machine::new();
+    let days = || {
+        let found = m
+            .api
+            .f
+            .json(&["--json", "zone", "quality", "bl", "--days", "400"]);
+        match found.as_array().unwrap().first() {
+            Some(zone) => zone["days"].as_array().unwrap().clone(),
+            None => Vec::new(),
+        }
+    };
+    m.until("they are counted at the start", |_| days().len() == 1);
+    m.api.f.ok(&[
+        "list", LISTED, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
+    m.api.f.ok(&[
+        "list", EXEMPT, "--reason", "relay", "--until", "90d", "--note", "x",
+    ]);
+    m.api.f.ok(&["delist", EXEMPT, "--listed-in-error"]);
+    for (ahead, removals, reports) in [(2 * DAY, 1, 2), (60 * DAY, 0, 3)] {
+        m.set(ahead);
+        m.until("the difference is seen", |m| m.state() == "differs");
+        m.api.f.ok(&["clock", "accept"]);
+        m.until("they are counted again", |_| days().len() == reports);
+        let figures = days().pop().unwrap()["figures"].clone();
+        assert_eq!(figures["proofs"]["entries"], 1, "{figures}");
+        assert_eq!(figures["removals"]["listed_in_error"], removals);
+        assert_eq!(figures["removals"]["removals"], removals);
+    }
+}

@@ -39,6 +39,7 @@ mod proof_commands;
 mod proofs;
 mod proxies;
 mod public;
+mod quality;
 mod recipes;
 mod recovery;
 mod relay;

@@ -64,7 +64,7 @@ fn threads_that_do_not_answer_queries_have_the_lowest_priority() {
             "{name} answers queries: {found:?}"
         );
     }
-    for name in ["ledger", "web", "transfer", "scrub", "retention"] {
+    for name in ["ledger", "web", "transfer", "scrub", "retention", "quality"] {
         let expected = (name.into(), 19, SCHED_BATCH);
         assert!(found.contains(&expected), "{name} does not: {found:?}");
     }
