@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
+const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -34,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("advice", &[]),
     ("bounce", &["model", "lists"]),
     ("trace", &["model"]),
+    ("generic_names", &["model"]),
     ("recipes", &["model"]),
     ("texts", &[]),
     ("statistics", &["model", "store"]),
@@ -50,12 +51,34 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "reverse_names",
         ],
     ),
-    ("reverse_names", &["model", "net", "resolver", "clock"]),
+    (
+        "reverse_names",
+        &[
+            "model",
+            "net",
+            "resolver",
+            "clock",
+            "generic_names",
+            "store",
+            "ledger",
+        ],
+    ),
     (
         "tickets",
         &[
-            "model", "random", "clock", "store", "ledger", "net", "resolver", "relay", "mail",
-            "smtp", "texts", "bounce",
+            "model",
+            "random",
+            "clock",
+            "store",
+            "ledger",
+            "net",
+            "resolver",
+            "relay",
+            "mail",
+            "smtp",
+            "texts",
+            "bounce",
+            "generic_names",
         ],
     ),
     (
@@ -351,6 +374,7 @@ fn modules_import_only_what_the_table_allows() {
                 && (krate, path.as_str()) != ("toml::", "src/advice/links.rs")
                 && (krate, path.as_str()) != ("toml::", "src/privacy/kinds.rs")
                 && (krate, path.as_str()) != ("toml::", "src/bounce/other_lists.rs")
+                && (krate, path.as_str()) != ("toml::", "src/generic_names/catalogue.rs")
                 && text.lines().any(|l| {
                     !l.trim_start().starts_with("//")
                         && l.contains(&format!("{krate}::").replace("::::", "::"))
