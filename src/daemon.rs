@@ -23,8 +23,12 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
+    random::Random,
     resolver::Resolver,
-    reverse_names::{self, ReverseNames},
+    reverse_names::{
+        self, ReverseNames,
+        generic::{GenericNameService, NameDns},
+    },
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     site::SiteSettings,
     statistics::Statistics,
@@ -114,6 +118,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (site, statistics) = (config.site.clone(), Statistics::open(config.statistics()));
     let public_host = public_host(&config.base_url);
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
+    let generic_names = generic_names(&config);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -122,6 +127,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
         tickets: tickets.clone(),
+        generic_names: generic_names.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -141,6 +147,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         retention: retention.clone(),
         tickets,
         reverse_names: reverse_names.clone(),
+        generic_names: generic_names.clone(),
         public_host,
         public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
@@ -176,6 +183,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
     web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
+    web.push(background.spawn(generic_names.run(ledger.clone(), web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
@@ -330,6 +338,15 @@ fn public_host(base_url: &str) -> String {
 fn resolver(config: &Config) -> Arc<Result<Resolver, String>> {
     let resolver = Resolver::new(&config.http_client.resolvers, true);
     Arc::new(resolver.map_err(|e| format!("http_client.resolvers: {e}")))
+}
+
+/// Makes the service of listings by generic reverse names. Its resolver keeps no responses, so that
+/// two look-ups of a name are two questions.
+pub fn generic_names(config: &Config) -> GenericNameService {
+    let dns = Resolver::uncached(&config.http_client.resolvers)
+        .map(|r| Arc::new(r) as Arc<dyn NameDns>)
+        .map_err(|e| format!("http_client.resolvers: {e}"));
+    GenericNameService::new(config.generic_names.clone(), dns, Random::system())
 }
 
 /// The ways out that webhooks take.

@@ -471,6 +471,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
         reverse_names: data.reverse_names.clone(),
+        generic_names: crate::daemon::generic_names(config),
         public_host: String::new(),
         public_contact: config.site.contact.clone(),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),

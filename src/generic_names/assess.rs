@@ -1,10 +1,10 @@
 //! The assessment of a name.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use super::{
     address_form,
-    catalogue::{Confidence, FormSource, GenericNameCatalogue},
+    catalogue::{FormSource, GenericNameCatalogue, NameConfidence},
     words::{access_word, never_generic_part},
 };
 use crate::model::domain::registered_domain;
@@ -17,7 +17,7 @@ pub struct GenericMatch {
     /// The provider, if it is the form of one.
     pub provider: Option<&'static str>,
     /// How sure it is.
-    pub confidence: Confidence,
+    pub confidence: NameConfidence,
     /// Where the form is known from, if it is the form of a provider.
     pub source: Option<FormSource>,
     /// A name that the form matches, if it is the form of a provider.
@@ -29,6 +29,27 @@ pub struct GenericMatch {
 pub enum NameSign {
     /// A part of a label is a word for a mail server or a static address.
     Word(String),
+    /// The name is a mail exchange (MX) of this domain, and has the address.
+    Exchange(String),
+    /// An entry of the operator's allow list.
+    Allowed(String),
+}
+
+impl fmt::Display for NameSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameSign::Word(part) => {
+                write!(
+                    f,
+                    "the part `{part}` is of a mail server or a static address"
+                )
+            }
+            NameSign::Exchange(domain) => {
+                write!(f, "it is a mail exchange of {domain}, and has the address")
+            }
+            NameSign::Allowed(entry) => write!(f, "the allow list has {entry}"),
+        }
+    }
 }
 
 /// What a name shows about its address.
@@ -73,22 +94,22 @@ fn by_structure(host: &str, addr: Option<IpAddr>) -> Option<GenericMatch> {
         (Some(form), Some((word, _))) => (
             format!("{} with `{}`", form.as_str(), word.word),
             match form.is_whole() || word.is_dynamic {
-                true => Confidence::High,
-                false => Confidence::Medium,
+                true => NameConfidence::High,
+                false => NameConfidence::Medium,
             },
         ),
         (Some(form), None) => (
             form.as_str().to_string(),
             match form.is_whole() {
-                true => Confidence::Medium,
-                false => Confidence::Low,
+                true => NameConfidence::Medium,
+                false => NameConfidence::Low,
             },
         ),
         (None, Some((word, is_numbered))) => (
             format!("access word `{}`", word.word),
             match word.is_dynamic && is_numbered {
-                true => Confidence::Medium,
-                false => Confidence::Low,
+                true => NameConfidence::Medium,
+                false => NameConfidence::Low,
             },
         ),
         (None, None) => return None,

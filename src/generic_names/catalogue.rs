@@ -24,7 +24,7 @@ use super::form::expression;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
-pub enum Confidence {
+pub enum NameConfidence {
     /// Mail servers with such names are known.
     Low,
     /// Also the form of servers whose owner has set no name.
@@ -57,7 +57,7 @@ pub struct Provider {
     /// The country of its customers, or of its seat (ISO 3166-1).
     pub country: String,
     /// How sure its forms are.
-    pub confidence: Confidence,
+    pub confidence: NameConfidence,
     /// Where they are known from.
     pub source: FormSource,
     /// The forms.

@@ -14,7 +14,7 @@ mod words;
 
 pub use allow_list::AllowList;
 pub use assess::{GenericMatch, NameAssessment, NameSign, assess, is_generic_name};
-pub use catalogue::{Confidence, FormSource, GenericNameCatalogue, Provider, ProviderForm};
+pub use catalogue::{FormSource, GenericNameCatalogue, NameConfidence, Provider, ProviderForm};
 
 #[cfg(test)]
 mod tests;

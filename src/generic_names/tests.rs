@@ -3,7 +3,7 @@ use std::{collections::HashSet, net::IpAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::domain::{is_public_suffix, registered_domain};
+use crate::model::domain::registered_domain;
 
 /// Realistic names of both kinds, with the addresses that have them.
 const NAMES: &str = include_str!("test_names.txt");
@@ -68,9 +68,10 @@ fn each_form_ends_with_the_domain_of_its_provider() {
             } else {
                 literal
             };
-            let is_whole = !literal.is_empty()
-                && !is_public_suffix(literal)
-                && registered_domain(literal).contains('.');
+            // Providers whose customers are named below them are suffixes, but not of a registry.
+            let suffix = psl::Psl::suffix(&psl::List, literal.as_bytes()).unwrap();
+            let is_registry = suffix.typ() == Some(psl::Type::Icann) && suffix == literal;
+            let is_whole = literal.contains('.') && !is_registry;
             // OVH has a domain for each network, which has the address in its name.
             if !is_whole && !f.form.ends_with(".ip-{ip3-}.(eu|net)") {
                 wrong.push(f.form.clone());
@@ -98,7 +99,7 @@ fn generic_names_of_many_providers_are_matched() {
         .iter()
         .filter(|(name, addr)| {
             let found = pattern(name, Some(*addr));
-            found.is_none_or(|m| m.confidence < Confidence::default())
+            found.is_none_or(|m| m.confidence < NameConfidence::default())
         })
         .collect();
     assert!(missed.is_empty(), "{missed:#?}");
@@ -163,24 +164,28 @@ fn pattern_is_sure_if_the_name_has_the_address_and_an_access_word() {
         (
             "198-51-100-27.dyn.isp.example",
             "address in decimal with `dyn`",
-            Confidence::High,
+            NameConfidence::High,
         ),
         (
             "198-51-100-27.isp.example",
             "address in decimal",
-            Confidence::Medium,
+            NameConfidence::Medium,
         ),
         (
             "web-100-27.isp.example",
             "last two octets of the address",
-            Confidence::Low,
+            NameConfidence::Low,
         ),
         (
             "4711.dsl.isp.example",
             "access word `dsl`",
-            Confidence::Medium,
+            NameConfidence::Medium,
         ),
-        ("pool7.isp.example", "access word `pool`", Confidence::Low),
+        (
+            "pool7.isp.example",
+            "access word `pool`",
+            NameConfidence::Low,
+        ),
     ] {
         let found = pattern(name, addr).unwrap();
         assert_eq!(

@@ -109,14 +109,29 @@ pub(super) fn never_generic_part(host: &str) -> Option<&str> {
     parts(host).find(|p| pattern.is_match(p))
 }
 
+/// A part without the digits before and after it.
+fn bare(part: &str) -> &str {
+    part.trim_matches(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a part is in a label that other words make the name of something else, such as
+/// `pool-supplies` or `cable-guys`: it has no digit, and another word that is not one for access.
+fn is_in_other_name(host: &str, part: &str) -> bool {
+    let is_other = |p: &str| p.len() >= 3 && !DYNAMIC.contains(&p) && !CUSTOMER.contains(&p);
+    let labels = host.split('.');
+    labels
+        .filter(|label| parts(label).any(|p| std::ptr::eq(p, part)))
+        .any(|label| !label.bytes().any(|b| b.is_ascii_digit()) && parts(label).any(is_other))
+}
+
 /// Returns the word for a kind of access that a host name has, those of changing addresses first,
 /// and whether another part of the name has a digit, as the names of many addresses have.
 pub(super) fn access_word(host: &str) -> Option<(AccessWord, bool)> {
     let found = |words: &'static [&'static str], is_dynamic| {
         parts(host).enumerate().find_map(move |(at, part)| {
-            let bare = part.trim_matches(|c: char| c.is_ascii_digit());
-            let word = words.iter().copied().find(|w| *w == bare)?;
-            Some((at, AccessWord { word, is_dynamic }))
+            let word = words.iter().copied().find(|w| *w == bare(part))?;
+            let word = AccessWord { word, is_dynamic };
+            (!is_in_other_name(host, part)).then_some((at, word))
         })
     };
     let (at, word) = found(&DYNAMIC, true).or_else(|| found(&CUSTOMER, false))?;
@@ -168,5 +183,8 @@ mod tests {
         assert_eq!(word("cable-dyn-a"), Some(("dyn", true, false)));
         assert_eq!(word("12-34.cust"), Some(("cust", false, true)));
         assert_eq!(word("carpool.dynamo"), None);
+        assert_eq!(word("pool-supplies.shop"), None);
+        assert_eq!(word("pool-supplies.dyn7"), Some(("dyn", true, false)));
+        assert_eq!(word("dyn-north-4711"), Some(("dyn", true, true)));
     }
 }
