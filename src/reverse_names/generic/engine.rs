@@ -258,7 +258,7 @@ impl GenericNameEngine {
             return None;
         }
         let doublings = (host.failures - 1).min(16);
-        Some((RETRY_AFTER * (1 << doublings)).min(longest.max(RETRY_AFTER)))
+        Some((RETRY_AFTER * (1 << doublings)).min(longest))
     }
 
     /// Takes the changes that are not committed yet, at most `most`.
