@@ -26,7 +26,7 @@ use crate::{
     random::Random,
     resolver::Resolver,
     reverse_names::{
-        self, ReverseNames,
+        self, ReverseNames, ReverseResolver,
         generic::{GenericNameService, NameDns},
     },
     server::{self, Certificates, ReservedClients, ServerContext, sys},
@@ -146,8 +146,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets,
-        reverse_names: reverse_names.clone(),
-        generic_names: generic_names.clone(),
+        reverse_names,
+        generic_names,
         public_host,
         public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
@@ -182,9 +182,13 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
-    web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
-    web.push(background.spawn(generic_names.run(ledger.clone(), web_stopped.clone())));
-    web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
+    web.extend(start_name_look_ups(
+        &background,
+        &app,
+        name_resolver,
+        &web_stopped,
+    ));
+    web.push(background.spawn(http::count_figures(app, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
     notify(NotifyState::Ready);
@@ -325,6 +329,19 @@ fn start_web(
         );
     }
     Ok(out)
+}
+
+/// Starts the look-ups of reverse names: those for pages, and those for listings by generic names.
+fn start_name_look_ups(
+    background: &tokio::runtime::Runtime,
+    app: &http::App,
+    resolver: ReverseResolver,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> [tokio::task::JoinHandle<()>; 2] {
+    let (ledger, names) = (app.ledger.clone(), app.reverse_names.clone());
+    let pages = names.run(resolver, ledger.clock.clone(), stop.clone());
+    let listings = app.generic_names.clone().run(ledger, stop.clone());
+    [background.spawn(pages), background.spawn(listings)]
 }
 
 /// The host of the public pages, in lower case and without a port.

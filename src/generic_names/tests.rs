@@ -70,7 +70,8 @@ fn each_form_ends_with_the_domain_of_its_provider() {
             };
             // Providers whose customers are named below them are suffixes, but not of a registry.
             let suffix = psl::Psl::suffix(&psl::List, literal.as_bytes()).unwrap();
-            let is_registry = suffix.typ() == Some(psl::Type::Icann) && suffix == literal;
+            let is_registry =
+                suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == literal.as_bytes();
             let is_whole = literal.contains('.') && !is_registry;
             // OVH has a domain for each network, which has the address in its name.
             if !is_whole && !f.form.ends_with(".ip-{ip3-}.(eu|net)") {

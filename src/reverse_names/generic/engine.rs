@@ -37,7 +37,7 @@ pub(super) const LOW_QUEUE: usize = 200;
 /// The longest time that is added to the time between two look-ups, in milliseconds.
 const START_JITTER_MS: u64 = 50;
 /// Times are longer by up to one part in this many, so that look-ups of the same time spread.
-const JITTER_DIVISOR: u64 = 8;
+const JITTER_DIVISOR: u32 = 8;
 
 fn seconds(time: Seconds) -> Duration {
     Duration::from_secs(time.0)
@@ -104,7 +104,7 @@ impl GenericNameEngine {
 
     /// Returns a time that is a little longer, at random.
     fn jittered(&self, time: Duration) -> Duration {
-        time + self.part_of(time / JITTER_DIVISOR as u32)
+        time + self.part_of(time / JITTER_DIVISOR)
     }
 
     fn recheck(&self) -> Duration {

@@ -45,7 +45,9 @@ impl LookupSchedule {
         let first = queue.waiting.first().map(|(due, _)| *due);
         queue.waiting.insert((due, addr));
         if queue.running.is_none() {
-            first.map(|first| self.ready.remove(&(first, key)));
+            if let Some(first) = first {
+                self.ready.remove(&(first, key));
+            }
             self.make_ready(key);
         }
         true
@@ -85,24 +87,6 @@ impl LookupSchedule {
         self.make_ready(key);
         if let Some(due) = again {
             self.add(addr, due);
-        }
-    }
-
-    /// Removes an address that waits.
-    pub(super) fn remove(&mut self, addr: IpAddr) {
-        let Some(Some(due)) = self.due.get(&addr).copied() else {
-            return;
-        };
-        self.due.remove(&addr);
-        let key = network(addr);
-        let Some(queue) = self.networks.get_mut(&key) else {
-            return;
-        };
-        let first = queue.waiting.first().map(|(due, _)| *due);
-        queue.waiting.remove(&(due, addr));
-        if queue.running.is_none() {
-            first.map(|first| self.ready.remove(&(first, key)));
-            self.make_ready(key);
         }
     }
 
@@ -163,19 +147,22 @@ mod tests {
     }
 
     #[test]
-    fn removed_address_is_not_looked_up() {
+    fn network_has_one_look_up_at_a_time() {
         let mut schedule = LookupSchedule::default();
-        schedule.add(addr("45.51.1.1"), seconds(1));
-        schedule.add(addr("45.51.1.2"), seconds(2));
-        schedule.remove(addr("45.51.1.1"));
-        schedule.remove(addr("45.51.9.9"));
-        assert_eq!(schedule.start_next(seconds(1), Duration::ZERO), None);
-        assert_eq!(schedule.next_at(), Some(seconds(2)));
-        let next = schedule.start_next(seconds(2), Duration::ZERO);
-        assert_eq!(next, Some(addr("45.51.1.2")));
-        schedule.remove(addr("45.51.1.2"));
-        assert!(schedule.is_running(addr("45.51.1.2")), "it ends by itself");
+        for a in ["45.51.1.1", "45.51.1.2", "45.51.2.1"] {
+            schedule.add(addr(a), Duration::ZERO);
+        }
+        let next = |s: &mut LookupSchedule, now| s.start_next(seconds(now), Duration::ZERO);
+        assert_eq!(next(&mut schedule, 0), Some(addr("45.51.1.1")));
+        assert_eq!(next(&mut schedule, 0), None, "the rate is limited");
+        assert_eq!(schedule.next_at(), Some(LOOKUP_INTERVAL));
+        assert_eq!(next(&mut schedule, 1), Some(addr("45.51.2.1")));
+        assert_eq!((next(&mut schedule, 2), schedule.next_at()), (None, None));
+        schedule.finish(addr("45.51.1.1"), Some(seconds(9)));
+        assert_eq!(next(&mut schedule, 3), Some(addr("45.51.1.2")));
         schedule.finish(addr("45.51.1.2"), None);
-        assert!(schedule.networks.is_empty() && schedule.ready.is_empty());
+        schedule.finish(addr("45.51.2.1"), None);
+        assert_eq!((schedule.next_at(), schedule.len()), (Some(seconds(9)), 1));
+        assert_eq!((schedule.networks.len(), schedule.ready.len()), (1, 1));
     }
 }

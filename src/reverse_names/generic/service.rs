@@ -110,7 +110,7 @@ impl GenericNameService {
     pub async fn assess(&self, addr: IpAddr) -> Result<AssessedNames, String> {
         let dns = self.0.dns.clone()?;
         let settings = self.settings();
-        look_up(&*dns, addr, &settings).await
+        look_up(&*dns, addr.to_canonical(), &settings).await
     }
 
     /// Looks up names and keeps the listings current until `stop` is set.
@@ -137,7 +137,7 @@ impl GenericNameService {
         let mut status = self.0.status.lock();
         if let Some(why) = problem
             .as_ref()
-            .filter(|why| status.problem.as_ref() != Some(why))
+            .filter(|why| status.problem.as_ref() != Some(*why))
         {
             tracing::warn!(error = why, "no generic names are looked up");
         }
@@ -156,7 +156,7 @@ impl GenericNameService {
         let loaded = {
             let (ledger, settings) = (ledger.clone(), settings.clone());
             let engine = GenericNameEngine::new((*settings).clone(), self.0.random.clone());
-            blocking(move || restored(&ledger, engine)).await
+            blocking(move || restore_listings(&ledger, engine)).await
         };
         let engine = match loaded {
             Ok(engine) => Arc::new(Mutex::new(engine)),
@@ -363,7 +363,10 @@ pub(super) async fn check_resolver(dns: &dyn NameDns, random: &Random) -> Result
 }
 
 /// Reads the listings of the source into an engine.
-fn restored(ledger: &Ledger, mut engine: GenericNameEngine) -> Result<GenericNameEngine, String> {
+fn restore_listings(
+    ledger: &Ledger,
+    mut engine: GenericNameEngine,
+) -> Result<GenericNameEngine, String> {
     let dictionary = ledger.store.dictionary();
     let Some(source) = dictionary.sources.get(GENERIC_NAME_SOURCE) else {
         return Ok(engine);

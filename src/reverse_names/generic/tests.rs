@@ -163,9 +163,9 @@ impl World {
                 "more than five in a second"
             );
             self.last_start = Some(self.now);
-            let same_network = |other: &&IpAddr| network(**other) == network(addr);
+            let is_same = |other: &IpAddr| network(*other) == network(addr);
             assert!(
-                self.running.iter().find(same_network).is_none(),
+                !self.running.iter().any(is_same),
                 "two in the network of {addr}"
             );
             self.running.insert(addr);
@@ -335,7 +335,7 @@ fn host_is_listed_after_the_second_look_up_and_until_its_name_changes() {
     let a = host(1, 7);
     world.names.insert(a, vec![generic(a, 1)]);
     world.engine.offer(a, Duration::ZERO);
-    let mut good = |_| Behaviour::Answers(50);
+    let mut good = |_: IpAddr| Behaviour::Answers(50);
     world.run(Duration::from_secs(590), &mut good);
     assert_eq!((world.look_ups[&a], world.listed.len()), (1, 0));
     world.run(Duration::from_secs(700), &mut good);
@@ -427,7 +427,7 @@ fn walk_through_ranges_leaves_room_and_reaches_each_address() {
         ranges,
         ..settings()
     }));
-    let mut good = |_| Behaviour::Answers(50);
+    let mut good = |_: IpAddr| Behaviour::Answers(50);
     while world.look_ups.len() < 2048 {
         world.engine.walk(world.now, 10_000);
         assert!(world.engine.counters().waiting <= LOW_QUEUE);
