@@ -117,7 +117,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let check_url = url_check(&config);
     let (site, statistics) = (config.site.clone(), Statistics::open(config.statistics()));
     let public_host = public_host(&config.base_url);
-    let name_resolver = reverse_names::dns_resolver(resolver(&config));
+    let names = reverse_names::dns_resolver(resolver(&config));
     let generic_names = generic_names(&config);
     let reload = reload::Reloader {
         path: config_path.clone(),
@@ -182,12 +182,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
-    web.extend(start_name_look_ups(
-        &background,
-        &app,
-        name_resolver,
-        &web_stopped,
-    ));
+    web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
     web.push(background.spawn(http::count_figures(app, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;

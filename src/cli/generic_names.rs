@@ -18,8 +18,7 @@ pub(super) struct GenericNames {
 
 #[derive(Debug, Subcommand)]
 enum GenericNamesCommand {
-    /// Show the pattern of a name, or of the names of an address; exit code 1 if it would not be
-    /// listed
+    /// Show whether a name is generic; exit code 1 if it would not be listed
     Check {
         /// Host name, or address whose names are looked up
         #[arg(value_name = "NAME|ADDRESS")]
