@@ -22,7 +22,7 @@ pub struct GenericNameQuery {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub enum NameKind {
+pub enum NameAssessmentKind {
     /// A provider has made the name.
     Generic,
     /// The name is never generic, whatever else it contains.
@@ -37,7 +37,7 @@ pub struct AssessedNameResponse {
     /// The name.
     pub name: String,
     /// What it shows about the address.
-    pub kind: NameKind,
+    pub kind: NameAssessmentKind,
     /// Why the name is never generic.
     pub sign: Option<String>,
     /// The pattern that makes the name generic: the form of a provider's names with placeholders
@@ -57,7 +57,7 @@ impl From<&AssessedName> for AssessedNameResponse {
     fn from(n: &AssessedName) -> AssessedNameResponse {
         let mut out = AssessedNameResponse {
             name: n.name.clone(),
-            kind: NameKind::Ordinary,
+            kind: NameAssessmentKind::Ordinary,
             sign: None,
             pattern: None,
             provider: None,
@@ -68,10 +68,10 @@ impl From<&AssessedName> for AssessedNameResponse {
         match &n.assessment {
             NameAssessment::Ordinary => {}
             NameAssessment::NeverGeneric(sign) => {
-                (out.kind, out.sign) = (NameKind::NeverGeneric, Some(sign.to_string()));
+                (out.kind, out.sign) = (NameAssessmentKind::NeverGeneric, Some(sign.to_string()));
             }
             NameAssessment::Generic(found) => {
-                out.kind = NameKind::Generic;
+                out.kind = NameAssessmentKind::Generic;
                 out.pattern = Some(found.pattern.clone());
                 out.provider = found.provider.map(Into::into);
                 out.confidence = Some(found.confidence);

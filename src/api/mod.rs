@@ -56,7 +56,7 @@ pub use feeds::{
 };
 pub use generic_names::{
     AssessedNameResponse, GenericNameCheckResponse, GenericNameQuery, GenericNamesStatusResponse,
-    NameKind,
+    NameAssessmentKind,
 };
 pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{

@@ -7,7 +7,9 @@ use super::{
     client::{Client, with_query},
     text::some,
 };
-use crate::api::{AssessedNameResponse, GenericNameCheckResponse, GenericNameQuery, NameKind};
+use crate::api::{
+    AssessedNameResponse, GenericNameCheckResponse, GenericNameQuery, NameAssessmentKind,
+};
 
 /// Explain which reverse names are generic
 #[derive(Debug, Args)]
@@ -55,11 +57,11 @@ fn print(found: &GenericNameCheckResponse) {
 
 fn print_name(n: &AssessedNameResponse) {
     match n.kind {
-        NameKind::Ordinary => println!("{}: not generic; no pattern matches it", n.name),
-        NameKind::NeverGeneric => {
+        NameAssessmentKind::Ordinary => println!("{}: not generic; no pattern matches it", n.name),
+        NameAssessmentKind::NeverGeneric => {
             println!("{}: never generic{}", n.name, some("; ", n.sign.as_ref()));
         }
-        NameKind::Generic => {
+        NameAssessmentKind::Generic => {
             let confidence: &str = n.confidence.unwrap_or_default().into();
             println!(
                 "{}: generic by {}, confidence {confidence}",
