@@ -198,7 +198,7 @@ fn host_that_a_person_has_listed_is_looked_up() {
     let is_listed = || lab.answers("9.7.52.45");
     assert!(!is_listed());
     lab.api.list("45.52.7.9", "relay");
-    lab.until("its name is listed too", || is_listed());
+    lab.until("its name is listed too", is_listed);
     // A removal on request holds, although the name stays.
     lab.api
         .f
