@@ -12,6 +12,7 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
+    reverse_names::generic::GenericNameSettings,
     server,
     site::SiteSettings,
     store,
@@ -66,6 +67,8 @@ pub struct Config {
     pub proofs: proofs::ProofSettings,
     /// `[site]`.
     pub site: SiteSettings,
+    /// `[generic_names]`.
+    pub generic_names: GenericNameSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
     /// `[connections]`.
@@ -101,6 +104,7 @@ mod exports;
 mod feed_loops;
 mod feeds;
 mod files;
+mod generic_names;
 pub mod keys;
 mod listeners;
 mod outputs;
@@ -207,6 +211,7 @@ impl Config {
         let probe = probe::read(&file, folder, &store, &names, &special, &zones, report);
         let feeds = feeds::read(&file, folder, &names, &zones, &keys, report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
+        let generic_names = generic_names::read(&file, folder, &names, &special, report);
         let removals = own_file(
             file.removal_log.path.as_deref(),
             folder,
@@ -222,7 +227,7 @@ impl Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
                 zones,
-                feeds: file.feed.iter().map(|f| f.name.clone()).collect(),
+                feeds: generic_names::feed_names(&file),
                 special,
                 nsid: file.dns.nsid.clone(),
                 keys,
@@ -260,6 +265,7 @@ impl Config {
                 file.web.forwarded_header,
             ),
             site: site::settings(&file),
+            generic_names,
             base_url: file.web.base_url.trim_end_matches('/').into(),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {

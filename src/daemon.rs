@@ -24,8 +24,12 @@ use crate::{
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
     quality::{QualityArchive, QualityJob},
+    random::Random,
     resolver::Resolver,
-    reverse_names::{self, ReverseNames},
+    reverse_names::{
+        self, ReverseNames, ReverseResolver,
+        generic::{GenericNameService, NameDns},
+    },
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     site::SiteSettings,
     statistics::Statistics,
@@ -117,7 +121,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let quality = QualityArchive::open(config.quality());
     let quality_job = QualityJob::new(tickets.clone(), quality.clone());
     let public_host = public_host(&config.base_url);
-    let name_resolver = reverse_names::dns_resolver(resolver(&config));
+    let names = reverse_names::dns_resolver(resolver(&config));
+    let generic_names = generic_names(&config);
     let reload = reload::Reloader {
         path: config_path.clone(),
         running: config,
@@ -126,6 +131,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
         tickets: tickets.clone(),
+        generic_names: generic_names.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -144,7 +150,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets,
-        reverse_names: reverse_names.clone(),
+        reverse_names,
+        generic_names,
         public_host,
         public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
@@ -180,8 +187,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
-    web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
-    web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
+    web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
+    web.push(background.spawn(http::count_figures(app, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, quality_job, &shared.stop)?;
     notify(NotifyState::Ready);
@@ -324,6 +331,19 @@ fn start_web(
     Ok(out)
 }
 
+/// Starts the look-ups of reverse names: those for pages, and those for listings by generic names.
+fn start_name_look_ups(
+    background: &tokio::runtime::Runtime,
+    app: &http::App,
+    resolver: ReverseResolver,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> [tokio::task::JoinHandle<()>; 2] {
+    let (ledger, names) = (app.ledger.clone(), app.reverse_names.clone());
+    let pages = names.run(resolver, ledger.clock.clone(), stop.clone());
+    let listings = app.generic_names.clone().run(ledger, stop.clone());
+    [background.spawn(pages), background.spawn(listings)]
+}
+
 /// The host of the public pages, in lower case and without a port.
 fn public_host(base_url: &str) -> String {
     let rest = base_url.split_once("://").map_or("", |(_, rest)| rest);
@@ -335,6 +355,15 @@ fn public_host(base_url: &str) -> String {
 fn resolver(config: &Config) -> Arc<Result<Resolver, String>> {
     let resolver = Resolver::new(&config.http_client.resolvers, true);
     Arc::new(resolver.map_err(|e| format!("http_client.resolvers: {e}")))
+}
+
+/// Makes the service of listings by generic reverse names. Its resolver keeps no responses, so that
+/// two look-ups of a name are two questions.
+pub fn generic_names(config: &Config) -> GenericNameService {
+    let dns = Resolver::uncached(&config.http_client.resolvers)
+        .map(|r| Arc::new(r) as Arc<dyn NameDns>)
+        .map_err(|e| format!("http_client.resolvers: {e}"));
+    GenericNameService::new(config.generic_names.clone(), dns, Random::system())
 }
 
 /// The ways out that webhooks take.

@@ -16,6 +16,7 @@
 //! | | [`smtp`] | both sides of SMTP as state machines |
 //! | | [`advice`] | the knowledge base: how mail servers are recognised and closed |
 //! | | [`bounce`] | what a pasted bounce names: the refused client, the lists, the refusing server |
+//! | | [`generic_names`] | whether a reverse name is one that a provider has made |
 //! | | [`trace`] | attributes a message to the address that handed it over, from its headers |
 //! | storage | [`clock`] | trusted time |
 //! | | [`store`] | the database; the only module that uses RocksDB |
@@ -49,6 +50,7 @@ pub mod random;
 pub mod advice;
 pub mod bounce;
 pub mod dns;
+pub mod generic_names;
 pub mod index;
 pub mod lists;
 pub mod recipes;

@@ -1,7 +1,10 @@
 //! A stub resolver: looks up names of other hosts at the servers of `[http_client] resolvers`, or
 //! at those of this machine.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use hickory_resolver::{
     TokioResolver,
@@ -94,15 +97,30 @@ impl Resolver {
     ///
     /// No server has answered.
     pub async fn reverse_names(&self, addr: IpAddr) -> Result<Vec<String>, String> {
+        Ok(self.reverse_names_with_ttl(addr).await?.0)
+    }
+
+    /// Returns the PTR names of an address, which are not verified, and the lowest TTL of their
+    /// records; without names, the TTL is 0.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
+    pub async fn reverse_names_with_ttl(
+        &self,
+        addr: IpAddr,
+    ) -> Result<(Vec<String>, Duration), String> {
         let found = match self.resolver.reverse_lookup(addr).await {
             Ok(found) => found,
-            Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
+            Err(e) if e.is_no_records_found() => return Ok((Vec::new(), Duration::ZERO)),
             Err(e) => return Err(format!("{addr}: {e}")),
         };
-        Ok(names(&found, |r| match r {
+        let ttl = found.answers().iter().map(|r| r.ttl).min();
+        let names = names(&found, |r| match r {
             RData::PTR(p) => Some(&p.0),
             _ => None,
-        }))
+        });
+        Ok((names, Duration::from_secs(ttl.unwrap_or_default().into())))
     }
 
     /// Returns the mail exchanges (MX) of a domain.

@@ -10,6 +10,7 @@ mod changes;
 mod common;
 mod evidence;
 mod feeds;
+mod generic_names;
 mod imports;
 mod jobs;
 mod links;
@@ -53,6 +54,10 @@ pub use evidence::{
 pub use feeds::{
     ExtentResponse, FeedDecision, FeedDecisionResponse, FeedKind, FeedResponse, GuardKind,
     HeldListResponse, SourceResetResponse,
+};
+pub use generic_names::{
+    AssessedNameResponse, GenericNameCheckResponse, GenericNameQuery, GenericNamesStatusResponse,
+    NameAssessmentKind,
 };
 pub use imports::{ImportMode, ImportQuery, ImportResponse, ImportState};
 pub use jobs::{

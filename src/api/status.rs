@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ExportChangeResponse, FeedResponse, RetentionResponse, TicketsStatusResponse, Timestamp,
+    ExportChangeResponse, FeedResponse, GenericNamesStatusResponse, RetentionResponse,
+    TicketsStatusResponse, Timestamp,
 };
 pub use crate::model::retirement::RetirementStage;
 use crate::{
@@ -434,6 +435,8 @@ pub struct StatusResponse {
     pub retention: RetentionResponse,
     /// The requests for removal that wait.
     pub tickets: TicketsStatusResponse,
+    /// The state of listings by generic reverse names.
+    pub generic_names: GenericNamesStatusResponse,
     /// The connections, by listener.
     pub connections: BTreeMap<String, ConnectionCounts>,
     /// Queries that belong to no zone.

@@ -460,6 +460,10 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     };
     // A command without a daemon must not show what was erased after the backup was made.
     data.repeat_erasures().map_err(CliError::Refused)?;
+    let generic_names = {
+        let _in = runtime.enter();
+        crate::daemon::generic_names(config)
+    };
     let app = http::App {
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -471,6 +475,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         machine_state: Arc::new(http::MachineState::default),
         check_url: crate::daemon::url_check(config),
         reverse_names: data.reverse_names.clone(),
+        generic_names,
         public_host: String::new(),
         public_contact: config.site.contact.clone(),
         host_names: name_lookup::host_name_resolver(relay.clone(), None.into(), Vec::new()),

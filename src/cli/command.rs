@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
-    mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
-    transfer, undo, users, watch, webhook, zone,
+    CliError, Common, audit, backup, change, check, clock, export, feed, generic_names, hold,
+    import, key, lookup, mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub,
+    serve, status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -15,6 +15,7 @@ pub(super) enum Command {
     Delist(change::Delist),
     Exempt(change::Exempt),
     Lookup(lookup::Lookup),
+    GenericNames(generic_names::GenericNames),
     Hold(hold::Hold),
     Proposal(proposal::Proposal),
     Purge(purge::Purge),
@@ -58,6 +59,7 @@ impl Command {
             Command::Delist(c) => change::delist(common, c),
             Command::Exempt(c) => change::exempt(common, c),
             Command::Lookup(c) => lookup::run(common, &c),
+            Command::GenericNames(c) => generic_names::run(common, &c),
             Command::Hold(c) => hold::run(common, c),
             Command::Proposal(c) => proposal::run(common, &c),
             Command::Purge(c) => purge::run(common, c),

@@ -20,7 +20,16 @@ const GROUPS: [Group; 6] = [
     (
         "Data",
         &[
-            "import", "export", "transfer", "feed", "source", "reason", "zone", "mirror", "retire",
+            "import",
+            "export",
+            "transfer",
+            "feed",
+            "source",
+            "reason",
+            "zone",
+            "mirror",
+            "retire",
+            "generic-names",
         ],
     ),
     ("Public site", &["tickets", "notice", "privacy"]),

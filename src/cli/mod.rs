@@ -16,6 +16,7 @@ mod common;
 mod error;
 mod export;
 mod feed;
+mod generic_names;
 mod help;
 mod hold;
 mod import;

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     api::{
-        FeedResponse, ReloadQuery, ReloadResponse, RetentionResponse, RetirementStage,
-        StatusResponse, TicketsStatusResponse, WriteState,
+        FeedResponse, GenericNamesStatusResponse, ReloadQuery, ReloadResponse, RetentionResponse,
+        RetirementStage, StatusResponse, TicketsStatusResponse, WriteState,
     },
     metrics::Totals,
 };
@@ -95,6 +95,7 @@ fn print(s: &StatusResponse) {
     }
     tickets(&s.tickets);
     retention(&s.retention);
+    generic_names(&s.generic_names);
     println!("other zones: {}", counters(&s.no_zone));
     for (name, w) in &s.workers {
         println!("worker {name}: {}", counters(&w.total));
@@ -143,6 +144,28 @@ fn retention(r: &RetentionResponse) {
         (None, false) => {
             let counts = erased.iter().map(|(key, n)| format!("{n} {key}"));
             println!("old data: erased at {at}: {}", join(counts));
+        }
+    }
+}
+
+/// Prints the state of listings by generic names.
+fn generic_names(g: &GenericNamesStatusResponse) {
+    if !g.enabled {
+        return;
+    }
+    println!(
+        "generic names: {} listed, {} wait for a look-up, {} of {} look-ups failed",
+        g.listed, g.waiting, g.failed, g.lookups
+    );
+    if let Some(why) = &g.problem {
+        println!("  no names are looked up: {why}");
+    }
+    for (count, what) in [
+        (g.dropped, "candidates did not fit into the queue"),
+        (g.over_limit, "names were not listed: max_listed is reached"),
+    ] {
+        if count > 0 {
+            println!("  {count} {what}");
         }
     }
 }

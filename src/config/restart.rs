@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 43] = [
+    const RELOADED: [&str; 52] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -91,6 +91,15 @@ mod tests {
         "probe.retry_delays",
         "proofs.url",
         "proofs.provider_domains",
+        "generic_names.reason",
+        "generic_names.min_confidence",
+        "generic_names.ranges",
+        "generic_names.listed_hosts",
+        "generic_names.allow_file",
+        "generic_names.confirm_after",
+        "generic_names.recheck",
+        "generic_names.max_queue",
+        "generic_names.max_listed",
     ];
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     clock::TrustAtStart,
+    generic_names::NameConfidence,
     imports::ErrorAllowance,
     ledger::OnLoss,
     model::time::Seconds,
@@ -49,6 +50,7 @@ pub(super) struct File {
     pub(super) process: Table<ProcessTable>,
     pub(super) removal_policies: Table<RemovalPoliciesTable>,
     pub(super) proofs: Table<ProofsTable>,
+    pub(super) generic_names: Table<GenericNamesTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -82,6 +84,7 @@ impl File {
             process: d.table("process", report),
             removal_policies: d.table("removal_policies", report),
             proofs: d.table("proofs", report),
+            generic_names: d.table("generic_names", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -373,6 +376,26 @@ pub(super) struct ProofsTable {
     pub(super) provider_domains: Vec<String>,
 }
 
+/// `[generic_names]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GenericNamesTable {
+    pub(super) reason: String,
+    pub(super) min_confidence: NameConfidence,
+    pub(super) ranges: Vec<String>,
+    #[serde(default = "yes")]
+    pub(super) listed_hosts: bool,
+    pub(super) allow_file: PathBuf,
+    #[serde(default = "seconds::<600>")]
+    pub(super) confirm_after: Seconds,
+    #[serde(default = "days::<1>")]
+    pub(super) recheck: Seconds,
+    #[serde(default = "count::<_, 10_000>")]
+    pub(super) max_queue: usize,
+    #[serde(default = "max_generic_names")]
+    pub(super) max_listed: usize,
+}
+
 /// `[connections]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -500,6 +523,10 @@ fn count<T: From<u16>, const N: u16>() -> T {
 
 fn share<const N: usize>() -> Share {
     Share(N)
+}
+
+fn max_generic_names() -> usize {
+    500_000
 }
 
 fn yes() -> bool {

@@ -9,6 +9,7 @@ use crate::{
     http::{ReloadRequest, ReloadResult},
     ledger::{Ledger, LedgerError, Receipt, Rename},
     relay::RelayService,
+    reverse_names::generic::GenericNameService,
     server::{Certificates, PreparedCertificates},
     store::schema::AuditRecord,
     tickets::TicketService,
@@ -24,6 +25,7 @@ pub(super) struct Reloader {
     pub feeds: Feeds,
     pub relay: RelayService,
     pub tickets: TicketService,
+    pub generic_names: GenericNameService,
     pub certificates: Option<Arc<Certificates>>,
 }
 
@@ -73,6 +75,7 @@ impl Reloader {
         let relay = self.relay.settings().reloaded(config.probe.relay);
         self.relay.configure(relay);
         self.tickets.configure(config.tickets);
+        self.generic_names.configure(config.generic_names);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity, operator_tickets, privacy, quality,
+    generic_names, integrity, operator_tickets, privacy, quality,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -70,6 +70,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     clock::write_metrics(&mut out, &app.ledger.clock.report());
     write_sources(&mut out, &app);
     write_reverse_names(&mut out, &app);
+    generic_names::write_metrics(&mut out, &app);
     write_connections(&mut out, &(app.connections)());
     write_feeds(&mut out, &(app.feeds)());
     write_mirrors(&mut out, &(app.mirrors)());

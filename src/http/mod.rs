@@ -19,6 +19,7 @@ mod error;
 mod export;
 mod exposition;
 mod feeds;
+mod generic_names;
 mod guard;
 mod handler;
 mod idempotency;
@@ -127,6 +128,8 @@ pub struct App {
     pub tickets: crate::tickets::TicketService,
     /// The cache of reverse names, for pages.
     pub reverse_names: crate::reverse_names::ReverseNames,
+    /// Listings by generic reverse names.
+    pub generic_names: crate::reverse_names::generic::GenericNameService,
     /// The host of the public pages, in lower case.
     pub public_host: String,
     /// The contact on the public pages; empty if there is none.

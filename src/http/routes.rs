@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::{
     App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
-    feeds,
+    feeds, generic_names,
     guard::{GuardState, guard},
     import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
@@ -130,6 +130,7 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
         .add(change(EDIT), routes!(changes::renew_listing))
         .add(change(EDIT), routes!(changes::delete_listing))
         .add(READ, routes!(lookup::operators::get_subject))
+        .add(READ, routes!(generic_names::check_generic_name))
         .add(READ, routes!(listings::list_exemptions))
         .add(change(OPERATE), routes!(listings::exempt_subject))
         .add(change(OPERATE), routes!(listings::end_exemption))

@@ -112,6 +112,7 @@ pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
         },
         retention: privacy::retention(&app),
         tickets,
+        generic_names: app.generic_names.status().into(),
         connections: connections
             .map(|(n, s)| (n.to_string(), s.into()))
             .collect(),

@@ -186,6 +186,25 @@ impl fmt::Display for Domain {
     }
 }
 
+/// Whether many holders share a name: it is a public suffix, such as `co.uk` or `github.io`.
+pub fn is_public_suffix(name: &str) -> bool {
+    psl::Psl::suffix(&psl::List, name.as_bytes()).is_some_and(|s| s.as_bytes().len() == name.len())
+}
+
+/// Returns the registered domain of a name (the public suffix and one label before it), or the
+/// name itself if it has none.
+pub fn registered_domain(name: &str) -> &str {
+    let found = psl::Psl::domain(&psl::List, name.as_bytes());
+    let length = found.map_or(name.len(), |d| d.as_bytes().len());
+    &name[name.len() - length..]
+}
+
+/// Whether a name is a domain or below it; both are in lower case.
+pub fn is_at_or_below(name: &str, domain: &str) -> bool {
+    let rest = name.strip_suffix(domain);
+    rest.is_some_and(|r| r.is_empty() || r.ends_with('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +265,17 @@ mod tests {
         assert!(d(".a.b").covers(&d("a.b")) && d(".a.b").covers(&d("x.a.b")));
         assert!(!d("*.a.b").covers(&d("a.b")) && d("*.a.b").covers(&d(".x.a.b")));
         assert!(!d("a.b").covers(&d("x.a.b")) && !d(".a.b").covers(&d("xa.b")));
+    }
+
+    #[test]
+    fn registered_domain_ends_at_the_public_suffix() {
+        for (name, expected) in [
+            ("a.b.example.co.uk", "example.co.uk"),
+            ("example.com", "example.com"),
+            ("com", "com"),
+            ("x.y.github.io", "y.github.io"),
+        ] {
+            assert_eq!(registered_domain(name), expected, "{name}");
+        }
     }
 }

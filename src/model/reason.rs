@@ -181,6 +181,17 @@ dictionary!(
     "All sources that a store has had, by number."
 );
 
+/// The source of listings by generic reverse names. It is a feed of this server: look-ups change its
+/// entries, and a removal on request suppresses an entry until the name changes.
+pub const GENERIC_NAME_SOURCE: &str = "reverse-names";
+
+impl Sources {
+    /// Whether a source is the list of another publisher: a feed, except for that of generic names.
+    pub fn is_of_others(&self, source: SourceId) -> bool {
+        source.is_feed() && self.name(source) != GENERIC_NAME_SOURCE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,5 +206,15 @@ mod tests {
         assert_eq!(r.add("r3").unwrap(), ReasonId(3));
         assert_eq!(r.name(ReasonId(3)), "r3");
         assert!(Sources::default().add("Bad Name").is_err());
+    }
+
+    #[test]
+    fn source_of_generic_names_is_a_feed_and_not_of_others() {
+        let mut sources = Sources(NameTable::new(
+            SourceId::DECIDING.map(String::from).to_vec(),
+        ));
+        let [own, other] = [GENERIC_NAME_SOURCE, "xbl"].map(|n| sources.add(n).unwrap());
+        assert!(own.is_feed() && !sources.is_of_others(own));
+        assert!(sources.is_of_others(other) && !sources.is_of_others(SourceId::OPERATOR));
     }
 }

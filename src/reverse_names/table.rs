@@ -58,7 +58,7 @@ pub struct ReverseNameTable {
 }
 
 /// The network whose name servers are asked only once at a time: a /24 (IPv6: /48).
-fn network(addr: IpAddr) -> ClientPrefix {
+pub(super) fn network(addr: IpAddr) -> ClientPrefix {
     ClientPrefix::of(addr)[1]
 }
 

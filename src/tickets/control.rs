@@ -8,7 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::codes::ticket_of;
-use crate::model::{Subject, Time};
+use crate::{
+    generic_names::is_generic_name,
+    model::{
+        Subject, Time,
+        domain::{is_at_or_below, is_public_suffix},
+    },
+};
 
 /// The text of a TXT record before the code.
 pub const TXT_PREFIX: &str = "orbsd-proof=";
@@ -293,7 +299,7 @@ pub fn mail_domain<'a>(
     };
     let is_usable = is_host_name(domain)
         && !is_public_suffix(domain)
-        && !is_below(domain, &settings.providers)
+        && !settings.providers.iter().any(|d| is_at_or_below(domain, d))
         && addr.is_none_or(|a| !is_generic_name(domain, a));
     is_usable.then_some(domain)
 }
@@ -322,114 +328,6 @@ fn is_host_name(name: &str) -> bool {
         && name.contains('.')
         && name.split('.').all(is_label)
         && name.parse::<IpAddr>().is_err()
-}
-
-/// Whether many holders share a name: it is a public suffix, such as `co.uk` or `github.io`.
-pub fn is_public_suffix(name: &str) -> bool {
-    psl::Psl::suffix(&psl::List, name.as_bytes()).is_some_and(|s| s.as_bytes().len() == name.len())
-}
-
-/// Returns the registered domain of a name (the public suffix and one label before it), or the
-/// name itself if it has none.
-pub fn registered_domain(name: &str) -> &str {
-    let found = psl::Psl::domain(&psl::List, name.as_bytes());
-    let length = found.map_or(name.len(), |d| d.as_bytes().len());
-    &name[name.len() - length..]
-}
-
-/// Whether a name is one of the domains or below one.
-fn is_below(name: &str, domains: &[String]) -> bool {
-    domains.iter().any(|d| {
-        let rest = name.strip_suffix(d.as_str());
-        rest.is_some_and(|r| r.is_empty() || r.ends_with('.'))
-    })
-}
-
-/// The labels, or parts of labels between hyphens, of names that providers give to addresses of
-/// their customers.
-const GENERIC_PARTS: [&str; 31] = [
-    "adsl",
-    "broadband",
-    "cable",
-    "catv",
-    "client",
-    "cpe",
-    "cust",
-    "customer",
-    "customers",
-    "dhcp",
-    "dial",
-    "dialin",
-    "dialup",
-    "dip",
-    "dsl",
-    "dyn",
-    "dynamic",
-    "dynip",
-    "fiber",
-    "ftth",
-    "gprs",
-    "hsd",
-    "lte",
-    "mobile",
-    "modem",
-    "pool",
-    "ppp",
-    "pppoe",
-    "res",
-    "vdsl",
-    "xdsl",
-];
-
-/// Whether a name looks as if a provider had made it from the address or for a kind of access, so
-/// that it belongs to the provider's customers in turn.
-pub fn is_generic_name(name: &str, addr: IpAddr) -> bool {
-    let name = name.to_ascii_lowercase();
-    let own = registered_domain(&name);
-    let host = &name[..name.len() - own.len()];
-    let is_part = |p: &str| {
-        let word = p.trim_matches(|c: char| c.is_ascii_digit());
-        GENERIC_PARTS.contains(&word)
-    };
-    host.split(['.', '-', '_']).any(is_part) || has_address(host, addr)
-}
-
-/// Whether a name is made from an address: it has its last two octets (IPv6: its last 32 bits) in
-/// either order, in decimal or hexadecimal.
-fn has_address(host: &str, addr: IpAddr) -> bool {
-    let compact: String = host.chars().filter(char::is_ascii_alphanumeric).collect();
-    match addr.to_canonical() {
-        IpAddr::V4(a) => {
-            let [o1, o2, o3, o4] = a.octets();
-            let numbers: Vec<&str> = host
-                .split(|c: char| !c.is_ascii_digit())
-                .filter(|n| !n.is_empty())
-                .collect();
-            let is = |n: &str, o: u8| n.parse() == Ok(o);
-            // Two numbers of one digit are often those of a server and its site.
-            let pair = |a: u8, b: u8| {
-                let mut pairs = numbers.windows(2);
-                a.max(b) >= 10
-                    && pairs.any(|w| is(w[0], a) && is(w[1], b) || is(w[0], b) && is(w[1], a))
-            };
-            let decimal = |order: [u8; 4]| {
-                let plain: String = order.iter().map(u8::to_string).collect();
-                let padded: String = order.iter().map(|o| format!("{o:03}")).collect();
-                compact.contains(&padded) || plain.len() >= 6 && compact.contains(&plain)
-            };
-            let hex = |order: [u8; 4]| {
-                let text: String = order.iter().map(|o| format!("{o:02x}")).collect();
-                compact.contains(&text)
-            };
-            let (order, reversed) = ([o1, o2, o3, o4], [o4, o3, o2, o1]);
-            pair(o3, o4) || decimal(order) || decimal(reversed) || hex(order) || hex(reversed)
-        }
-        IpAddr::V6(a) => {
-            let text = format!("{:032x}", a.to_bits());
-            let reversed: String = text.chars().rev().collect();
-            compact.contains(&text[24..]) || compact.contains(&reversed[..8])
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::{collections::HashSet, net::IpAddr};
 
 use super::{
     batch::TicketBatch,
-    control::is_generic_name,
     error::TicketError,
     removals::{FROM, reasons_of},
     service::TicketService,
@@ -14,6 +13,7 @@ use super::{
     ticket::{NameException, Ticket, host_of},
 };
 use crate::{
+    generic_names::is_generic_name,
     model::{Change, Evidence, Subject, Time, history::Command, time::Seconds},
     store::schema::AuditRecord,
 };

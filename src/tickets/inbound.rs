@@ -17,7 +17,6 @@ use mail_parser::{Header, HeaderName, Message, MessageParser, PartType};
 use tokio::time::timeout;
 
 use super::{
-    control::registered_domain,
     error::TicketError,
     limits::LimitedRequest,
     mail_rows::{QueuedMail, limit_key},
@@ -31,7 +30,7 @@ use crate::{
     bounce::{self, OwnNames},
     ledger::Ledger,
     mail::read_address,
-    model::{Subject, Time},
+    model::{Subject, Time, domain::registered_domain},
     smtp::{mail::parse_mail, session::ReceivedMessage},
     texts::Language,
 };

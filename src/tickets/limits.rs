@@ -9,12 +9,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    control::{host_address, registered_domain},
-    error::TicketError,
-};
+use super::{control::host_address, error::TicketError};
 use crate::{
-    model::{Subject, Time, time::Seconds},
+    model::{Subject, Time, domain::registered_domain, time::Seconds},
     net::{RateLimit, RateLimited, RateLimiter},
 };
 

@@ -69,7 +69,7 @@ pub fn listings_of(
                 continue;
             }
             let name = dictionary.reasons.name(e.reason).to_string();
-            let configured = policies.of(&name, e.source.is_feed());
+            let configured = policies.of(&name, dictionary.sources.is_of_others(e.source));
             let is_own = listed == *subject;
             out.push(TicketListing {
                 policy: possible(configured, &name, e.source, is_own.then_some(subject)),

@@ -7,7 +7,7 @@ use super::{
     codes::{self, CodeError, CodePurpose},
     control::{
         ControlFacts, ControlOption, control_options, host_address, is_server_proof_possible,
-        mail_addresses, mail_domain, registered_domain,
+        mail_addresses, mail_domain,
     },
     control_dns::{self, ProofDns, RecordCheck},
     error::TicketError,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     mail::read_address,
-    model::{Time, time::Seconds},
+    model::{Time, domain::registered_domain, time::Seconds},
 };
 
 /// The most codes by mail for a subject in a day.

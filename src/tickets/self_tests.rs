@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{
     batch::TicketBatch,
-    control::registered_domain,
     error::TicketError,
     follow::IDLE_PERIOD,
     mail_rows::limit_key,
@@ -16,7 +15,7 @@ use super::{
     ticket::{Repetition, Ticket, TicketTest},
 };
 use crate::{
-    model::{Subject, Time, time::Seconds},
+    model::{Subject, Time, domain::registered_domain, time::Seconds},
     relay::{RelayError, outcome::Assessment, proof::TOKEN_LIFETIME},
 };
 

@@ -3,7 +3,6 @@
 
 use super::{
     batch::TicketBatch,
-    control::registered_domain,
     error::TicketError,
     removals::{FROM, reasons_of},
     service::TicketService,
@@ -12,7 +11,9 @@ use super::{
     ticket::{DECIDE_WITHIN, Suspension, Ticket},
 };
 use crate::{
-    model::{Hold, SourceId, Subject, Time, history::Command, time::Seconds},
+    model::{
+        Hold, SourceId, Subject, Time, domain::registered_domain, history::Command, time::Seconds,
+    },
     relay::networks::{Network, prefix_of},
 };
 

@@ -16,6 +16,7 @@ mod export_samples;
 mod exports;
 mod faults;
 mod follow;
+mod generic_names;
 mod glue;
 mod guards;
 mod hickory;

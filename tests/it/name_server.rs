@@ -33,6 +33,10 @@ struct Tables {
     /// The names for which the server fails.
     failing: HashSet<String>,
     asked: Vec<String>,
+    /// Whether it does not answer at all.
+    is_silent: bool,
+    /// The name that every address has which has no other.
+    invented: Option<String>,
 }
 
 /// The records of a DNS server, which answers over UDP until the process ends.
@@ -46,7 +50,10 @@ impl NameServer {
         std::thread::spawn(move || {
             let mut buffer = [0; 1500];
             while let Ok((n, from)) = socket.recv_from(&mut buffer) {
-                if let Ok(query) = Message::from_vec(&buffer[..n]) {
+                let is_silent = own.0.lock().unwrap().is_silent;
+                if let Ok(query) = Message::from_vec(&buffer[..n])
+                    && !is_silent
+                {
                     let _ = socket.send_to(&own.answer(&query).to_vec().unwrap(), from);
                 }
             }
@@ -82,6 +89,25 @@ impl NameServer {
     pub fn pointer(&self, addr: IpAddr, host: &str) {
         let data = RData::PTR(PTR(name(host)));
         self.add(RecordType::PTR, &key(&Name::from(addr)), data);
+    }
+
+    /// Replaces the name of an address, or removes it.
+    pub fn set_pointer(&self, addr: IpAddr, host: Option<&str>) {
+        let at = (RecordType::PTR, key(&Name::from(addr)));
+        self.0.lock().unwrap().records.remove(&at);
+        if let Some(host) = host {
+            self.pointer(addr, host);
+        }
+    }
+
+    /// Stops to answer, or answers again.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.0.lock().unwrap().is_silent = is_silent;
+    }
+
+    /// Gives a name to every address that has no other, or to none.
+    pub fn invent(&self, host: Option<&str>) {
+        self.0.lock().unwrap().invented = host.map(Into::into);
     }
 
     pub fn address(&self, host: &str, addr: IpAddr) {
@@ -149,6 +175,12 @@ impl NameServer {
         let found = records.get(&(q.query_type(), at.clone()));
         for data in found.into_iter().flatten() {
             out.add_answer(Record::from_rdata(q.name().clone(), 0, data.clone()));
+        }
+        if let (Some(host), RecordType::PTR) = (&tables.invented, q.query_type())
+            && out.answers.is_empty()
+        {
+            let data = RData::PTR(PTR(name(host)));
+            out.add_answer(Record::from_rdata(q.name().clone(), 0, data));
         }
         if out.answers.is_empty() {
             let mut above = at.as_str();

@@ -157,17 +157,18 @@ fn reasons(
             continue;
         }
         let mine = || counted(p, subject, listings).filter(|l| l.entry.reason == reason);
-        let own = mine().find(|l| !l.entry.source.is_feed());
+        let is_of_others = |l: &ApplyingListing| dictionary.sources.is_of_others(l.entry.source);
+        let own = mine().find(|l| !is_of_others(l));
         let Some(nearest) = own.or_else(|| mine().next()) else {
             continue;
         };
         let is_alike = |l: &&ApplyingListing| {
-            l.listed == nearest.listed && l.entry.source.is_feed() == nearest.entry.source.is_feed()
+            l.listed == nearest.listed && is_of_others(l) == is_of_others(nearest)
         };
         let oldest = mine().filter(is_alike).min_by_key(|l| l.entry.since);
         let l = oldest.unwrap_or(nearest);
         let mut source = None;
-        if l.entry.source.is_feed() {
+        if is_of_others(l) {
             let feeds = feeds.get_or_insert_with(|| (app.feeds)());
             let feed = dictionary.sources.name(l.entry.source);
             source = Some(public_source(feeds, feed, subject));
