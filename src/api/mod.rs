@@ -14,6 +14,7 @@ mod imports;
 mod jobs;
 mod links;
 mod listings;
+mod logins;
 mod mirrors;
 mod notices;
 mod privacy;
@@ -67,6 +68,10 @@ pub use listings::{
     HoldResponse, ListingRequest, ListingResponse, ListingSubmissionResponse, ListingsQuery,
     Operation, PageQuery, PurgeQuery, PurgeRequest, PurgeResponse, RemainingListing,
     RenewalRequest,
+};
+pub use logins::{
+    LoginReportResponse, LoginResponse, LoginsQuery, LoginsRequest, LoginsResponse, LogoutQuery,
+    LogoutResponse,
 };
 pub use mirrors::{
     LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,

@@ -21,6 +21,7 @@ mod hold;
 mod import;
 mod job;
 mod key;
+mod logins;
 mod lookup;
 mod mirror;
 mod notice;

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    integrity, operator_tickets, privacy,
+    integrity, logins, operator_tickets, privacy,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -152,6 +152,7 @@ fn write_zones(out: &mut Exposition, app: &App) {
         "The number of the last commit",
         snapshot.seq as f64,
     );
+    logins::write_metrics(out, &snapshot);
 }
 
 /// Writes what the writer has done, and whether it accepts writes.

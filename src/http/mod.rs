@@ -30,6 +30,7 @@ mod integrity;
 mod jobs;
 mod listen;
 mod listings;
+mod logins;
 mod lookup;
 mod metrics;
 mod names;

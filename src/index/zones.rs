@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
 };
 
 use rustc_hash::FxHashMap;
 
 use super::{
     listing::labels_in,
+    logins::LoginView,
     records::{compress, record_data, relative, starts_label, wire_mail},
     rrsets::CodeRrset,
 };
@@ -17,7 +18,8 @@ pub use super::{
     rrsets::PublishedReason,
 };
 use crate::model::{
-    Mask, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii, zone::TxtPolicy,
+    LoginRules, Mask, Reasons, StoreId, Time, Zone, ZoneKind, domain::name_to_ascii,
+    zone::TxtPolicy,
 };
 
 /// Increase it when this program renders the same data differently; it is part of every zone's
@@ -69,6 +71,8 @@ pub struct ZoneView {
     pub uniform_ttl: Option<u32>,
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
+    /// The log-ins of a volatile zone.
+    pub logins: Option<LoginView>,
     /// The store whose rows these are ([`super::rows`]).
     pub store: StoreId,
     /// The index of its counters: it stays the same while other zones come and go.
@@ -86,6 +90,17 @@ struct TestPoint {
     code: Option<[u8; 4]>,
     /// The subject for `$`.
     subject: String,
+}
+
+/// The name of the test point 127.0.0.2.
+const TEST_POINT_OF_IP4: &str = "2.0.0.127";
+
+/// The name of the same test point as an IPv6 address, `::ffff:127.0.0.2`.
+fn test_point_of_ip6() -> String {
+    let address = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
+    let nibbles = super::ip6::nibbles(address.to_bits());
+    let labels: Vec<String> = nibbles.iter().rev().map(|n| format!("{n:x}")).collect();
+    labels.join(".")
 }
 
 /// Who may transfer a zone: [`crate::model::zone::TransferRules`], prepared.
@@ -118,6 +133,7 @@ impl ZoneView {
         reasons: &Reasons,
         texts: &HashMap<String, String>,
     ) -> Result<ZoneView, String> {
+        let zone = &zone.with_bounded_ttls();
         let name = name_to_ascii(zone.origin.trim_end_matches('.'))?;
         let mut publish = Vec::new();
         for p in &zone.publish {
@@ -172,6 +188,9 @@ impl ZoneView {
             has_ip6: zone.has_ip6(),
             uniform_ttl,
             hash,
+            logins: zone
+                .login_rules()
+                .map(|rules| LoginView::new(rules, zone.ttl.0 as u32)),
             store: StoreId::default(),
             slot: 0,
             allow: zone
@@ -291,6 +310,12 @@ impl ZoneView {
         }
         for point in self.test_points() {
             self.add_test_point(&point, announced.as_deref())?;
+        }
+        if let Some(records) = self.logins.as_ref().map(|l| l.records.rrs.clone()) {
+            for name in [test_point_of_ip6(), TEST_POINT_OF_IP4.into()] {
+                let place = relative(&name)?;
+                records.iter().for_each(|rr| self.add(&place, rr.clone()));
+            }
         }
         self.link();
         Ok(())
@@ -499,17 +524,8 @@ impl ZoneView {
         if !self.has_ip4 {
             return out;
         }
-        let nibbles = |a: Ipv6Addr| {
-            let n: Vec<String> = super::ip6::nibbles(a.to_bits())
-                .iter()
-                .rev()
-                .map(|n| format!("{n:x}"))
-                .collect();
-            n.join(".")
-        };
-        let mapped = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
         if self.has_ip6 {
-            out.push(all(&nibbles(mapped), "127.0.0.2"));
+            out.push(all(&test_point_of_ip6(), "127.0.0.2"));
         }
         let codes: BTreeSet<[u8; 4]> = self.publish.iter().map(|p| p.code).collect();
         let own = codes
@@ -520,7 +536,7 @@ impl ZoneView {
             code: Some(code),
             subject: Ipv4Addr::from(code).to_string(),
         }));
-        out.push(all("2.0.0.127", "127.0.0.2"));
+        out.push(all(TEST_POINT_OF_IP4, "127.0.0.2"));
         out
     }
 
@@ -601,6 +617,11 @@ fn without_rules(zone: &Zone) -> Zone {
     Zone {
         query: Default::default(),
         transfer: Default::default(),
+        logins: zone.login_rules().map(|rules| LoginRules {
+            allow: Vec::new(),
+            lifetime: Default::default(),
+            ..rules
+        }),
         serial: 0,
         ..zone.clone()
     }

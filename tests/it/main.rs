@@ -25,6 +25,7 @@ mod index;
 mod keys;
 mod lab;
 mod lists;
+mod logins;
 mod lookup;
 mod metrics;
 mod mirrors;
