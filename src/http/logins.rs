@@ -153,17 +153,13 @@ pub async fn get_logins(
     let snapshot = app.ledger.published.snapshot();
     let (logins, zone) = find_logins(&app, &snapshot, &zone)?;
     let requested = query.address.map(|text| address("address", &text));
-    let published = requested
-        .transpose()?
-        .and_then(|a| logins.rules.published(a));
     let now = uptime();
-    let login = published.and_then(|address| {
-        let end = logins.table.end(address, now)?;
-        let left = Seconds(now.seconds_until(end));
-        Some(LoginResponse {
-            address: address.to_string(),
-            ends: app.ledger.now().plus(left).into(),
-        })
+    let found = requested.transpose()?.and_then(|a| logins.end(a, now));
+    let login = found.map(|(address, end)| LoginResponse {
+        address: address.to_string(),
+        ends: (app.ledger.now())
+            .plus(Seconds(now.seconds_until(end)))
+            .into(),
     });
     let counts = logins.table.counts();
     Ok(Json(LoginsResponse {

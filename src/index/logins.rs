@@ -191,6 +191,13 @@ impl LoginView {
         }
     }
 
+    /// The published log-in of a client: the address, or the first one of its prefix, and the end.
+    /// `None` if there is none, or it has ended.
+    pub fn end(&self, client: IpAddr, now: Uptime) -> Option<(IpAddr, Uptime)> {
+        let address = self.rules.published(client)?;
+        Some((address, self.table.end(address, now)?))
+    }
+
     /// Finds what the zone has at a name, and for how many seconds at most an answer with records
     /// holds.
     pub fn find<'a>(&'a self, zone: &'a ZoneView, asked: &Asked, now: Uptime) -> (Found<'a>, u32) {
