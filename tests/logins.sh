@@ -140,10 +140,11 @@ maillog_file_prefixes = $PWD
 import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
 $(cat "$RECIPES/postfix-main.cf")
 permit_alone = permit_dnswl_client logins.orbs.example=127.0.0.2, reject_unauth_destination
+$(sed 's/^smtpd_recipient_restrictions/skip_lists/' "$RECIPES/postfix-skip.cf")
 CONF
 cat > pf/conf/master.cf <<CONF
 127.0.0.1:25 inet n - n - - smtpd
-127.0.0.1:26 inet n - n - - smtpd -o smtpd_relay_restrictions=\$permit_alone
+127.0.0.1:26 inet n - n - - smtpd -o smtpd_relay_restrictions=\$permit_alone -o smtpd_recipient_restrictions=\$skip_lists
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -207,7 +208,7 @@ await() {
     began=$(cat at)
     while :; do
         found=$(dig +short +time=1 +tries=1 @127.0.0.1 "$(name $2)")
-        if [ "$1" = listed ] && [ "$found" = 127.0.0.2 ] || [ "$1" = gone ] && [ -z "$found" ]; then break; fi
+        case "$1 $found" in "listed 127.0.0.2" | "gone ") break ;; esac
         [ $(($(now) - began)) -lt 60000 ] || break
         sleep 0.02
     done

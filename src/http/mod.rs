@@ -151,11 +151,3 @@ pub struct App {
     /// True when the process stops: streams end with a line that says so.
     pub stop: watch::Receiver<bool>,
 }
-
-/// Waits until the process stops.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|s| *s).await.is_err() {
-        // The sender is gone, so that no stop will be announced.
-        std::future::pending::<()>().await;
-    }
-}

@@ -21,6 +21,7 @@ pub mod ip4;
 mod ip4_update;
 pub mod ip6;
 pub mod listing;
+mod login_find;
 mod login_set;
 pub mod logins;
 pub mod name_leaf;

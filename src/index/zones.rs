@@ -14,7 +14,7 @@ use super::{
     rrsets::CodeRrset,
 };
 pub use super::{
-    records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name},
+    records::{MAX_NAME, Rr, StaticRecords, Text, rtype, txt_data, wire_name},
     rrsets::PublishedReason,
 };
 use crate::model::{
@@ -28,13 +28,6 @@ pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
 const CATALOG_VERSION: &[u8] = b"\x012";
-
-/// The records of a static name; empty for a name that only has others below it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StaticRecords {
-    /// Sorted by type.
-    pub rrs: Vec<Rr>,
-}
 
 /// A zone prepared for answers.
 #[derive(Debug, Clone)]

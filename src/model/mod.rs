@@ -23,6 +23,7 @@ pub mod text;
 pub mod time;
 pub mod uptime;
 pub mod verdict;
+pub mod volatile;
 pub mod zone;
 pub mod zone_addresses;
 

@@ -300,7 +300,7 @@ fn volatile_zone_is_neither_transferred_nor_exported_nor_shown() {
         ..api
     };
     let lists = public
-        .call("", "GET", "/lists", &[("accept", "application/json")], "")
+        .call("", "GET", "/zones", &[("accept", "application/json")], "")
         .text();
     assert!(
         lists.contains("bl.orbs.example") && !lists.contains("logins"),
