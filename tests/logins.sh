@@ -173,9 +173,11 @@ $(cat "$RECIPES/exim4.conf")
 CONF
 chown -R 6503:6503 ex; chown 0:0 ex/conf; chmod 644 ex/conf
 
-# Logs in from an address: protocol, address, password. Prints the reply to the log-in, and in `at` the milliseconds at that moment.
+now() { date +%s%3N; }
+# Logs in from an address: protocol, address, password. Prints the reply to the log-in, and writes the milliseconds before it to `at`.
 login() {
-    perl -MIO::Socket::INET -MTime::HiRes=time -e '
+    now > at
+    perl -MIO::Socket::INET -e '
         my ($protocol, $from, $password) = @ARGV;
         my $port = $protocol eq "pop3" ? 110 : 143;
         my $s = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
@@ -183,7 +185,7 @@ login() {
         $read->(qr/^(\+OK|\* OK)/);
         if ($protocol eq "pop3") { print $s "USER user\r\n"; $read->(qr/^(\+OK|-ERR)/); print $s "PASS $password\r\n"; print $read->(qr/^(\+OK|-ERR)/); print $s "QUIT\r\n" }
         else { print $s "a LOGIN user $password\r\n"; print $read->(qr/^a /); print $s "b LOGOUT\r\n" }
-        printf STDERR "%d\n", time * 1000; $read->(qr/^(\+OK|b )/);' "$@" 2> at | tr -d '\r' | cut -c 1-30
+        $read->(qr/^(\+OK|b )/);' "$@" 2>&1 | tr -d '\r' | cut -c 1-30
 }
 # Prints the reply to a recipient elsewhere, or another one: address, port, recipient.
 talk() {
@@ -202,7 +204,6 @@ servers() {
     echo "$1 exim: $(exim $2)"
 }
 name() { echo "$1" | awk -F . '{ print $4 "." $3 "." $2 "." $1 ".logins.orbs.example" }'; }
-now() { date +%s%3N; }
 # Waits until the resolver has an address, or not; prints the milliseconds since the log-in.
 await() {
     began=$(cat at)

@@ -425,9 +425,9 @@ fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
     expect("failed login", "-ERR");
     let gone: u64 = value("imap gone after").parse().unwrap();
     let lifetime = LIFETIME * 1000;
-    // A resolver counts TTLs in whole seconds.
+    // A resolver counts TTLs in whole seconds, and the log-in itself takes a while.
     assert!(
-        (lifetime..lifetime + 1200).contains(&gone),
+        (lifetime..lifetime + 2000).contains(&gone),
         "{gone} ms\n{}",
         logs()
     );
