@@ -340,10 +340,13 @@ fn documented_zone_has_every_key_of_log_ins_and_passes_check() {
     let page = fs::read_to_string("docs/recent-logins.md").unwrap();
     let (_, rest) = page.split_once("```toml\n# zones/logins.toml\n").unwrap();
     let (zone, _) = rest.split_once("```").unwrap();
+    let zone = format!(
+        "ns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'hostmaster@orbs.example'\n{zone}"
+    );
     for key in ["allow", "lifetime", "code", "text", "ipv6_prefix"] {
         assert!(zone.contains(&format!("\n{key} = ")), "{key}");
     }
-    let f = Folder::with(CONFIG, &[("bl", ZONE), ("logins", zone)]);
+    let f = Folder::with(CONFIG, &[("bl", ZONE), ("logins", &zone)]);
     let out = f.orbsd(&["check"]);
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success() && !text.contains("logins"), "{text}");
