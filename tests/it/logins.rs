@@ -209,6 +209,11 @@ fn counts_and_presence_are_for_operators() {
         .f
         .orbsd(&["logins", "logins", "--address", "45.51.100.9"]);
     assert_eq!(absent.status.code(), Some(1));
+    let personal = |address: &str| {
+        let report = api.f.json(&["privacy", "show", address, "--json"]);
+        report["findings"].to_string().contains("recent-logins")
+    };
+    assert!(personal("45.51.100.8") && !personal("45.51.100.9"));
     let metrics = api.get("/metrics").text();
     for line in [
         "orbsd_logins{zone=\"logins.orbs.example\"} 2",
