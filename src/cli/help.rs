@@ -21,6 +21,7 @@ const GROUPS: [Group; 6] = [
         "Data",
         &[
             "import", "export", "transfer", "feed", "source", "reason", "zone", "mirror", "retire",
+            "logins",
         ],
     ),
     ("Public site", &["tickets", "notice", "privacy"]),
