@@ -1,10 +1,12 @@
 //! Sends requests to the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS
-//! RATE SECONDS`, `… pages CONNECTIONS RATE SECONDS FILE`, `… bulk LINES`, or `… get PATH`. FILE has
-//! the paths of pages, one on a line. Prints one line of JSON. Latencies are in milliseconds.
+//! RATE SECONDS`, `… pages CONNECTIONS RATE SECONDS FILE`, `… logins CONNECTIONS RATE SECONDS DNS
+//! ORIGIN`, `… bulk LINES`, or `… get PATH`. FILE has the paths of pages, one on a line; DNS is the
+//! address of the DNS server, and ORIGIN that of a volatile zone. Prints one line of JSON. Latencies
+//! are in milliseconds; those of log-ins last until DNS has the address.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -28,9 +30,22 @@ fn main() -> Result<(), BoxError> {
             let pace = Pace::parse(connections, rate, seconds)?;
             pages(addr, token, &pace, &paths)
         }
+        [
+            addr,
+            token,
+            "logins",
+            connections,
+            rate,
+            seconds,
+            dns,
+            origin,
+        ] => {
+            let pace = Pace::parse(connections, rate, seconds)?;
+            logins(addr, token, &pace, dns, origin)
+        }
         [addr, token, "bulk", lines] => bulk(addr, token, lines.parse()?),
         [addr, token, "get", path] => get(addr, token, path),
-        _ => Err("http ADDR TOKEN list|lookup|pages|bulk|get …".into()),
+        _ => Err("http ADDR TOKEN list|lookup|pages|logins|bulk|get …".into()),
     }
 }
 
@@ -197,6 +212,40 @@ impl Pace {
         })
     }
 
+    /// Makes requests on persistent connections. `work` gets a function for each connection; the
+    /// function gets the number of a request, and returns whether the response is right.
+    fn run<W>(
+        &self,
+        addr: &str,
+        token: &str,
+        work: impl Fn(Client) -> Result<W, BoxError> + Sync,
+    ) -> Result<(), BoxError>
+    where
+        W: FnMut(u32) -> Result<bool, BoxError>,
+    {
+        let connections = f64::from(self.connections);
+        let each = self.rate / connections;
+        let started = Instant::now();
+        run_on_connections(self.connections, |c| {
+            let mut request = work(Client::new(addr, token)?)?;
+            let (mut out, mut wrong) = (Vec::new(), 0);
+            for k in 0.. {
+                let due = (f64::from(k) + f64::from(c) / connections) / each;
+                if due > self.seconds {
+                    return Ok((out, wrong));
+                }
+                let due = started + Duration::from_secs_f64(due);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let is_right = request(c * 7919 + k)?;
+                // Latency counts from the time at which the request was due, so that the delays of
+                // a slow server are counted.
+                out.push(due.elapsed().as_secs_f64() * 1000.0);
+                wrong += usize::from(!is_right);
+            }
+            Ok((out, wrong))
+        })
+    }
+
     /// Sends GET requests. `path` gets the number of a request, and `is_right` the status and the
     /// body of its response. `head` has more header fields.
     fn get(
@@ -207,28 +256,50 @@ impl Pace {
         path: impl Fn(u32) -> String + Sync,
         is_right: impl Fn(u16, &[u8]) -> bool + Sync,
     ) -> Result<(), BoxError> {
-        let connections = f64::from(self.connections);
-        let each = self.rate / connections;
-        let started = Instant::now();
-        run_on_connections(self.connections, |c| {
-            let (mut client, mut out, mut wrong) = (Client::new(addr, token)?, Vec::new(), 0);
+        self.run(addr, token, |mut client| {
             client.head.push_str(head);
-            for k in 0.. {
-                let due = (f64::from(k) + f64::from(c) / connections) / each;
-                if due > self.seconds {
-                    return Ok((out, wrong));
-                }
-                let due = started + Duration::from_secs_f64(due);
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let (status, body) = client.call("GET", &path(c * 7919 + k), "")?;
-                // Latency counts from the time at which the request was due, so that the delays of
-                // a slow server are counted.
-                out.push(due.elapsed().as_secs_f64() * 1000.0);
-                wrong += usize::from(!is_right(status, &body));
-            }
-            Ok((out, wrong))
+            let (path, is_right) = (&path, &is_right);
+            Ok(move |n| {
+                let (status, body) = client.call("GET", &path(n), "")?;
+                Ok(is_right(status, &body))
+            })
         })
     }
+}
+
+/// The A query for an IPv4 address below an origin.
+fn query(address: std::net::Ipv4Addr, origin: &str) -> Vec<u8> {
+    let mut out = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let [a, b, c, d] = address.octets();
+    let name = format!("{d}.{c}.{b}.{a}.{origin}");
+    for label in name.split('.') {
+        out.push(label.len() as u8);
+        out.extend(label.as_bytes());
+    }
+    out.extend([0, 0, 1, 0, 1]);
+    out
+}
+
+/// Reports log-ins of new addresses, and queries each as soon as its response has come.
+fn logins(addr: &str, token: &str, pace: &Pace, dns: &str, origin: &str) -> Result<(), BoxError> {
+    let next = AtomicU32::new(std::process::id() << 10);
+    let path = format!("/v1/zones/{origin}/logins");
+    pace.run(addr, token, |mut client| {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(dns)?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let (next, path) = (&next, &path);
+        Ok(move |_| {
+            let address = address(next.fetch_add(1, Ordering::Relaxed));
+            let body = format!("{{\"addresses\":[\"{address}\"]}}");
+            let (status, _) = client.call("POST", path, &body)?;
+            socket.send(&query(address.parse()?, origin))?;
+            let mut answer = [0; 512];
+            // A lost datagram is a wrong answer.
+            let len = socket.recv(&mut answer).unwrap_or(0);
+            Ok(status == 200 && len > 12 && answer[3] & 15 == 0 && answer[7] == 1)
+        })
+    })
 }
 
 fn lookup(addr: &str, token: &str, pace: &Pace) -> Result<(), BoxError> {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
 use record::Record;
-pub use system::{SystemTimeSource, thread_cpu_time, wall};
+pub use system::{SystemTimeSource, thread_cpu_time, uptime, wall};
 
 /// Milliseconds in a second, a minute and an hour.
 const SECOND: i64 = 1000;

@@ -738,6 +738,12 @@ async fn tick(ledger: Ledger) {
     for second in 0u64.. {
         every.tick().await;
         ledger.tick().await;
+        let snapshot = ledger.published.snapshot();
+        let zones = snapshot.zones.all().iter();
+        zones
+            .filter_map(|z| z.logins.as_ref())
+            .for_each(|logins| logins.table.expire(crate::clock::uptime()));
+        drop(snapshot);
         if second % TRIM_EVERY == TRIM_EVERY - 1 {
             sys::trim_memory();
         }

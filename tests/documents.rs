@@ -263,6 +263,20 @@ fn book_has_every_page() {
 }
 
 #[test]
+fn page_of_recent_logins_shows_its_files_as_they_are() {
+    let page = fs::read_to_string("docs/recent-logins.md").unwrap();
+    let mut files = 0;
+    for entry in fs::read_dir("docs/recent-logins").unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let shown = page.contains(&format!("\n{text}```\n"));
+        assert!(shown, "docs/recent-logins.md: no {}", path.display());
+        files += 1;
+    }
+    assert_eq!(files, 7);
+}
+
+#[test]
 fn safety_rules_are_numbered_without_gaps() {
     let page = fs::read_to_string("docs/safety-rules.md").unwrap();
     let numbers: BTreeSet<u32> = page

@@ -15,6 +15,7 @@ mod imports;
 mod jobs;
 mod links;
 mod listings;
+mod logins;
 mod mirrors;
 mod notices;
 mod privacy;
@@ -73,6 +74,10 @@ pub use listings::{
     HoldResponse, ListingRequest, ListingResponse, ListingSubmissionResponse, ListingsQuery,
     Operation, PageQuery, PurgeQuery, PurgeRequest, PurgeResponse, RemainingListing,
     RenewalRequest,
+};
+pub use logins::{
+    LoginReportResponse, LoginResponse, LoginsQuery, LoginsRequest, LoginsResponse, LogoutQuery,
+    LogoutResponse,
 };
 pub use mirrors::{
     LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, export, feed, generic_names, hold,
-    import, key, lookup, mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub,
-    serve, status, tickets, transfer, undo, users, watch, webhook, zone,
+    import, key, logins, lookup, mirror, notice, privacy, proposal, purge, relay, rename, retire,
+    scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -27,6 +27,7 @@ pub(super) enum Command {
     Source(feed::Source),
     Reason(rename::Reason),
     Zone(zone::Zone),
+    Logins(logins::Logins),
     Mirror(mirror::Mirror),
     Retire(retire::Retire),
     Tickets(tickets::Tickets),
@@ -71,6 +72,7 @@ impl Command {
             Command::Source(c) => feed::source(common, c),
             Command::Reason(c) => rename::reason(common, &c),
             Command::Zone(c) => zone::run(common, c),
+            Command::Logins(c) => logins::run(common, &c),
             Command::Mirror(c) => mirror::run(common, &c),
             Command::Retire(c) => retire::run(common, &c),
             Command::Tickets(c) => tickets::run(common, c),

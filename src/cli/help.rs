@@ -29,6 +29,7 @@ const GROUPS: [Group; 6] = [
             "zone",
             "mirror",
             "retire",
+            "logins",
             "generic-names",
         ],
     ),

@@ -22,6 +22,7 @@ mod hold;
 mod import;
 mod job;
 mod key;
+mod logins;
 mod lookup;
 mod mirror;
 mod notice;

@@ -70,7 +70,7 @@ enum TokenCommand {
         /// Name of the user or program that uses the token
         #[arg(long)]
         owner: String,
-        /// Role: reader, reporter, editor, operator or owner
+        /// Role: login, reader, reporter, editor, operator or owner
         #[arg(long)]
         role: String,
         /// End of the token: duration, date or RFC 3339 time [default: never]

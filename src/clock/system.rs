@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 
 use super::TimeSource;
-use crate::model::Time;
+use crate::model::{Time, Uptime};
 
 /// The kernel's boot id.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -21,6 +21,20 @@ fn wall_ms() -> i64 {
 /// signatures of webhooks, mail), never for listings and their ends.
 pub fn wall() -> Time {
     super::time(wall_ms())
+}
+
+/// Milliseconds since the machine started, suspend included.
+fn boottime_ms() -> i64 {
+    // Linux has CLOCK_BOOTTIME since 2.6.39. CLOCK_MONOTONIC is the same without suspend.
+    let read =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
+    read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)
+}
+
+/// The time since the machine started, from which trusted time is computed. Values that are only in
+/// memory end by it, because no adoption of a wall clock moves it.
+pub fn uptime() -> Uptime {
+    Uptime(boottime_ms().max(0) as u64)
 }
 
 /// The CPU time that the calling thread has used, which does not count the time in which other
@@ -51,10 +65,7 @@ impl TimeSource for SystemTimeSource {
     }
 
     fn boottime_ms(&self) -> i64 {
-        // Linux has CLOCK_BOOTTIME since 2.6.39. CLOCK_MONOTONIC is the same without suspend.
-        let read = clock_gettime(ClockId::CLOCK_BOOTTIME)
-            .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
-        read.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)
+        boottime_ms()
     }
 
     fn boot_id(&self) -> Option<String> {

@@ -39,6 +39,11 @@ pub(super) fn read(
         if let Err((key, why)) = check_format(e, &kinds) {
             table.error(key, why);
         }
+        table.error_if(
+            zone.is_some_and(Zone::is_volatile),
+            "zone",
+            "the log-ins of a volatile zone are not exported; remove the [[export]]",
+        );
         table.error_if(e.path.file_name().is_none(), "path", "name a file");
         table.error_if(e.interval.0 == 0, "interval", NO_PAUSE);
         out.extend(zone.map(|zone| ExportSettings {

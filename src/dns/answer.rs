@@ -10,7 +10,7 @@ use crate::index::{
     Asked, Found, Items, Listing, Snapshot, ZoneView, find, render::texts, rows::ROWS,
     zones::StaticRecords,
 };
-use crate::model::ZoneKind;
+use crate::model::{Uptime, ZoneKind};
 
 /// The records of the answer section.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ pub struct Answer<'a> {
     pub origin_at: usize,
     /// The answer section.
     pub body: AnswerSection<'a>,
+    /// The longest TTL of static records in the answer section: a log-in may end before theirs.
+    pub max_ttl: u32,
     /// The TTL of the SOA in the authority section, which every negative answer has (RFC 2308
     /// section 3).
     pub negative: Option<u32>,
@@ -119,19 +121,21 @@ const fn plain(
         zone,
         origin_at: 0,
         body: AnswerSection::None,
+        max_ttl: u32::MAX,
         negative: None,
         ede,
     }
 }
 
 /// Decides the answer to a query. `place` is that of its name, `key` the name of the TSIG key that
-/// signed it; `items` holds what the answer borrows.
+/// signed it, `now` the time by which log-ins end; `items` holds what the answer borrows.
 pub fn answer<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'a>,
     place: Option<&'a ZonePlace<'a>>,
     peer: Peer<'_>,
     key: Option<&str>,
+    now: Uptime,
     items: &'a mut Option<Items>,
 ) -> Answer<'a> {
     if query.edns.is_some_and(|e| e.version > 0) {
@@ -204,9 +208,13 @@ pub fn answer<'a>(
             },
         };
     }
-    let found = find(&snapshot.tables, zone, asked, items);
+    let (found, max_ttl) = match &zone.logins {
+        None => (find(&snapshot.tables, zone, asked, items), u32::MAX),
+        Some(logins) => logins.find(zone, asked, now),
+    };
     let mut out = Answer {
         origin_at,
+        max_ttl,
         ..plain(Rcode::NoError, Some(number), None)
     };
     let [_, negative_ttl, nodata_ttl] = zone.ttls;

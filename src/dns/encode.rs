@@ -211,7 +211,7 @@ fn body(
         }
         AnswerSection::Static(fixed, wanted) => {
             for Rr { rtype, ttl, data } in fixed.rrs.iter().filter(|r| r.rtype == *wanted) {
-                o.rr(owner, *rtype, *ttl, data);
+                o.rr(owner, *rtype, (*ttl).min(answer.max_ttl), data);
                 n += 1;
             }
         }

@@ -2,9 +2,14 @@
 
 use std::net::IpAddr;
 
+use crate::model::{Time, Uptime};
+
 pub mod answer;
 pub mod encode;
 pub mod incoming;
+#[cfg(test)]
+#[path = "logins/tests.rs"]
+mod logins;
 mod min_ttl;
 pub mod notify;
 pub mod query;
@@ -82,6 +87,26 @@ impl Peer<'_> {
     /// Whether the query came as a datagram.
     pub fn is_datagram(&self) -> bool {
         self.transport == Transport::Datagram
+    }
+}
+
+/// When a query is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryTime {
+    /// The wall clock, by which signatures are checked (RFC 8945 section 5.2.3).
+    pub wall: Time,
+    /// The time since the machine started, by which log-ins end. [`Uptime::MAX`] if no zone has
+    /// log-ins.
+    pub uptime: Uptime,
+}
+
+/// The time of a query for a server whose zones have no log-ins.
+impl From<Time> for QueryTime {
+    fn from(wall: Time) -> QueryTime {
+        QueryTime {
+            wall,
+            uptime: Uptime::MAX,
+        }
     }
 }
 

@@ -1,27 +1,23 @@
 //! The entry point of all transports: a query's bytes in, a reply's bytes out.
 
 use super::{
-    AnswerKind, Peer, QueryOutcome, Rcode, TCP_SIZE,
+    AnswerKind, Peer, QueryOutcome, QueryTime, Rcode, TCP_SIZE,
     answer::{self, ZonePlace},
     encode,
     query::{NameBuf, Query, QueryError},
     tsig,
 };
-use crate::{
-    index::{Prefetch, Snapshot},
-    model::Time,
-};
+use crate::index::{Prefetch, Snapshot};
 
 /// Answers a query. All transports but UDP call only this function.
 ///
-/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. `now` is
-/// the wall clock, by which signatures are checked (RFC 8945 section 5.2.3). It does no I/O, takes
-/// no lock, and allocates only for a signature.
+/// `out` holds at least [`TCP_SIZE`] bytes for a stream and [`super::UDP_SIZE`] for UDP. It does no
+/// I/O, takes no lock, and allocates only for a signature.
 pub fn respond(
     snapshot: &Snapshot,
     query: &[u8],
     peer: Peer<'_>,
-    now: Time,
+    now: impl Into<QueryTime>,
     out: &mut [u8],
 ) -> QueryOutcome {
     let mut name_buf = NameBuf::default();
@@ -61,9 +57,10 @@ impl<'a> PendingQuery<'a> {
         self,
         snapshot: &Snapshot,
         peer: Peer<'_>,
-        now: Time,
+        now: impl Into<QueryTime>,
         out: &mut [u8],
     ) -> QueryOutcome {
+        let now = now.into();
         let mut query = match self.query {
             Ok(q) => q,
             Err(QueryError::Drop) => return QueryOutcome::without_zone(0, AnswerKind::Dropped),
@@ -78,7 +75,7 @@ impl<'a> PendingQuery<'a> {
         };
         let mut session = None;
         if query.signed {
-            match tsig::verify(&snapshot.keys, self.message, now) {
+            match tsig::verify(&snapshot.keys, self.message, now.wall) {
                 Ok(s) => session = s,
                 Err(rejected) => return reject(*rejected, &query, out),
             }
@@ -93,6 +90,7 @@ impl<'a> PendingQuery<'a> {
             self.place.as_ref(),
             peer,
             session.as_ref().map(tsig::TsigSession::key),
+            now.uptime,
             &mut items,
         );
         let limit = if peer.is_datagram() {
@@ -109,7 +107,7 @@ impl<'a> PendingQuery<'a> {
             &mut out[..limit.saturating_sub(signature)],
         );
         if let Some(session) = session.as_mut().filter(|_| len > 0) {
-            len = session.sign(&mut out[..limit], len, now).unwrap_or(0);
+            len = session.sign(&mut out[..limit], len, now.wall).unwrap_or(0);
         }
         let kind = if len == 0 {
             AnswerKind::Dropped

@@ -22,7 +22,8 @@ use super::{
     conditions::RequestConditions,
     handler::Call,
     input::{QueryParams, json},
-    lookup, stopped,
+    listen::stopped,
+    lookup,
 };
 use crate::{
     api::{BulkQuery, BulkResponse, ListingRequest, ProblemCode, ProblemDetails},

@@ -20,7 +20,7 @@ use super::{
     error::of_ledger,
     handler::{Call, JsonResult, blocking},
     input::{JsonBody, Part, QueryParams, limit, note},
-    stopped,
+    listen::stopped,
 };
 use crate::{
     api::{

@@ -178,8 +178,19 @@ pub async fn export_zone(
 }
 
 /// Finds a zone by its name or by the name of its file: its origin, and its number.
+///
+/// # Errors
+///
+/// There is no such zone, or it is volatile: its log-ins are not exported.
 fn zone_number(snapshot: &Snapshot, name: &str) -> Result<(Box<str>, usize), ProblemDetails> {
-    let origin = find_zone(snapshot, name)?.name.clone();
+    let zone = find_zone(snapshot, name)?;
+    if zone.spec.is_volatile() {
+        return Err(ProblemDetails::conflict(format!(
+            "the log-ins of the volatile zone {} are not exported",
+            zone.name
+        )));
+    }
+    let origin = zone.name.clone();
     let number = snapshot.zones.by_name(&origin);
     let number = number.ok_or_else(|| ProblemDetails::not_found("the zone was removed"))?;
     Ok((origin, number))

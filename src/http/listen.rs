@@ -27,7 +27,6 @@ use tower::ServiceExt;
 use super::{
     caller::PeerAddress,
     proxy::{self, HeaderError, TrustedProxies},
-    stopped,
 };
 use crate::api::{ProblemCode, ProblemDetails};
 use crate::net::{ClientKind, ConnectionLimiter, ConnectionPermit, LingeringStream, RequestBody};
@@ -167,6 +166,14 @@ pub fn bind_tcp(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)?.into_std()
+}
+
+/// Waits until the process stops.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|s| *s).await.is_err() {
+        // The sender is gone, so that no stop will be announced.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Serves the socket until `stop` is true; requests that are under way are finished.

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     App, clock,
     exposition::{Exposition, labels},
-    generic_names, integrity, operator_tickets, privacy, quality,
+    generic_names, integrity, logins, operator_tickets, privacy, quality,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
@@ -154,6 +154,7 @@ fn write_zones(out: &mut Exposition, app: &App) {
         "The number of the last commit",
         snapshot.seq as f64,
     );
+    logins::write_metrics(out, &snapshot);
 }
 
 /// Writes what the writer has done, and whether it accepts writes.

@@ -31,6 +31,7 @@ mod integrity;
 mod jobs;
 mod listen;
 mod listings;
+mod logins;
 mod lookup;
 mod metrics;
 mod names;
@@ -152,12 +153,4 @@ pub struct App {
     pub daemon: bool,
     /// True when the process stops: streams end with a line that says so.
     pub stop: watch::Receiver<bool>,
-}
-
-/// Waits until the process stops.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|s| *s).await.is_err() {
-        // The sender is gone, so that no stop will be announced.
-        std::future::pending::<()>().await;
-    }
 }

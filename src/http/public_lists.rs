@@ -74,10 +74,15 @@ impl Drop for CountPermit {
     }
 }
 
-/// The lists that the public may know: all zones except catalogs.
+/// Whether the public may know a list: not a catalog, and not the log-ins of the operator's users.
+fn is_public(zone: &ZoneView) -> bool {
+    zone.spec.kind != ZoneKind::Catalog && !zone.spec.is_volatile()
+}
+
+/// The lists that the public may know.
 pub(super) fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
     let zones = snapshot.zones.all().iter().enumerate();
-    zones.filter(|(_, z)| z.spec.kind != ZoneKind::Catalog)
+    zones.filter(|(_, z)| is_public(z))
 }
 
 /// Returns all lists, without recipes.
@@ -96,7 +101,7 @@ pub fn lists(app: &App) -> Vec<ListResponse> {
 pub fn list(app: &App, name: &str) -> Result<ListResponse, ProblemDetails> {
     let snapshot = app.ledger.published.snapshot();
     let zone = find_zone(&snapshot, name)?;
-    if zone.spec.kind == ZoneKind::Catalog {
+    if !is_public(zone) {
         return Err(ProblemDetails::not_found(format!(
             "there is no list `{name}`"
         )));

@@ -17,7 +17,7 @@ use super::{
     App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
     feeds, generic_names,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, lookup, metrics, names, notices, operator_tickets,
+    import, integrity, jobs, listings, logins, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     privacy, proposals, public_pages, purge, quality, reload, self_tests, status, tickets,
     tickets_control, webhooks, zone_serial,
@@ -78,6 +78,7 @@ impl utoipa::Modify for Bearer {
 }
 
 const PUBLIC: RoutePolicy = RoutePolicy::PUBLIC;
+const LOGIN: RoutePolicy = RoutePolicy::role(Role::Login).checks_bounds();
 const READ: RoutePolicy = RoutePolicy::role(Role::Reader);
 const REPORT: RoutePolicy = RoutePolicy::role(Role::Reporter);
 const EDIT: RoutePolicy = RoutePolicy::role(Role::Editor);
@@ -164,6 +165,9 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
         .add(READ, routes!(export::get_zone))
         .add(READ, routes!(quality::get_quality))
         .add(kept(OPERATE), routes!(zone_serial::set_serial))
+        .add(LOGIN, routes!(logins::report_logins))
+        .add(LOGIN, routes!(logins::end_login))
+        .add(OPERATE, routes!(logins::get_logins))
         .add(READ.unlimited(), routes!(export::export_zone))
         .add(READ.unlimited(), routes!(export::report_export))
         .add(READ, routes!(status::get_status))

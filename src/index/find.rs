@@ -74,7 +74,7 @@ impl<'a> Asked<'a> {
     /// Whether the name is below the wildcard at its last `n` labels. The wildcard itself is an
     /// ordinary name and has nothing below it, so no wildcard matches there (RFC 4592 sections
     /// 2.1.1 and 4.2).
-    fn below_wildcard(&self, n: usize) -> bool {
+    pub(super) fn below_wildcard(&self, n: usize) -> bool {
         n + 1 < self.count && self.suffix(n + 1).starts_with(&[1, b'*'])
     }
 
@@ -178,7 +178,10 @@ pub fn find<'a>(
 }
 
 /// The longest end of the name that is a static name or is above one.
-fn deepest_fixed<'a>(zone: &'a ZoneView, asked: &Asked) -> Option<(usize, &'a StaticRecords)> {
+pub(super) fn deepest_fixed<'a>(
+    zone: &'a ZoneView,
+    asked: &Asked,
+) -> Option<(usize, &'a StaticRecords)> {
     if asked.count > 0 && !zone.may_have_static(asked.suffix(1)) {
         return zone.fixed.get(&[][..]).map(|f| (0, f));
     }

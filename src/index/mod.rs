@@ -21,6 +21,9 @@ pub mod ip4;
 mod ip4_update;
 pub mod ip6;
 pub mod listing;
+mod login_find;
+mod login_set;
+pub mod logins;
 pub mod name_leaf;
 pub mod names;
 mod parts;
@@ -47,6 +50,7 @@ pub use delegation::MissingAddress;
 pub use families::Families;
 pub use find::{Asked, Found, find};
 pub use listing::{Items, Listing, Where};
+pub use logins::{LoginTable, LoginView};
 pub use prefetch::Prefetch;
 pub use values::{Interned, RawFact, RawFacts};
 pub use zone_set::ZoneSet;
@@ -71,48 +75,49 @@ pub struct Snapshot {
     pub keys: Arc<Keys>,
 }
 
-/// The current snapshot. Readers load it without a lock; the writer replaces it.
+/// The current state of a kind, such as the snapshot. Readers load it without a lock; the writer
+/// replaces it.
 ///
-/// Replaced snapshots, kept until no reader has them and then freed by the writer: freeing a large
+/// Replaced states are kept until no reader has them and then freed by the writer: freeing a large
 /// one takes time that no query should spend.
 #[derive(Debug, Default)]
-pub struct Published {
-    current: arc_swap::ArcSwap<Snapshot>,
+pub struct Published<T = Snapshot> {
+    current: arc_swap::ArcSwap<T>,
     /// Only the writer uses it. Its length is at most one more than the number of readers that hold
     /// one.
-    old: Mutex<Vec<Arc<Snapshot>>>,
+    old: Mutex<Vec<Arc<T>>>,
 }
 
-impl Published {
-    /// Starts with a snapshot.
-    pub fn new(first: Snapshot) -> Published {
+impl<T> Published<T> {
+    /// Starts with a state.
+    pub fn new(first: T) -> Published<T> {
         Published {
             current: arc_swap::ArcSwap::from_pointee(first),
             old: Mutex::default(),
         }
     }
 
-    /// The current snapshot, for a batch of queries.
-    pub fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+    /// The current state, for a batch of queries.
+    pub fn load(&self) -> arc_swap::Guard<Arc<T>> {
         self.current.load()
     }
 
-    /// The current snapshot, to keep.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    /// The current state, to keep.
+    pub fn snapshot(&self) -> Arc<T> {
         self.current.load_full()
     }
 
     /// Publishes `next`: every later query is answered from it. [`Published::sweep`] frees the
-    /// replaced snapshot.
-    pub fn replace(&self, next: Snapshot) {
+    /// replaced one.
+    pub fn replace(&self, next: T) {
         let old = self.current.swap(Arc::new(next));
         self.old.lock().push(old);
     }
 
-    /// Frees replaced snapshots that no reader has any more. The writer calls it after it has
+    /// Frees replaced states that no reader has any more. The writer calls it after it has
     /// published, and at intervals.
     pub fn sweep(&self) {
-        // No reader can get a replaced snapshot anew, so a count of one stays one.
+        // No reader can get a replaced state anew, so a count of one stays one.
         let mut old = self.old.lock();
         old.retain(|s| Arc::strong_count(s) > 1);
     }

@@ -37,6 +37,13 @@ pub struct Rr {
     pub data: Box<[u8]>,
 }
 
+/// The records of a static name; empty for a name that only has others below it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StaticRecords {
+    /// Sorted by type.
+    pub rrs: Vec<Rr>,
+}
+
 /// The longest name in wire form, with the root label (RFC 1035 section 2.3.4).
 pub const MAX_NAME: usize = 255;
 /// The longest TTL (RFC 2181 section 8).

@@ -18,6 +18,7 @@ pub struct ZoneSet {
     by_origin: FxHashMap<Box<[u8]>, usize>,
     /// The origins seen since the first set, each in its slot.
     seen: Vec<Box<str>>,
+    has_logins: bool,
 }
 
 impl ZoneSet {
@@ -35,6 +36,12 @@ impl ZoneSet {
             ..ZoneSet::default()
         };
         for (i, z) in set.zones.iter_mut().enumerate() {
+            let earlier = self.zones.iter().find(|e| e.name == z.name);
+            if let (Some(logins), Some(earlier)) =
+                (&mut z.logins, earlier.and_then(|e| e.logins.as_ref()))
+            {
+                logins.continue_with(earlier);
+            }
             set.lengths.push(z.origin.len());
             if set.by_origin.insert(z.origin.clone(), i).is_some() {
                 return Err(format!("two zones have the origin {}", z.name));
@@ -52,6 +59,7 @@ impl ZoneSet {
                 }
             }
         }
+        set.has_logins = set.zones.iter().any(|z| z.logins.is_some());
         set.lengths.sort_unstable_by(|a, b| b.cmp(a));
         set.lengths.dedup();
         set.delegate()?;
@@ -59,7 +67,8 @@ impl ZoneSet {
         let members: Vec<Box<str>> = set
             .zones
             .iter()
-            .filter(|z| z.spec.kind != ZoneKind::Catalog)
+            // Mirrors of a catalog transfer its members, and log-ins are not transferred.
+            .filter(|z| z.spec.kind != ZoneKind::Catalog && z.logins.is_none())
             .map(|z| z.name.clone())
             .collect();
         for catalog in set
@@ -89,6 +98,11 @@ impl ZoneSet {
     /// A zone that is being prepared.
     pub(super) fn zone_mut(&mut self, number: usize) -> &mut ZoneView {
         &mut self.zones[number]
+    }
+
+    /// Whether a zone has log-ins, so that queries need the time by which they end.
+    pub fn has_logins(&self) -> bool {
+        self.has_logins
     }
 
     /// All zones; their positions are their numbers.

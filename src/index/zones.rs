@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
 };
 
 use rustc_hash::FxHashMap;
@@ -10,16 +10,17 @@ use rustc_hash::FxHashMap;
 use super::{
     derive::{Listed, PublishRules},
     listing::labels_in,
+    logins::LoginView,
     records::{compress, record_data, relative, starts_label, wire_mail},
     rrsets::CodeRrset,
 };
 pub use super::{
-    records::{MAX_NAME, Rr, Text, rtype, txt_data, wire_name},
+    records::{MAX_NAME, Rr, StaticRecords, Text, rtype, txt_data, wire_name},
     rrsets::PublishedReason,
 };
 use crate::model::{
-    Mask, Reasons, Sources, StoreId, SubjectFamily, Time, Zone, ZoneKind, domain::name_to_ascii,
-    zone::TxtPolicy,
+    LoginRules, Mask, Reasons, Sources, StoreId, SubjectFamily, Time, Zone, ZoneKind,
+    domain::name_to_ascii, zone::TxtPolicy,
 };
 
 /// Increase it when this program renders the same data differently; it is part of every zone's
@@ -28,13 +29,6 @@ pub const RENDER_VERSION: u32 = 3;
 
 /// The version of a catalog's schema as TXT data: 2 (RFC 9432 section 4.2.1).
 const CATALOG_VERSION: &[u8] = b"\x012";
-
-/// The records of a static name; empty for a name that only has others below it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StaticRecords {
-    /// Sorted by type.
-    pub rrs: Vec<Rr>,
-}
 
 /// A zone prepared for answers.
 #[derive(Debug, Clone)]
@@ -73,6 +67,8 @@ pub struct ZoneView {
     pub uniform_ttl: Option<u32>,
     /// A number that changes with everything that is rendered from configuration.
     pub hash: u64,
+    /// The log-ins of a volatile zone.
+    pub logins: Option<LoginView>,
     /// The store whose rows these are ([`super::rows`]).
     pub store: StoreId,
     /// The index of its counters: it stays the same while other zones come and go.
@@ -90,6 +86,17 @@ struct TestPoint {
     code: Option<[u8; 4]>,
     /// The subject for `$`.
     subject: String,
+}
+
+/// The name of the test point 127.0.0.2.
+const TEST_POINT_OF_IP4: &str = "2.0.0.127";
+
+/// The name of the same test point as an IPv6 address, `::ffff:127.0.0.2`.
+fn test_point_of_ip6() -> String {
+    let address = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
+    let nibbles = super::ip6::nibbles(address.to_bits());
+    let labels: Vec<String> = nibbles.iter().rev().map(|n| format!("{n:x}")).collect();
+    labels.join(".")
 }
 
 /// Who may transfer a zone: [`crate::model::zone::TransferRules`], prepared.
@@ -138,6 +145,7 @@ impl ZoneView {
         texts: &HashMap<String, String>,
         rules: &PublishRules,
     ) -> Result<ZoneView, String> {
+        let zone = &zone.with_bounded_ttls();
         let name = name_to_ascii(zone.origin.trim_end_matches('.'))?;
         let mut publish = Vec::new();
         for p in &zone.publish {
@@ -205,6 +213,9 @@ impl ZoneView {
             has_ip6: zone.has_ip6(),
             uniform_ttl,
             hash,
+            logins: zone
+                .login_rules()
+                .map(|rules| LoginView::new(rules, zone.ttl.0 as u32)),
             store: StoreId::default(),
             slot: 0,
             allow: zone
@@ -342,6 +353,12 @@ impl ZoneView {
         }
         for point in self.test_points() {
             self.add_test_point(&point, announced.as_deref())?;
+        }
+        if let Some(records) = self.logins.as_ref().map(|l| l.records.rrs.clone()) {
+            for name in [test_point_of_ip6(), TEST_POINT_OF_IP4.into()] {
+                let place = relative(&name)?;
+                records.iter().for_each(|rr| self.add(&place, rr.clone()));
+            }
         }
         self.link();
         Ok(())
@@ -550,17 +567,8 @@ impl ZoneView {
         if !self.has_ip4 {
             return out;
         }
-        let nibbles = |a: Ipv6Addr| {
-            let n: Vec<String> = super::ip6::nibbles(a.to_bits())
-                .iter()
-                .rev()
-                .map(|n| format!("{n:x}"))
-                .collect();
-            n.join(".")
-        };
-        let mapped = Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped();
         if self.has_ip6 {
-            out.push(all(&nibbles(mapped), "127.0.0.2"));
+            out.push(all(&test_point_of_ip6(), "127.0.0.2"));
         }
         let codes: BTreeSet<[u8; 4]> = self.publish.iter().map(|p| p.code).collect();
         let own = codes
@@ -571,7 +579,7 @@ impl ZoneView {
             code: Some(code),
             subject: Ipv4Addr::from(code).to_string(),
         }));
-        out.push(all("2.0.0.127", "127.0.0.2"));
+        out.push(all(TEST_POINT_OF_IP4, "127.0.0.2"));
         out
     }
 
@@ -652,6 +660,11 @@ fn without_rules(zone: &Zone) -> Zone {
     Zone {
         query: Default::default(),
         transfer: Default::default(),
+        logins: zone.login_rules().map(|rules| LoginRules {
+            allow: Vec::new(),
+            lifetime: Default::default(),
+            ..rules
+        }),
         serial: 0,
         ..zone.clone()
     }

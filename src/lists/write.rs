@@ -132,12 +132,12 @@ pub const WRITERS: [Writer; 10] = [
     },
 ];
 
-/// Writes an include file for NSD before 4.9, which has no catalog zones. The settings of each zone
-/// are in the pattern `orbsd`.
+/// Writes an include file for NSD before 4.9, which has no catalog zones: it has the same members.
+/// The settings of each zone are in the pattern `orbsd`.
 fn nsd(export: &Export, _: &ReportBuilder, out: &mut dyn Write) -> io::Result<()> {
     let zones = export.snapshot.zones.all().iter();
     zones
-        .filter(|z| z.spec.kind != ZoneKind::Catalog)
+        .filter(|z| z.spec.kind != ZoneKind::Catalog && !z.spec.is_volatile())
         .try_for_each(|z| {
             let name = &z.name;
             writeln!(

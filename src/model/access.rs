@@ -4,20 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{subject::Subject, time::Time};
 
-/// A role. Each one has the permissions of those before it.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::IntoStaticStr,
-)]
+/// A role. Each one has the permissions of those before it in [`Role::ALL`]. New roles are added at
+/// the end, because tokens are stored with the position of their role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
@@ -32,11 +21,14 @@ pub enum Role {
     Operator,
     /// Manages users and tokens.
     Owner,
+    /// Reports log-ins to the volatile zones that name it, and does nothing else.
+    Login,
 }
 
 impl Role {
     /// All roles, the one with the fewest permissions first.
-    pub const ALL: [Role; 5] = [
+    pub const ALL: [Role; 6] = [
+        Role::Login,
         Role::Reader,
         Role::Reporter,
         Role::Editor,
@@ -47,6 +39,30 @@ impl Role {
     /// Its name.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// The number of roles that have fewer permissions.
+    fn rank(self) -> u8 {
+        match self {
+            Role::Login => 0,
+            Role::Reader => 1,
+            Role::Reporter => 2,
+            Role::Editor => 3,
+            Role::Operator => 4,
+            Role::Owner => 5,
+        }
+    }
+}
+
+impl Ord for Role {
+    fn cmp(&self, other: &Role) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Role {
+    fn partial_cmp(&self, other: &Role) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -249,7 +265,7 @@ pub(crate) mod tests {
 
     #[test]
     fn roles_are_ordered_and_parse_from_their_names() {
-        assert!(Role::ALL.is_sorted());
+        assert!(Role::ALL.is_sorted_by(|a, b| a < b));
         for r in Role::ALL {
             assert_eq!(r.name().parse(), Ok(r));
         }
@@ -257,8 +273,23 @@ pub(crate) mod tests {
             "root"
                 .parse::<Role>()
                 .unwrap_err()
-                .contains("reader, reporter")
+                .contains("login, reader, reporter")
         );
+    }
+
+    #[test]
+    fn stored_roles_keep_their_numbers() {
+        let stored = [
+            Role::Reader,
+            Role::Reporter,
+            Role::Editor,
+            Role::Operator,
+            Role::Owner,
+            Role::Login,
+        ];
+        for (number, role) in (0u8..).zip(stored) {
+            assert_eq!(postcard::to_stdvec(&role).unwrap(), [number], "{role:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub use super::publish::Publish;
 use super::{
     digest::Digest,
     domain::name_to_ascii,
+    logins::{Durability, LoginRules},
     names::suggest,
     retire::{MONTH, Retire},
     subject::Subject,
@@ -265,6 +266,13 @@ pub struct Zone {
     pub transfer: TransferRules,
     /// The shutdown of the zone.
     pub retire: Option<Retire>,
+    /// Where the entries are kept. The default is not serialized, so that the stored hashes of other
+    /// zones stay the same.
+    #[serde(skip_serializing_if = "Durability::is_durable")]
+    pub durability: Durability,
+    /// The log-ins of a volatile zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logins: Option<LoginRules>,
     /// What the public site tells about the zone. It is not serialized, so that the stored hashes of
     /// zones, and with them the serials, do not depend on it.
     #[serde(skip_serializing)]
@@ -296,6 +304,8 @@ impl Default for Zone {
             query: QueryRules::default(),
             transfer: TransferRules::default(),
             retire: None,
+            durability: Durability::Durable,
+            logins: None,
             about: ZoneAbout::default(),
         }
     }
@@ -407,6 +417,7 @@ impl Zone {
         self.lint_digest(&mut out);
         self.lint_addresses(&mut out);
         self.lint_advice(&mut out);
+        self.lint_volatile(&mut out);
         if let Some(r) = &self.retire {
             self.lint_retire(r, &mut out);
         }
@@ -624,7 +635,7 @@ impl Zone {
             ));
             return;
         }
-        if self.publish.is_empty() && self.kind != ZoneKind::Catalog {
+        if self.publish.is_empty() && self.kind != ZoneKind::Catalog && !self.is_volatile() {
             out.push(Lint::Warning(
                 "publish: it is empty, so that the zone lists nothing".into(),
             ));
@@ -712,6 +723,8 @@ mod tests {
             query: QueryRules::default(),
             transfer: TransferRules::default(),
             retire: None,
+            durability: Durability::Durable,
+            logins: None,
             about: ZoneAbout::default(),
         };
         edit(&mut z);

@@ -5,8 +5,9 @@ use super::{
     search::{Person, PersonalSubject},
 };
 use crate::{
+    clock::uptime,
     ledger::{Ledger, LedgerError, outbox::Message, removals},
-    model::{Event, Time},
+    model::{Event, Time, time::Seconds},
     relay::{RelayError, RelayService},
     reverse_names::ReverseNames,
     store::schema,
@@ -120,6 +121,7 @@ impl PersonalData {
         self.find_accounts(who, &mut out)?;
         self.find_messages(who, &mut out)?;
         self.find_reverse_names(who, &mut out);
+        self.find_logins(who, &mut out);
         Ok(out)
     }
 
@@ -382,6 +384,26 @@ impl PersonalData {
             let name = found.name.unwrap_or_else(|| "no name".into());
             let text = format!("{name}, looked up at {}", found.at);
             out.add("reverse-names", format!("name of {addr}"), text, true);
+        }
+    }
+
+    fn find_logins(&self, who: &PersonalSubject, out: &mut PersonalReport) {
+        let (snapshot, now) = (self.ledger.published.snapshot(), uptime());
+        for zone in snapshot.zones.all() {
+            let published = who
+                .host()
+                .zip(zone.logins.as_ref())
+                .and_then(|(host, logins)| logins.end(host, now));
+            if let Some((address, end)) = published {
+                let end = self.ledger.now().plus(Seconds(now.seconds_until(end)));
+                let text = format!("published until {end}");
+                out.add(
+                    "recent-logins",
+                    format!("{address} in {}", zone.name),
+                    text,
+                    false,
+                );
+            }
         }
     }
 }

@@ -9,10 +9,11 @@ use std::{
 
 use super::{Mirrors, transfer::Transfers};
 use crate::{
-    clock::wall,
-    dns::{AnswerKind, Peer, QueryOutcome, TCP_SIZE, respond},
-    index::Published,
+    clock::{uptime, wall},
+    dns::{AnswerKind, Peer, QueryOutcome, QueryTime, TCP_SIZE, respond},
+    index::{Published, Snapshot},
     metrics::{Metrics, Totals, WorkerCounters},
+    model::Uptime,
 };
 
 thread_local! {
@@ -70,6 +71,18 @@ impl ServerContext {
     }
 }
 
+/// Reads the clocks that answers from a snapshot need.
+#[inline]
+pub(super) fn query_time(snapshot: &Snapshot) -> QueryTime {
+    QueryTime {
+        wall: wall(),
+        uptime: match snapshot.zones.has_logins() {
+            true => uptime(),
+            false => Uptime::MAX,
+        },
+    }
+}
+
 /// Counts one answer.
 #[inline]
 pub fn count(totals: &mut Totals, outcome: &QueryOutcome, bytes_in: usize) {
@@ -107,7 +120,8 @@ pub(super) fn reply(
     output: &mut Vec<u8>,
 ) -> bool {
     ANSWER_BUFFER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
+        let snapshot = shared.published.load();
+        let outcome = respond(&snapshot, query, peer, query_time(&snapshot), buffer);
         count_one(counters, &outcome, query.len());
         output.extend(&buffer[..outcome.len]);
         outcome.len > 0

@@ -17,9 +17,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::context::{ANSWER_BUFFER, ServerContext, count_one};
+use super::context::{ANSWER_BUFFER, ServerContext, count_one, query_time};
 use crate::{
-    clock::wall,
     dns::{AnswerKind, Peer, encode::IDLE_DECISECONDS, notify, respond},
     metrics::WorkerCounters,
     net::{ConnectionLimiter, ConnectionPermit},
@@ -243,7 +242,8 @@ fn answer(
     output: &mut Vec<u8>,
 ) -> AnswerKind {
     ANSWER_BUFFER.with_borrow_mut(|buffer| {
-        let outcome = respond(&shared.published.load(), query, peer, wall(), buffer);
+        let snapshot = shared.published.load();
+        let outcome = respond(&snapshot, query, peer, query_time(&snapshot), buffer);
         count_one(counters, &outcome, query.len());
         let acknowledged = if notify::is_notify(query) {
             shared.acknowledge_notify(query, peer.addr)

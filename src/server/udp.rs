@@ -16,7 +16,7 @@ use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 use socket2::{Domain, Socket, Type};
 
 use super::{
-    context::{ServerContext, count},
+    context::{ServerContext, count, query_time},
     sys::set_option as set,
 };
 use crate::{
@@ -343,7 +343,7 @@ fn work(
         errors.count = 0;
         let received = received as usize;
         let snapshot = shared.published.load();
-        let now = crate::clock::wall();
+        let now = query_time(&snapshot);
         let mut pending = [const { None }; BATCH];
         for (i, name_buf) in names.iter_mut().take(received).enumerate() {
             pending[i] = Some(PendingQuery::read(&snapshot, incoming.query(i), name_buf));

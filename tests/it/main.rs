@@ -26,6 +26,7 @@ mod index;
 mod keys;
 mod lab;
 mod lists;
+mod logins;
 mod lookup;
 mod metrics;
 mod mirrors;

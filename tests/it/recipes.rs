@@ -65,7 +65,7 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 23] = [
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
     ("frontend orbs", "tests/it/proxies.rs"),
     ("map $remote_addr", "tests/it/proxies.rs"),
@@ -85,6 +85,13 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("knotc zone-status", "commands of a running Knot"),
     ("nsd-control zonestatus", "commands of a running NSD"),
     ("pdns_control retrieve", "commands of a running PowerDNS"),
+    ("script-login", "tests/logins.sh"),
+    ("exec \"$@\"", "tests/logins.sh"),
+    ("check_policy_service", "tests/logins.sh"),
+    ("login-policy unix", "tests/logins.sh"),
+    ("has_logged_in", "tests/logins.sh"),
+    ("permit_dnswl_client", "tests/logins.sh"),
+    ("accept dnslists = logins", "tests/logins.sh"),
 ];
 
 fn all() -> Vec<Block> {
@@ -183,7 +190,7 @@ fn documented_configuration_is_accepted() {
                     (
                         "block",
                         format!(
-                            "{}\nns = ['ns1.a.example']\ncontact = 'h@a.example'\n",
+                            "ns = ['ns1.a.example']\ncontact = 'h@a.example'\n{}",
                             b.text
                         ),
                     ),
@@ -613,7 +620,8 @@ fn commands_of(b: &Block) -> String {
         .text
         .replace("5300", &dns.to_string())
         .replace("8053", &admin.to_string())
-        .replace("/etc/prometheus/", "");
+        .replace("/etc/prometheus/", "")
+        .replace("/etc/dovecot/", "");
     let out = Command::new("sh")
         .args(["-e", "-c", &text])
         .current_dir(f.path())

@@ -39,6 +39,10 @@ pub(super) fn answer(
     zone: &ZoneView,
     subject: &Subject,
 ) -> Option<SubjectZoneResponse> {
+    // Who is logged in is no listing, and not for the public.
+    if zone.spec.is_volatile() {
+        return None;
+    }
     let (never_asked, not_exported) = match subject {
         Subject::Domain(d) => (limits::never_asked(zone, d), limits::left_out(zone, d)),
         _ => (None, Vec::new()),
