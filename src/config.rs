@@ -41,6 +41,8 @@ pub struct Config {
     pub zones: PathBuf,
     /// `[[feed]]`.
     pub feeds: Vec<crate::feeds::FeedSettings>,
+    /// `[[comparison]]`.
+    pub comparisons: Vec<crate::comparison::ComparisonSettings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
@@ -95,6 +97,7 @@ pub struct HttpListener {
 pub struct ConfigError(pub Vec<String>);
 
 mod accounts;
+mod comparisons;
 mod connections;
 mod document;
 mod exports;
@@ -237,6 +240,7 @@ impl Config {
                 workers: file.dns.workers,
             },
             feeds,
+            comparisons: comparisons::read(&file, &zones, &keys, report),
             tls: file.tls.settings(folder, file.uses_tls_for_others()),
             exports,
             zones: zones_folder,

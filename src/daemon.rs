@@ -31,6 +31,7 @@ use crate::{
     store::Store,
 };
 
+pub mod comparisons;
 pub mod relay;
 mod reload;
 mod retention;
@@ -114,7 +115,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (site, statistics) = (config.site.clone(), Statistics::open(config.statistics()));
     let public_host = public_host(&config.base_url);
     let name_resolver = reverse_names::dns_resolver(resolver(&config));
+    let comparisons = comparisons::service(&config);
     let reload = reload::Reloader {
+        comparisons: comparisons.clone(),
         path: config_path.clone(),
         running: config,
         ledger: ledger.clone(),
@@ -128,6 +131,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (shown_feeds, decided_feeds, shown_exports) =
         (feeds.clone(), feeds.clone(), exports.clone());
     let app = http::App {
+        comparisons: comparisons.clone(),
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
+const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -32,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
         ],
     ),
     ("advice", &[]),
+    ("comparison", &["model"]),
     ("bounce", &["model", "lists"]),
     ("trace", &["model"]),
     ("recipes", &["model"]),
@@ -124,6 +125,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "recipes",
             "statistics",
             "reverse_names",
+            "comparison",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
@@ -156,6 +158,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "site",
             "texts",
             "reverse_names",
+            "comparison",
         ],
     ),
     (
@@ -188,6 +191,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "comparison",
         ],
     ),
     (
@@ -223,6 +227,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "comparison",
         ],
     ),
 ];

@@ -461,6 +461,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     // A command without a daemon must not show what was erased after the backup was made.
     data.repeat_erasures().map_err(CliError::Refused)?;
     let app = http::App {
+        comparisons: crate::daemon::comparisons::service(config),
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{
-    CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
+    CliError, Common, audit, backup, change, check, clock, compare, export, feed, hold, import, key, lookup,
     mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
     transfer, undo, users, watch, webhook, zone,
 };
@@ -22,6 +22,7 @@ pub(super) enum Command {
     Import(import::Import),
     Export(export::Export),
     Transfer(transfer::Transfer),
+    Compare(compare::Compare),
     Feed(feed::Feed),
     Source(feed::Source),
     Reason(rename::Reason),
@@ -65,6 +66,7 @@ impl Command {
             Command::Import(c) => import::run(common, c),
             Command::Export(c) => export::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),
+            Command::Compare(c) => compare::run(common, &c),
             Command::Feed(c) => feed::feed(common, &c),
             Command::Source(c) => feed::source(common, &c),
             Command::Reason(c) => rename::reason(common, &c),
