@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     api::{ConfigurationCheckResponse, MirrorResponse},
     clock::{Clock, SystemTimeSource},
+    comparison::Comparisons,
     config::{Config, HttpListener},
     exports::Exports,
     feeds::Feeds,
@@ -182,7 +183,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, retention, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, comparisons, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -684,10 +685,11 @@ pub fn erasures(config: &Config) -> crate::privacy::Erasures {
 fn start_upkeep(
     ledger: &Ledger,
     retention: crate::privacy::RetentionJob,
+    comparisons: Comparisons,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
-    retention::start(retention, stop)?;
+    retention::start(retention, comparisons, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),
         tokio::spawn(watch_clock(ledger.clock.clone())),

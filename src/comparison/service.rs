@@ -96,6 +96,18 @@ impl Comparisons {
     pub fn begin(&self) -> Option<MutexGuard<'_, ()>> {
         self.running.try_lock()
     }
+
+    /// Removes old results, unless a comparison runs, which does it too.
+    ///
+    /// # Errors
+    ///
+    /// See [`ComparisonFolder::remove_old`].
+    pub fn remove_old(&self, now: Time) -> std::io::Result<()> {
+        match self.begin() {
+            Some(_running) => self.folder.remove_old(now),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -226,10 +226,10 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
 /// The routes of comparisons that have no list in their body.
 fn comparisons_of_operators(routes: Routes) -> Routes {
     routes
-        .add(READ, routes!(comparisons::list_comparisons))
-        .add(READ, routes!(comparisons::get_comparison))
+        .add(OPERATE, routes!(comparisons::list_comparisons))
+        .add(OPERATE, routes!(comparisons::get_comparison))
         .add(personal(OPERATE), routes!(comparisons::delete_comparison))
-        .add(READ.unlimited(), routes!(comparisons::get_comparison_file))
+        .add(OPERATE.unlimited(), routes!(comparisons::get_comparison_file))
         .add(READ.unlimited(), routes!(comparisons::overlap::get_overlap))
 }
 

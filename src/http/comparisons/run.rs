@@ -61,10 +61,16 @@ impl Plan {
         };
         imports::check_format(&query.format).map_err(invalid("format"))?;
         let (list, default_name) = other_list(app, &query.with)?;
-        let name = match (&query.name, default_name) {
-            (name, _) if !name.is_empty() => name.clone(),
-            (_, Some(name)) => name,
-            _ => short_name(&query.file),
+        let name = match (&list, default_name) {
+            // The table has the time of the last transfer, which no other name may avoid.
+            (OtherList::Zone(_), Some(table)) if !["", &table].contains(&query.name.as_str()) => {
+                return Err(invalid("name")(format!(
+                    "the list is `{table}` by its [[comparison]] table; leave the name out"
+                )));
+            }
+            (_, Some(name)) if query.name.is_empty() => name,
+            (_, None) if query.name.is_empty() => short_name(&query.file),
+            _ => query.name.clone(),
         };
         check_name(&name).map_err(invalid("name"))?;
         let table = super::settings(app, &name);
@@ -184,7 +190,8 @@ pub(super) fn run(
             source_and_others(app, &plan, *source)?
         }
         OtherList::Body => {
-            let theirs = read_list(app, &plan, &mut ListFiles(&mut body), &mut report);
+            let format = &plan.query.format;
+            let theirs = read_list(app, &plan, &mut ListFiles(&mut body), format, &mut report);
             let theirs = theirs.map_err(|why| problem(&mut body, why))?;
             (theirs, published(&plan)?)
         }
@@ -192,7 +199,9 @@ pub(super) fn run(
             no_list(&mut body, &plan)?;
             let (mut zone, at) = zone_list(app, &plan, transfer, now)?;
             read_at = at;
-            let theirs = read_list(app, &plan, &mut zone, &mut report).map_err(refused)?;
+            let format = zone.format;
+            let theirs = read_list(app, &plan, &mut zone, format, &mut report);
+            let theirs = theirs.map_err(refused)?;
             (theirs, published(&plan)?)
         }
     };
@@ -319,9 +328,10 @@ impl Read for ListFiles<'_> {
     }
 }
 
-/// One file.
+/// A list that is one file.
 struct OneList {
     name: Option<String>,
+    format: &'static str,
     text: Box<dyn Read + Send>,
 }
 
@@ -352,7 +362,8 @@ fn zone_list(
         let noted = comparisons.folder.note_transfer(&plan.name, now);
         noted.map_err(unwritable)?;
         let text = (comparisons.transfer)(transfer).map_err(refused)?;
-        return Ok((OneList { name, text }, now));
+        let format = "master";
+        return Ok((OneList { name, format, text }, now));
     };
     let last = comparisons.folder.get(&plan.name);
     let last = last.map_err(ProblemDetails::internal)?;
@@ -360,7 +371,8 @@ fn zone_list(
         Some(last) => {
             let file = comparisons.folder.open(&plan.name, ComparisonFile::List);
             let text = Box::new(BufReader::new(file.map_err(ProblemDetails::internal)?));
-            Ok((OneList { name, text }, last.read_at))
+            let format = "list";
+            Ok((OneList { name, format, text }, last.read_at))
         }
         None => Err(refused(format!(
             "{}: the zone was asked for less than a day ago, and there is no list of it; it can be asked for again at {next}",
@@ -375,11 +387,11 @@ fn read_list(
     app: &App,
     plan: &Plan,
     files: &mut dyn Files,
+    format: &str,
     report: &mut ListReport,
 ) -> Result<EntrySet, String> {
     let query = plan.query.clone();
     let zone = &plan.view().spec;
-    let is_zone = matches!(plan.list, OtherList::Zone(_));
     let options = Options {
         reasoning: ReasonMapping::One(ReasonId(0)),
         host_bits: HostBits::Clear,
@@ -398,11 +410,6 @@ fn read_list(
         now: app.ledger.now(),
         ..Options::default()
     };
-    // The list of the last transfer has no origin, and is recognised.
-    let format = match is_zone {
-        true => "",
-        false => query.format.as_str(),
-    };
     let mut set = EntrySet::default();
     imports::read_files(
         files,
@@ -411,8 +418,8 @@ fn read_list(
         report,
         &mut |_| (),
         &mut |entry| {
-            // An implied exclusion is one only below a wider listing, where it has no effect on the
-            // entries that are compared.
+            // An implied exclusion ends one reason where another entry gives another one. A
+            // comparison does not distinguish reasons.
             match entry.implied {
                 true => Ok(()),
                 false => set.push(&entry.subject, !entry.exclusion).map_err(|e| e.to_string()),
