@@ -204,6 +204,7 @@ impl Config {
         let store = folder.join(&file.store.path);
         let probe = probe::read(&file, folder, &store, &names, &special, &zones, report);
         let feeds = feeds::read(&file, folder, &names, &zones, &keys, report);
+        let comparisons = comparisons::read(&file, &zones, &keys, report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
         let removals = own_file(
             file.removal_log.path.as_deref(),
@@ -240,7 +241,7 @@ impl Config {
                 workers: file.dns.workers,
             },
             feeds,
-            comparisons: comparisons::read(&file, &zones, &keys, report),
+            comparisons,
             tls: file.tls.settings(folder, file.uses_tls_for_others()),
             exports,
             zones: zones_folder,

@@ -276,17 +276,10 @@ pub fn read_files(
             name => name,
         };
         last = name.into();
-        lists::read(
-            name,
-            Box::new(lines),
-            &file,
-            options,
-            report,
-            &mut |e| {
-                meter.entry();
-                sink(e)
-            },
-        )?;
+        lists::read(name, Box::new(lines), &file, options, report, &mut |e| {
+            meter.entry();
+            sink(e)
+        })?;
     }
     Ok(last)
 }

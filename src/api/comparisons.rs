@@ -118,7 +118,9 @@ impl EntryGroupName {
             EntryGroupName::OnlyTheirs => "entries that only the other list has",
             EntryGroupName::OnlyOurs => "entries that only our list has",
             EntryGroupName::Tested => "tested entries of those that only the other list has",
-            EntryGroupName::TestedOpen => "entries that only the other list has and tests found open",
+            EntryGroupName::TestedOpen => {
+                "entries that only the other list has and tests found open"
+            }
             EntryGroupName::TestedClosed => {
                 "entries that only the other list has and tests found closed"
             }

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    CliError, Common, audit, backup, change, check, clock, compare, export, feed, hold, import, key, lookup,
-    mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
-    transfer, undo, users, watch, webhook, zone,
+    CliError, Common, audit, backup, change, check, clock, compare, export, feed, hold, import,
+    key, lookup, mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve,
+    status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.

@@ -75,7 +75,9 @@ pub(super) fn run(common: &Common, c: &Compare) -> Result<(), CliError> {
         let overlap: OverlapResponse = client.get("/v1/overlap")?;
         return common.print(&overlap, print_overlap);
     };
-    let is_file = !["axfr:", "source:"].iter().any(|kind| with.starts_with(kind));
+    let is_file = !["axfr:", "source:"]
+        .iter()
+        .any(|kind| with.starts_with(kind));
     let text = |option: &Option<String>| option.clone().unwrap_or_default();
     let query = ComparisonQuery {
         with: if is_file { String::new() } else { with.clone() },
@@ -154,7 +156,11 @@ fn print(c: &ComparisonResponse) {
         "", "theirs", "ours", "both", "only theirs", "only ours"
     );
     print_counts("entries", &c.total);
-    let kinds = [("  ipv4", &c.ipv4), ("  ipv6", &c.ipv6), ("  names", &c.names)];
+    let kinds = [
+        ("  ipv4", &c.ipv4),
+        ("  ipv6", &c.ipv6),
+        ("  names", &c.names),
+    ];
     let is_mixed = kinds.iter().filter(|(_, n)| n.theirs + n.ours > 0).count() > 1;
     for (kind, counts) in kinds.into_iter().filter(|_| is_mixed) {
         print_counts(kind, counts);
@@ -168,7 +174,10 @@ fn print(c: &ComparisonResponse) {
     c.shares.iter().for_each(print_share);
     for group in &c.samples {
         let samples = group.samples.join(", ");
-        println!("only theirs in {}: {}, such as {samples}", group.group, group.entries);
+        println!(
+            "only theirs in {}: {}, such as {samples}",
+            group.group, group.entries
+        );
     }
     if c.left_out > 0 {
         println!("{} entries of the other list were left out", c.left_out);
@@ -209,9 +218,15 @@ fn print_share(share: &ShareResponse) {
 
 fn print_overlap(overlap: &OverlapResponse) {
     for s in &overlap.sources {
-        println!("{}: {} entries, {} in no other source", s.source, s.entries, s.alone);
+        println!(
+            "{}: {} entries, {} in no other source",
+            s.source, s.entries, s.alone
+        );
         if let Some(entry) = &s.oldest_alone {
-            println!("  the oldest of these: {} since {}", entry.subject, entry.since);
+            println!(
+                "  the oldest of these: {} since {}",
+                entry.subject, entry.since
+            );
         }
         if let Some(entry) = &s.oldest_dropped_by_others {
             println!(
@@ -234,7 +249,10 @@ fn print_overlap(overlap: &OverlapResponse) {
                 "  {} was first {} times{}",
                 side.source,
                 side.first,
-                some(", by a median of ", side.median_lead.map(|s| format!("{s} s")))
+                some(
+                    ", by a median of ",
+                    side.median_lead.map(|s| format!("{s} s"))
+                )
             );
         }
     }

@@ -20,8 +20,8 @@ const GROUPS: [Group; 6] = [
     (
         "Data",
         &[
-            "import", "export", "transfer", "compare", "feed", "source", "reason", "zone", "mirror",
-            "retire",
+            "import", "export", "transfer", "compare", "feed", "source", "reason", "zone",
+            "mirror", "retire",
         ],
     ),
     ("Public site", &["tickets", "notice", "privacy"]),

@@ -132,9 +132,11 @@ pub fn compare(
             counter.add(owner, &span.ip6(), presence)
         })?;
     out.figures.ipv6 = std::mem::take(&mut counter.counts);
-    compare_names(theirs.names(), ours.names(), &mut |owner, name, presence| {
-        counter.add(owner, name, presence)
-    })?;
+    compare_names(
+        theirs.names(),
+        ours.names(),
+        &mut |owner, name, presence| counter.add(owner, name, presence),
+    )?;
     out.figures.names = counter.counts;
     out.samples = sampler.finish();
     Ok(out)

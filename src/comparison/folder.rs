@@ -260,7 +260,9 @@ impl NewComparison<'_> {
     /// The file cannot be created.
     pub fn create(&self, file: ComparisonFile) -> io::Result<BufWriter<File>> {
         let path = self.path.join(file.stored_name());
-        File::create(&path).map(BufWriter::new).map_err(named(&path))
+        File::create(&path)
+            .map(BufWriter::new)
+            .map_err(named(&path))
     }
 
     /// Writes the figures, and replaces the last result by this one.
@@ -302,7 +304,10 @@ mod tests {
     fn store(folder: &ComparisonFolder, result: &StoredComparison, text: &str) {
         let new = folder.begin(&result.name).unwrap();
         for file in ComparisonFile::VARIANTS {
-            new.create(*file).unwrap().write_all(text.as_bytes()).unwrap();
+            new.create(*file)
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
         }
         new.finish(result).unwrap();
     }
@@ -359,6 +364,9 @@ mod tests {
             ComparisonFile::Closed,
         ];
         let names = names.map(|f| f.published_name("rss", "orbs"));
-        assert_eq!(names, ["rsslist.txt", "rss-vs-orbs.txt", "rss-vs-orbs-ok.txt"]);
+        assert_eq!(
+            names,
+            ["rsslist.txt", "rss-vs-orbs.txt", "rss-vs-orbs-ok.txt"]
+        );
     }
 }

@@ -195,7 +195,10 @@ mod tests {
     fn steps_of_lags_are_in_order_and_at_most_a_sixteenth_wide() {
         for seconds in (0..5_000).chain([86_400, 31_536_000, u64::MAX >> 1, u64::MAX]) {
             let lower = lower_bound(bucket(seconds));
-            assert!(lower <= seconds && seconds - lower <= seconds / STEPS, "{seconds}: {lower}");
+            assert!(
+                lower <= seconds && seconds - lower <= seconds / STEPS,
+                "{seconds}: {lower}"
+            );
         }
         assert!((0..5_000).map(bucket).is_sorted());
     }

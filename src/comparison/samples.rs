@@ -111,8 +111,16 @@ mod tests {
     #[test]
     fn samples_are_grouped_by_network_and_do_not_depend_on_the_order() {
         let texts = [
-            "10.0.0.1", "10.1.0.0/16", "10.2.0.1", "10.3.0.1", "10.4.0.1", "192.0.2.1",
-            "2001:db8::1", "a.example", "b.example", "c.test",
+            "10.0.0.1",
+            "10.1.0.0/16",
+            "10.2.0.1",
+            "10.3.0.1",
+            "10.4.0.1",
+            "192.0.2.1",
+            "2001:db8::1",
+            "a.example",
+            "b.example",
+            "c.test",
         ];
         let collect = |texts: &mut dyn Iterator<Item = &&str>| {
             let mut sampler = Sampler::default();

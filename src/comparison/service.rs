@@ -51,7 +51,11 @@ impl Comparisons {
 
     /// The settings of a list.
     pub fn settings_of(&self, name: &str) -> Option<ComparisonSettings> {
-        self.settings.load().iter().find(|s| s.name == name).cloned()
+        self.settings
+            .load()
+            .iter()
+            .find(|s| s.name == name)
+            .cloned()
     }
 
     /// The settings of the list whose zone a request names.
@@ -150,7 +154,10 @@ mod tests {
         let comparisons = comparisons(place.path(), true);
         let next = |now| comparisons.next_transfer("rss", Time(now)).unwrap();
         assert_eq!(next(1_000), None);
-        comparisons.folder.note_transfer("rss", Time(1_000)).unwrap();
+        comparisons
+            .folder
+            .note_transfer("rss", Time(1_000))
+            .unwrap();
         assert_eq!(next(1_000 + 86_399), Some(Time(1_000 + 86_400)));
         assert_eq!(next(1_000 + 86_400), None);
     }

@@ -69,7 +69,9 @@ pub fn short_name(text: &str) -> String {
     let text = text.rsplit('/').next().unwrap_or_default();
     let stem = text.split('.').find(|part| !part.is_empty());
     let kept = stem.unwrap_or_default().to_ascii_lowercase();
-    let plain = kept.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+    let plain = kept
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
     let plain: String = plain.take(MAX_NAME_BYTES).collect();
     plain.trim_matches('-').to_string()
 }

@@ -95,10 +95,7 @@ pub(super) fn compare_spans(
         let last = theirs.unchanged_until().min(ours.unchanged_until());
         let listed = [theirs.lists(), ours.lists()];
         coverage.add((last - address).saturating_add(1), listed);
-        for (list, other) in [
-            (&mut theirs.open, listed[1]),
-            (&mut ours.open, listed[0]),
-        ] {
+        for (list, other) in [(&mut theirs.open, listed[1]), (&mut ours.open, listed[0])] {
             let innermost = list.last_mut().filter(|o| !o.span.is_exclusion);
             innermost.into_iter().for_each(|o| o.presences.mark(other));
         }

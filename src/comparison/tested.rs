@@ -130,9 +130,18 @@ mod tests {
         let e = tested.add_file("t.txt", text).unwrap_err();
         let lines: Vec<&str> = e.lines().collect();
         assert_eq!(lines.len(), 3, "{e}");
-        assert!(lines[0].starts_with("t.txt:1: `192.0.2.0/24` is not an address"), "{e}");
-        assert!(lines[1].starts_with("t.txt:2: the result is missing"), "{e}");
-        assert!(lines[2].starts_with("t.txt:3: `secured` is not a result"), "{e}");
+        assert!(
+            lines[0].starts_with("t.txt:1: `192.0.2.0/24` is not an address"),
+            "{e}"
+        );
+        assert!(
+            lines[1].starts_with("t.txt:2: the result is missing"),
+            "{e}"
+        );
+        assert!(
+            lines[2].starts_with("t.txt:3: `secured` is not a result"),
+            "{e}"
+        );
         let many = tested.add_file("t.txt", &"x\n".repeat(7)).unwrap_err();
         assert!(many.ends_with("and 2 more lines with errors"), "{many}");
     }

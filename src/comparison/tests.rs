@@ -44,7 +44,11 @@ fn deciding<'e>(list: &'e [(Subject, bool)], point: &Subject) -> Option<&'e (Sub
 }
 
 /// The naive comparison: every point of a small universe is looked up in both lists.
-fn naive(list: &[(Subject, bool)], other: &[(Subject, bool)], points: &[Subject]) -> (u64, u64, u64) {
+fn naive(
+    list: &[(Subject, bool)],
+    other: &[(Subject, bool)],
+    points: &[Subject],
+) -> (u64, u64, u64) {
     let listed: BTreeSet<String> = list
         .iter()
         .filter(|(s, l)| *l && !list.contains(&(s.clone(), false)))
@@ -187,7 +191,9 @@ fn audit_of_rss_has_the_figures_of_the_founding_document() {
     let (listed, missing, open) = (31_193, 12_425, 828);
     let rss: Vec<_> = (0..listed).map(|i| (host(i), true)).collect();
     // ORBS has the others, and hosts that RSS does not have.
-    let orbs: Vec<_> = (missing..listed + 200_000).map(|i| (host(i), true)).collect();
+    let orbs: Vec<_> = (missing..listed + 200_000)
+        .map(|i| (host(i), true))
+        .collect();
     let mut tested = TestedHosts::default();
     let results: Vec<String> = (0..missing)
         .map(|i| format!("{} {}", host(i), if i < open { "open" } else { "closed" }))
@@ -203,7 +209,10 @@ fn audit_of_rss_has_the_figures_of_the_founding_document() {
     let counts = compared.figures.total();
     assert_eq!((counts.theirs, counts.both), (31_193, 18_768));
     assert_eq!((counts.only_theirs, counts.only_ours), (12_425, 200_000));
-    assert_eq!((counts.tested_open, counts.tested_closed, counts.untested), (828, 11_597, 0));
+    assert_eq!(
+        (counts.tested_open, counts.tested_closed, counts.untested),
+        (828, 11_597, 0)
+    );
     assert_eq!(compared.closed_by_us, 0);
     let lines = |bytes: &[u8]| bytes.iter().filter(|b| **b == b'\n').count();
     assert_eq!((lines(&only_theirs), lines(&closed)), (12_425, 11_597));
@@ -219,7 +228,9 @@ fn audit_of_rss_has_the_figures_of_the_founding_document() {
     // The founding document divides the hosts that are not in ORBS by all hosts, and calls the
     // result a rate of false positives. No share of closed hosts is 40 %.
     let of_closed = shares.iter().filter(|s| s.part == closed);
-    assert!(of_closed.clone().count() == 2 && of_closed.clone().all(|s| s.percent().round() != 40.0));
+    assert!(
+        of_closed.clone().count() == 2 && of_closed.clone().all(|s| s.percent().round() != 40.0)
+    );
 }
 
 #[test]
@@ -228,7 +239,11 @@ fn share_of_nothing_is_left_out() {
     let shares = figures(&set(&[host("192.0.2.1")]), &set(&[])).shares();
     let pairs: Vec<_> = shares.iter().map(|s| (s.part, s.whole)).collect();
     assert!(pairs.contains(&(EntryGroup::OnlyTheirs, EntryGroup::Theirs)));
-    assert!(shares.iter().all(|s| s.whole_entries > 0 && s.percent() <= 100.0));
+    assert!(
+        shares
+            .iter()
+            .all(|s| s.whole_entries > 0 && s.percent() <= 100.0)
+    );
     assert!(!pairs.iter().any(|(_, whole)| *whole == EntryGroup::Ours));
     assert_eq!(figures(&set(&[]), &set(&[])).shares(), []);
 }
@@ -243,7 +258,10 @@ fn prefix_that_our_list_has_in_parts_is_listed_as_a_whole() {
     let ours = entries(&["192.0.2.0/25", "192.0.2.128/25", "198.51.100.7"]);
     let figures = figures(&theirs, &ours);
     let counts = figures.ipv4;
-    assert_eq!((counts.both, counts.partly_ours, counts.only_theirs), (1, 2, 2));
+    assert_eq!(
+        (counts.both, counts.partly_ours, counts.only_theirs),
+        (1, 2, 2)
+    );
     assert_eq!(figures.ipv4_addresses.theirs, 1 << 32);
     assert_eq!(figures.ipv6_addresses.theirs, u128::MAX);
     assert_eq!(figures.ipv6.only_theirs, 1);

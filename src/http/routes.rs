@@ -229,7 +229,10 @@ fn comparisons_of_operators(routes: Routes) -> Routes {
         .add(OPERATE, routes!(comparisons::list_comparisons))
         .add(OPERATE, routes!(comparisons::get_comparison))
         .add(personal(OPERATE), routes!(comparisons::delete_comparison))
-        .add(OPERATE.unlimited(), routes!(comparisons::get_comparison_file))
+        .add(
+            OPERATE.unlimited(),
+            routes!(comparisons::get_comparison_file),
+        )
         .add(READ.unlimited(), routes!(comparisons::overlap::get_overlap))
 }
 
@@ -311,8 +314,14 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(advice::get_product_publicly))
         .add(PUBLIC, routes!(advice::get_guide_publicly))
         .add(PUBLIC, routes!(public_pages::links::list_links))
-        .add(PUBLIC, routes!(comparisons::public::list_public_comparisons))
-        .add(PUBLIC, routes!(comparisons::public::get_public_comparison_file))
+        .add(
+            PUBLIC,
+            routes!(comparisons::public::list_public_comparisons),
+        )
+        .add(
+            PUBLIC,
+            routes!(comparisons::public::get_public_comparison_file),
+        )
 }
 
 /// The router of the socket and of `[admin] listen`.

@@ -50,7 +50,15 @@ impl ComparisonsPage<'_> {
         let part = self.group(share.part, share.part_entries);
         let whole = self.group(share.whole, share.whole_entries);
         let page = self.page;
-        page.t3("compare-share", "percent", percent, "part", part, "whole", whole)
+        page.t3(
+            "compare-share",
+            "percent",
+            percent,
+            "part",
+            part,
+            "whole",
+            whole,
+        )
     }
 
     /// A number of entries with the group that they are.

@@ -74,7 +74,10 @@ pub(super) fn all(compared_at: Timestamp) -> Vec<ComparisonResponse> {
         republish: true,
         total: few,
         names: few,
-        shares: vec![share((EntryGroupName::Both, 5), (EntryGroupName::Theirs, 7))],
+        shares: vec![share(
+            (EntryGroupName::Both, 5),
+            (EntryGroupName::Theirs, 7),
+        )],
         files: vec![
             file("freelist.txt", 7),
             file("free-vs-domains.txt", 2),

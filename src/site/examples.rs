@@ -15,9 +15,9 @@ use axum::{
 use super::{
     advice::{AdvicePage, GuidePage, ProductPage},
     assets,
+    comparisons::ComparisonsPage,
     context::PageContext,
     errors::error_page,
-    comparisons::ComparisonsPage,
     example_comparisons, example_lists, example_lookups, example_tickets,
     frame::frame,
     home::HomePage,

@@ -37,7 +37,9 @@ fn stderr_of(f: &Folder, args: &[&str]) -> String {
 /// The share of two groups of entries, in percent.
 fn percent(comparison: &Value, part: &str, whole: &str) -> Value {
     let shares = comparison["shares"].as_array().unwrap();
-    let found = shares.iter().find(|s| s["part"] == part && s["whole"] == whole);
+    let found = shares
+        .iter()
+        .find(|s| s["part"] == part && s["whole"] == whole);
     found.unwrap_or_else(|| panic!("{part}/{whole}: {comparison:#}"))["percent"].clone()
 }
 
@@ -60,8 +62,17 @@ fn comparison_of_a_file_has_counts_shares_and_the_three_files_of_orbs() {
         "45.51.100.2 closed\n45.51.100.3 open\n45.51.100.4 closed # later\n45.51.100.1 closed\n",
     );
     let args = [
-        "compare", "--with", "RSS.txt", "--tested", "tested.txt", "--zone", "bl", "--us", "orbs",
-        "--write", "out",
+        "compare",
+        "--with",
+        "RSS.txt",
+        "--tested",
+        "tested.txt",
+        "--zone",
+        "bl",
+        "--us",
+        "orbs",
+        "--write",
+        "out",
     ];
     let compared = f.json(&[&args[..], &["--json"]].concat());
     let total = json!({
@@ -78,7 +89,12 @@ fn comparison_of_a_file_has_counts_shares_and_the_three_files_of_orbs() {
     let out = f.path().join("out");
     assert_eq!(lines(&out.join("rsslist.txt")).len(), 9);
     let only = [
-        "45.51.100.2", "45.51.100.3", "45.51.100.4", "46.0.0.0/23", "47.0.0.1", "2a00:2::/48",
+        "45.51.100.2",
+        "45.51.100.3",
+        "45.51.100.4",
+        "46.0.0.0/23",
+        "47.0.0.1",
+        "2a00:2::/48",
     ];
     assert_eq!(lines(&out.join("rss-vs-orbs.txt")), set(&only));
     let closed = ["45.51.100.2", "45.51.100.4"];
@@ -97,6 +113,37 @@ fn comparison_of_a_file_has_counts_shares_and_the_three_files_of_orbs() {
     assert_eq!(f.orbsd(&["lookup", "45.51.100.3"]).status.code(), Some(1));
 }
 
+/// The audit of RSS in June 2000: 31,193 hosts, of which 12,425 were not in ORBS, of which tests
+/// found 828 open.
+#[test]
+fn audit_of_rss_prints_the_shares_of_the_documentation() {
+    let f = Folder::new();
+    let _daemon = Daemon::start(&f);
+    let host = |i: u32| std::net::Ipv4Addr::from(0x2d00_0001 + 7 * i);
+    let all = |hosts: std::ops::Range<u32>| -> String {
+        hosts.map(|i| format!("{}\n", host(i))).collect()
+    };
+    let (listed, missing, open) = (31_193, 12_425, 828);
+    f.write("rss.txt", &all(0..listed));
+    f.write("orbs.txt", &all(missing..listed + 10_000));
+    let result = |i| format!("{} {}\n", host(i), if i < open { "open" } else { "closed" });
+    f.write("tested.txt", &(0..missing).map(result).collect::<String>());
+    f.ok(&["import", "--source", "orbs", "--reason", "relay", "orbs.txt"]);
+    let text = f.ok(&[
+        "compare", "--with", "rss.txt", "--tested", "tested.txt", "--zone", "bl", "--us", "orbs",
+        "--write", "out",
+    ]);
+    let shown = crate::recipes::blocks("docs/comparison.md");
+    let shown = shown.iter().find(|b| b.language == "text").unwrap();
+    assert_eq!(shown.text.lines().count(), 3);
+    for line in shown.text.lines() {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    let out = |name: &str| lines(&f.path().join("out").join(name)).len();
+    let files = ["rsslist.txt", "rss-vs-orbs.txt", "rss-vs-orbs-ok.txt"];
+    assert_eq!(files.map(out), [31_193, 12_425, 11_597]);
+}
+
 #[test]
 fn mistakes_of_a_comparison_are_named() {
     let f = Folder::new();
@@ -108,10 +155,22 @@ fn mistakes_of_a_comparison_are_named() {
         (&["--with", "list.txt"][..], "there are bl, dbl"),
         (&["--with", "list.txt", "--zone", "nosuch"], "nosuch"),
         (&["--with", "none.txt", "--zone", "bl"], "none.txt"),
-        (&["--with", "empty.txt", "--zone", "bl"], "no entries that can be compared"),
-        (&["--with", "list.txt", "--zone", "bl", "--name", "A/b"], "not a short name"),
-        (&["--with", "source:nosuch", "--zone", "bl"], "there is no source `nosuch`"),
-        (&["--with", "axfr:192.0.2.1/x.example", "--zone", "bl"], "no [[comparison]]"),
+        (
+            &["--with", "empty.txt", "--zone", "bl"],
+            "no entries that can be compared",
+        ),
+        (
+            &["--with", "list.txt", "--zone", "bl", "--name", "A/b"],
+            "not a short name",
+        ),
+        (
+            &["--with", "source:nosuch", "--zone", "bl"],
+            "there is no source `nosuch`",
+        ),
+        (
+            &["--with", "axfr:192.0.2.1/x.example", "--zone", "bl"],
+            "no [[comparison]]",
+        ),
         (
             &["--with", "list.txt", "--zone", "bl", "--tested", "bad.txt"],
             "bad.txt:1: `maybe` is not a result",
@@ -137,10 +196,20 @@ fn names_are_compared_with_their_scopes() {
     let c = f.json(&["compare", "--with", "names.txt", "--zone", "dbl", "--json"]);
     // `.bad.example` also means the names below it, and `below.example` itself is not listed.
     let names = &c["names"];
-    assert_eq!((&names["theirs"], &names["both"]), (&json!(7), &json!(4)), "{c:#}");
-    assert_eq!((&names["partly_ours"], &names["only_theirs"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&names["theirs"], &names["both"]),
+        (&json!(7), &json!(4)),
+        "{c:#}"
+    );
+    assert_eq!(
+        (&names["partly_ours"], &names["only_theirs"]),
+        (&json!(1), &json!(3))
+    );
     // They have only two names of the tree of `worse.example`.
-    assert_eq!((&names["ours"], &names["only_ours"]), (&json!(3), &json!(1)));
+    assert_eq!(
+        (&names["ours"], &names["only_ours"]),
+        (&json!(3), &json!(1))
+    );
     assert_eq!(c["total"], *names);
 }
 
@@ -171,7 +240,11 @@ fn zone_of_another_operator_is_transferred_by_permission_and_once_a_day() {
     f.ok(&["reload"]);
     let first = f.json(&args);
     // The test point is not an entry.
-    assert_eq!((&first["total"]["theirs"], &first["left_out"]), (&json!(2), &json!(1)), "{first:#}");
+    assert_eq!(
+        (&first["total"]["theirs"], &first["left_out"]),
+        (&json!(2), &json!(1)),
+        "{first:#}"
+    );
     assert_eq!(first["total"]["only_theirs"], 1);
     assert_eq!(first["name"], "peer");
     assert_eq!(transfers(), 1);
@@ -179,7 +252,10 @@ fn zone_of_another_operator_is_transferred_by_permission_and_once_a_day() {
     peer.step(&[], &[a("3.100.51.45", 2)]);
     f.ok(&["list", "45.51.100.2", "--reason", "relay"]);
     let second = f.json(&args);
-    assert_eq!((&second["total"]["theirs"], &second["total"]["both"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&second["total"]["theirs"], &second["total"]["both"]),
+        (&json!(2), &json!(2))
+    );
     assert_eq!(second["read_at"], first["read_at"]);
     assert_eq!(transfers(), 1);
     let why = stderr_of(&f, &[&args[..], &["--name", "other"]].concat());
@@ -216,7 +292,9 @@ fn zone_of_nsd_is_compared_with_a_key() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().display();
     // A /24 as a wildcard, hosts, and the test point.
-    let hosts: String = (1..=200).map(|i| format!("{i}.100.51.45 A 127.0.0.2\n")).collect();
+    let hosts: String = (1..=200)
+        .map(|i| format!("{i}.100.51.45 A 127.0.0.2\n"))
+        .collect();
     fs::write(
         dir.path().join("zone"),
         format!(
@@ -238,11 +316,20 @@ fn zone_of_nsd_is_compared_with_a_key() {
     let mut nsd = program("nsd");
     nsd.args(["-d", "-c"]).arg(dir.path().join("nsd.conf"));
     let log = fs::File::create(dir.path().join("log")).unwrap();
-    let nsd = nsd.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let nsd = nsd
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
     let _peer = Peer(nsd.spawn().unwrap());
     let until = Instant::now() + Duration::from_secs(20);
     let soa = query("bl.peer.example", 6, false);
-    while udp(([127, 0, 0, 1], port).into(), &soa, Duration::from_millis(200)).is_none() {
+    while udp(
+        ([127, 0, 0, 1], port).into(),
+        &soa,
+        Duration::from_millis(200),
+    )
+    .is_none()
+    {
         let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
         assert!(Instant::now() < until, "{log}");
     }
@@ -252,11 +339,21 @@ fn zone_of_nsd_is_compared_with_a_key() {
     let with = format!("axfr:127.0.0.1:{port}/bl.peer.example");
     let c = f.json(&["compare", "--with", &with, "--write", "out", "--json"]);
     let total = &c["total"];
-    assert_eq!((&total["theirs"], &total["both"]), (&json!(201), &json!(1)), "{c:#}");
-    assert_eq!((&total["partly_ours"], &total["only_ours"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&total["theirs"], &total["both"]),
+        (&json!(201), &json!(1)),
+        "{c:#}"
+    );
+    assert_eq!(
+        (&total["partly_ours"], &total["only_ours"]),
+        (&json!(1), &json!(0))
+    );
     assert_eq!(c["ipv4_addresses"]["both"], "129");
     let list = lines(&f.path().join("out/nsdlist.txt"));
-    assert!(list.contains("46.0.0.0/24") && list.len() == 201, "{list:?}");
+    assert!(
+        list.contains("46.0.0.0/24") && list.len() == 201,
+        "{list:?}"
+    );
 }
 
 #[test]
@@ -270,33 +367,69 @@ fn source_is_compared_with_the_other_sources_of_a_zone() {
     import("alpha", "45.51.100.1\n45.51.100.2\n45.51.100.3\n");
     import("beta", "45.51.100.2\n45.51.100.4\n45.51.100.5\n");
     f.ok(&["list", "45.51.100.3", "--reason", "netblock"]);
-    let c = f.json(&["compare", "--with", "source:alpha", "--zone", "bl", "--json"]);
+    let c = f.json(&[
+        "compare",
+        "--with",
+        "source:alpha",
+        "--zone",
+        "bl",
+        "--json",
+    ]);
     assert_eq!(c["name"], "alpha");
     let total = &c["total"];
-    assert_eq!((&total["theirs"], &total["both"]), (&json!(3), &json!(2)), "{c:#}");
-    assert_eq!((&total["ours"], &total["only_ours"]), (&json!(4), &json!(2)));
+    assert_eq!(
+        (&total["theirs"], &total["both"]),
+        (&json!(3), &json!(2)),
+        "{c:#}"
+    );
+    assert_eq!(
+        (&total["ours"], &total["only_ours"]),
+        (&json!(4), &json!(2))
+    );
     // An entry that alpha keeps and beta has dropped.
     std::thread::sleep(Duration::from_millis(1100));
-    import("beta", "45.51.100.4\n45.51.100.5\n45.51.100.1\n45.51.100.6\n");
+    import(
+        "beta",
+        "45.51.100.4\n45.51.100.5\n45.51.100.1\n45.51.100.6\n",
+    );
     let overlap = f.json(&["compare", "--overlap", "--json"]);
     let source = |name: &str| {
         let all = overlap["sources"].as_array().unwrap();
         all.iter().find(|s| s["source"] == name).unwrap().clone()
     };
     assert_eq!(source("alpha")["entries"], 3, "{overlap:#}");
-    assert_eq!((&source("alpha")["alone"], &source("beta")["alone"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&source("alpha")["alone"], &source("beta")["alone"]),
+        (&json!(1), &json!(3))
+    );
     let kept = &source("alpha")["oldest_dropped_by_others"];
-    assert_eq!((&kept["subject"], &kept["dropped_by"]), (&json!("45.51.100.2"), &json!("beta")));
+    assert_eq!(
+        (&kept["subject"], &kept["dropped_by"]),
+        (&json!("45.51.100.2"), &json!("beta"))
+    );
     assert_eq!(source("beta")["oldest_dropped_by_others"], Value::Null);
     let pairs = overlap["pairs"].as_array().unwrap();
     let pair = pairs
         .iter()
         .find(|p| p["sides"][0]["source"] == "alpha" && p["sides"][1]["source"] == "beta")
         .unwrap();
-    assert_eq!((&pair["both"], &pair["same_time"]), (&json!(1), &json!(0)), "{pair:#}");
-    assert_eq!((&pair["sides"][0]["only"], &pair["sides"][1]["only"]), (&json!(2), &json!(3)));
-    assert_eq!((&pair["sides"][0]["first"], &pair["sides"][1]["first"]), (&json!(1), &json!(0)));
-    assert!(pair["sides"][0]["median_lead"].as_u64().unwrap() >= 1, "{pair:#}");
+    assert_eq!(
+        (&pair["both"], &pair["same_time"]),
+        (&json!(1), &json!(0)),
+        "{pair:#}"
+    );
+    assert_eq!(
+        (&pair["sides"][0]["only"], &pair["sides"][1]["only"]),
+        (&json!(2), &json!(3))
+    );
+    assert_eq!(
+        (&pair["sides"][0]["first"], &pair["sides"][1]["first"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(
+        pair["sides"][0]["median_lead"].as_u64().unwrap() >= 1,
+        "{pair:#}"
+    );
     let text = f.ok(&["compare", "--overlap"]);
     for part in [
         "alpha: 3 entries, 1 in no other source",
@@ -332,7 +465,12 @@ fn comparisons_need_the_permission_of_imports() {
     assert_eq!(get(&operator, "/v1/comparisons/rss").ok()["name"], "rss");
     assert_eq!(get("", "/v1/overlap").status, 401);
     assert!(get(&reader, "/v1/overlap").ok()["pairs"].is_array());
-    for path in ["rss/other.txt", "rss/..%2Fresult.json", "nosuch", "..%2Fdata"] {
+    for path in [
+        "rss/other.txt",
+        "rss/..%2Fresult.json",
+        "nosuch",
+        "..%2Fdata",
+    ] {
         let reply = get(&operator, &format!("/v1/comparisons/{path}"));
         assert_eq!(reply.status, 404, "{path}: {}", reply.text());
     }
@@ -372,9 +510,20 @@ fn public_gets_figures_and_what_our_own_tests_found_closed() {
     f.write("free.txt", &list);
     f.write("tested.txt", &format!("{by_others} closed\n"));
     for file in ["rss.txt", "free.txt"] {
-        let c = f.json(&["compare", "--with", file, "--tested", "tested.txt", "--json"]);
+        let c = f.json(&[
+            "compare",
+            "--with",
+            file,
+            "--tested",
+            "tested.txt",
+            "--json",
+        ]);
         let total = &c["total"];
-        let tested = [&total["tested_open"], &total["tested_closed"], &total["untested"]];
+        let tested = [
+            &total["tested_open"],
+            &total["tested_closed"],
+            &total["untested"],
+        ];
         assert_eq!(tested, [&json!(1), &json!(2), &json!(1)], "{c:#}");
     }
     let site = format!("http://127.0.0.1:{web}");
@@ -382,10 +531,18 @@ fn public_gets_figures_and_what_our_own_tests_found_closed() {
     let [free, rss] = &all["items"].as_array().unwrap()[..] else {
         panic!("{all:#}");
     };
-    assert_eq!((&free["name"], &rss["name"]), (&json!("free"), &json!("rss")));
+    assert_eq!(
+        (&free["name"], &rss["name"]),
+        (&json!("free"), &json!("rss"))
+    );
     assert_eq!(rss["total"]["tested_closed"], 2);
     let files = |c: &Value| -> Vec<(String, u64)> {
-        let file = |f: &Value| (f["file"].as_str().unwrap().into(), f["entries"].as_u64().unwrap());
+        let file = |f: &Value| {
+            (
+                f["file"].as_str().unwrap().into(),
+                f["entries"].as_u64().unwrap(),
+            )
+        };
         c["files"].as_array().unwrap().iter().map(file).collect()
     };
     assert_eq!(files(rss), [("rss-vs-bl-ok.txt".to_string(), 1)]);
@@ -394,15 +551,32 @@ fn public_gets_figures_and_what_our_own_tests_found_closed() {
     assert!(!rss.to_string().contains("127.64."), "{rss:#}");
     let file = |path: &str| get(&site, &format!("/compare/{path}"), "en");
     assert_eq!(file("rss/rss-vs-bl-ok.txt").body, format!("{closed}\n"));
-    for hidden in ["rss/rsslist.txt", "rss/rss-vs-bl.txt", "rss/closed.txt", "nosuch/x.txt"] {
+    for hidden in [
+        "rss/rsslist.txt",
+        "rss/rss-vs-bl.txt",
+        "rss/closed.txt",
+        "nosuch/x.txt",
+    ] {
         assert_eq!(file(hidden).status, 404, "{hidden}");
     }
     assert_eq!(file("free/freelist.txt").body, list);
-    assert_eq!(file("free/free-vs-bl-ok.txt").body, format!("{closed}\n{by_others}\n"));
+    assert_eq!(
+        file("free/free-vs-bl-ok.txt").body,
+        format!("{closed}\n{by_others}\n")
+    );
     let page = get(&site, "/compare", "en").body;
-    for part in ["A list for everybody", "href=\"https://free.example/\"", "rss-vs-bl-ok.txt", "66.7"] {
+    for part in [
+        "A list for everybody",
+        "href=\"https://free.example/\"",
+        "rss-vs-bl-ok.txt",
+        "66.7",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("127.64."), "{page}");
-    assert!(get(&site, "/compare", "de").body.contains("Vergleiche mit anderen Listen"));
+    assert!(
+        get(&site, "/compare", "de")
+            .body
+            .contains("Vergleiche mit anderen Listen")
+    );
 }

@@ -5,8 +5,8 @@ use axum::{Json, extract::State};
 use super::busy;
 use crate::{
     api::{
-        AloneEntryResponse, OverlapResponse, PairOverlapResponse, PairSideResponse,
-        ProblemDetails, SourceOverlapResponse,
+        AloneEntryResponse, OverlapResponse, PairOverlapResponse, PairSideResponse, ProblemDetails,
+        SourceOverlapResponse,
     },
     comparison::{OverlapCounter, PairOverlap, SourceOverlap},
     http::{

@@ -156,7 +156,11 @@ fn find_zone(snapshot: &Snapshot, name: &str) -> Result<usize, ProblemDetails> {
                 known.join(", ")
             )));
         }
-        (name, _) => &imports::find_zone(snapshot, name).map_err(ProblemDetails::not_found)?.name,
+        (name, _) => {
+            &imports::find_zone(snapshot, name)
+                .map_err(ProblemDetails::not_found)?
+                .name
+        }
     };
     let number = snapshot.zones.by_name(name);
     number.ok_or_else(|| ProblemDetails::not_found("the zone was removed"))
@@ -259,9 +263,10 @@ fn problem(body: &mut ImportBody, why: String) -> ProblemDetails {
 
 /// What our own tests found.
 fn own_tests(app: &App) -> Result<TestedHosts, ProblemDetails> {
-    let hosts = app.relay.tested_hosts().map_err(|e| {
-        ProblemDetails::of_relay_error(e, &app.ledger.store.dictionary())
-    })?;
+    let hosts = app
+        .relay
+        .tested_hosts()
+        .map_err(|e| ProblemDetails::of_relay_error(e, &app.ledger.store.dictionary()))?;
     let mut tested = TestedHosts::default();
     tested.add_own(hosts.into_iter().map(|(host, found)| match found {
         Assessment::Open => (host, TestedState::Open),
@@ -411,21 +416,16 @@ fn read_list(
         ..Options::default()
     };
     let mut set = EntrySet::default();
-    imports::read_files(
-        files,
-        format,
-        &options,
-        report,
-        &mut |_| (),
-        &mut |entry| {
-            // An implied exclusion ends one reason where another entry gives another one. A
-            // comparison does not distinguish reasons.
-            match entry.implied {
-                true => Ok(()),
-                false => set.push(&entry.subject, !entry.exclusion).map_err(|e| e.to_string()),
-            }
-        },
-    )?;
+    imports::read_files(files, format, &options, report, &mut |_| (), &mut |entry| {
+        // An implied exclusion ends one reason where another entry gives another one. A
+        // comparison does not distinguish reasons.
+        match entry.implied {
+            true => Ok(()),
+            false => set
+                .push(&entry.subject, !entry.exclusion)
+                .map_err(|e| e.to_string()),
+        }
+    })?;
     set.finish().map_err(|e| e.to_string())
 }
 
@@ -434,9 +434,8 @@ fn published(plan: &Plan) -> Result<EntrySet, ProblemDetails> {
     let export = Export::new("list", "", &plan.snapshot, plan.zone);
     let export = export.map_err(ProblemDetails::internal)?;
     let mut set = EntrySet::default();
-    let visited = export.entries(&mut |subject, listed| {
-        set.push(subject, listed).map_err(io::Error::other)
-    });
+    let visited =
+        export.entries(&mut |subject, listed| set.push(subject, listed).map_err(io::Error::other));
     visited.map_err(|e| refused(e.to_string()))?;
     set.finish().map_err(too_long)
 }
@@ -474,11 +473,7 @@ fn lists_by(verdict: &Verdict, source: SourceId) -> Option<bool> {
 
 /// Whether another source lists a subject for one of some reasons; `None` if it is neither listed
 /// nor excluded from a wider listing.
-fn lists_by_others(
-    verdict: &Verdict,
-    source: SourceId,
-    reasons: Mask,
-) -> Option<bool> {
+fn lists_by_others(verdict: &Verdict, source: SourceId, reasons: Mask) -> Option<bool> {
     if verdict.exempt.is_some() {
         return Some(false);
     }
@@ -487,7 +482,10 @@ fn lists_by_others(
     if in_force.any(|e| is_other(e.source, e.reason)) {
         return Some(true);
     }
-    let others = verdict.entries.iter().filter(|e| is_other(e.source, e.reason));
+    let others = verdict
+        .entries
+        .iter()
+        .filter(|e| is_other(e.source, e.reason));
     let is_held = !verdict.holds.is_empty();
     let is_excluded = is_held || others.into_iter().any(|e| e.exclusion);
     is_excluded.then_some(false)

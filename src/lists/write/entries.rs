@@ -19,12 +19,14 @@ impl Export<'_> {
         &self,
         sink: &mut dyn FnMut(&Subject, bool) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.prefix_cover(CoverMode::Subjects, None, &mut |subject, items| {
-            match items.is_empty() {
+        self.prefix_cover(
+            CoverMode::Subjects,
+            None,
+            &mut |subject, items| match items.is_empty() {
                 true => Ok(()),
                 false => sink(subject, true),
-            }
-        })?;
+            },
+        )?;
         if self.view.spec.kind != crate::model::ZoneKind::Domain {
             return Ok(());
         }
