@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    entries::EntrySet,
+    entries::{EntrySet, subject},
     figures::{ComparisonCounts, ComparisonFigures},
     names::compare_names,
     presence::{Owner, Presence},
@@ -47,7 +47,13 @@ struct Counter<'c, 'w> {
 }
 
 impl Counter<'_, '_> {
-    fn add(&mut self, owner: Owner, subject: &Subject, presence: Presence) -> io::Result<()> {
+    /// Counts an entry. Its subject is made only if it is shown.
+    fn add(
+        &mut self,
+        owner: Owner,
+        presence: Presence,
+        subject: impl FnOnce() -> Subject,
+    ) -> io::Result<()> {
         let counts = &mut self.counts;
         match (owner, presence) {
             (Owner::Ours, Presence::Whole) => counts.ours += 1,
@@ -63,7 +69,7 @@ impl Counter<'_, '_> {
                 counts.theirs += 1;
                 counts.only_theirs += 1;
                 counts.partly_ours += u64::from(presence == Presence::Part);
-                self.add_only_theirs(subject)?;
+                self.add_only_theirs(&subject())?;
             }
         }
         Ok(())
@@ -124,12 +130,12 @@ pub fn compare(
     };
     out.figures.ipv4_addresses =
         compare_spans(theirs.ip4(), ours.ip4(), &mut |owner, span, presence| {
-            counter.add(owner, &span.ip4(), presence)
+            counter.add(owner, presence, || span.ip4())
         })?;
     out.figures.ipv4 = std::mem::take(&mut counter.counts);
     out.figures.ipv6_addresses =
         compare_spans(theirs.ip6(), ours.ip6(), &mut |owner, span, presence| {
-            counter.add(owner, &span.ip6(), presence)
+            counter.add(owner, presence, || span.ip6())
         })?;
     out.figures.ipv6 = std::mem::take(&mut counter.counts);
     compare_names(

@@ -1,7 +1,7 @@
 //! The entries of a list: addresses and prefixes of both families, and names with their scopes.
 
 use super::runs::{Key4, Key6, ListTooLong, Merge, NameKey, Runs};
-use crate::model::{Prefix4, Prefix6, Subject};
+use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// The length of a prefix, and whether it is an exclusion, as the lowest bits of a key: a wider
 /// prefix sorts before those inside it that begin with the same address.
@@ -41,6 +41,58 @@ pub(super) struct Span {
     pub is_exclusion: bool,
 }
 
+/// A name of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListedName {
+    /// The labels from the top-level domain on, each with a zero byte behind it.
+    pub labels: Vec<u8>,
+    /// What of the name is listed.
+    pub scope: Scope,
+    /// Whether it excludes its names from a wider entry.
+    pub is_exclusion: bool,
+}
+
+impl ListedName {
+    /// The key of the subject, and a byte that says whether it is an exclusion.
+    fn key(name: &Subject, is_exclusion: bool) -> NameKey {
+        let mut key = name.key();
+        key.push(u8::from(is_exclusion));
+        NameKey(key)
+    }
+
+    fn read(NameKey(mut key): NameKey) -> Option<ListedName> {
+        let is_exclusion = key.pop()? == 1;
+        let scope = SCOPES.get(usize::from(key.pop()?).checked_sub(1)?)?;
+        key.remove(0);
+        Some(ListedName {
+            labels: key,
+            scope: *scope,
+            is_exclusion,
+        })
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        subject(&self.labels, self.scope)
+    }
+}
+
+/// The scopes of a name by their numbers.
+pub(super) const SCOPES: [Scope; 3] = [Scope::Name, Scope::Below, Scope::Tree];
+
+/// The subject of a name, whose labels are as in [`ListedName::labels`].
+pub(super) fn subject(labels: &[u8], scope: Scope) -> Subject {
+    let labels = labels.strip_suffix(&[0]).unwrap_or(labels);
+    let mut name = String::with_capacity(labels.len());
+    for label in labels.rsplit(|b| *b == 0) {
+        if !name.is_empty() {
+            name.push('.');
+        }
+        // The labels are those of a name, which is ASCII.
+        name.extend(label.iter().map(|b| char::from(*b)));
+    }
+    Subject::Domain(Domain::from_canonical(&name, scope))
+}
+
 impl EntrySet {
     /// Adds an entry; an exclusion if it is not `listed`.
     ///
@@ -55,11 +107,7 @@ impl EntrySet {
                     .push(Key4(u64::from(p.first()) << Mark::BITS | mark))
             }
             Subject::V6(p) => self.ip6.push(Key6(p.first(), Mark::of(p.len(), !listed))),
-            name => {
-                let mut key = name.key();
-                key.push(u8::from(!listed));
-                self.names.push(NameKey(key))
-            }
+            name => self.names.push(ListedName::key(name, !listed)),
         }
     }
 
@@ -80,7 +128,7 @@ impl EntrySet {
     pub fn listed(&self) -> impl Iterator<Item = Subject> {
         let ip4 = self.ip4().map(|s| (s.ip4(), s.is_exclusion));
         let ip6 = self.ip6().map(|s| (s.ip6(), s.is_exclusion));
-        let names = self.names();
+        let names = self.names().map(|n| (n.subject(), n.is_exclusion));
         let all = ip4.chain(ip6).chain(names);
         all.filter_map(|(subject, is_exclusion)| (!is_exclusion).then_some(subject))
     }
@@ -118,14 +166,12 @@ impl EntrySet {
         })
     }
 
-    /// The names in order, each scope of a name once, and whether it is an exclusion.
-    pub(super) fn names(&self) -> impl Iterator<Item = (Subject, bool)> {
+    /// The names in order, each scope of a name once.
+    pub(super) fn names(&self) -> impl Iterator<Item = ListedName> {
         let names: Merge<'_, NameKey> = self.names.merge();
-        let name = |key: NameKey| {
-            let (is_exclusion, key) = key.0.split_last()?;
-            Some((Subject::from_key(key)?, *is_exclusion == 1))
-        };
-        once(names.filter_map(name), |a, b| a.0 == b.0)
+        once(names.filter_map(ListedName::read), |a, b| {
+            (&a.labels, a.scope as u8) == (&b.labels, b.scope as u8)
+        })
     }
 }
 

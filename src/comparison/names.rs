@@ -4,11 +4,12 @@
 
 use std::{cmp::Ordering, io, iter::Peekable};
 
-use super::presence::{Owner, Presence, Presences};
-use crate::model::{Domain, Scope, Subject};
+use super::{
+    entries::{ListedName, SCOPES},
+    presence::{Owner, Presence, Presences},
+};
+use crate::model::Scope;
 
-/// The scopes by their numbers.
-const SCOPES: [Scope; 3] = [Scope::Name, Scope::Below, Scope::Tree];
 /// The lists, in the order of all arrays by list.
 const OWNERS: [Owner; 2] = [Owner::Theirs, Owner::Ours];
 
@@ -22,9 +23,14 @@ struct NameEntry {
 /// The place of an entry: the number of its name among the open ones, and its scope.
 type EntryPlace = (usize, usize);
 
+/// Receives an entry of a list: the labels of its name and its scope, and how far the other list has
+/// it.
+pub(super) type OnName<'f> = &'f mut dyn FnMut(Owner, (&[u8], Scope), Presence) -> io::Result<()>;
+
 /// A name of either list, whose subtree is read.
 struct OpenName {
-    name: Box<str>,
+    /// The labels, as in [`ListedName::labels`].
+    labels: Vec<u8>,
     /// The entries by list and scope.
     entries: [[Option<NameEntry>; 3]; 2],
     /// The entry of each list that decides about the names below.
@@ -33,39 +39,40 @@ struct OpenName {
 
 /// A name with the entries of a list by scope.
 struct NameGroup {
-    name: Box<str>,
+    labels: Vec<u8>,
     entries: [Option<NameEntry>; 3],
 }
 
 /// Groups the entries of a list by name.
-struct NameGroups<I: Iterator<Item = (Subject, bool)>>(Peekable<I>);
+struct NameGroups<I: Iterator<Item = ListedName>>(Peekable<I>);
 
-impl<I: Iterator<Item = (Subject, bool)>> NameGroups<I> {
-    fn peek(&mut self) -> Option<&str> {
-        match self.0.peek() {
-            Some((Subject::Domain(d), _)) => Some(d.name()),
-            _ => None,
-        }
+impl<I: Iterator<Item = ListedName>> NameGroups<I> {
+    fn peek(&mut self) -> Option<&[u8]> {
+        self.0.peek().map(|n| n.labels.as_slice())
     }
 
     fn take(&mut self) -> Option<NameGroup> {
-        let name: Box<str> = self.peek()?.into();
         let mut entries = [None; 3];
-        let is_same = |s: &Subject| matches!(s, Subject::Domain(d) if d.name() == &*name);
-        while let Some((Subject::Domain(d), is_exclusion)) = self.0.next_if(|(s, _)| is_same(s)) {
-            entries[d.scope() as usize] = Some(NameEntry {
-                is_exclusion,
+        let mut add = |n: &ListedName| {
+            entries[n.scope as usize] = Some(NameEntry {
+                is_exclusion: n.is_exclusion,
                 presences: Presences::default(),
             });
+        };
+        let first = self.0.next()?;
+        add(&first);
+        while let Some(next) = self.0.next_if(|n| n.labels == first.labels) {
+            add(&next);
         }
-        Some(NameGroup { name, entries })
+        let labels = first.labels;
+        Some(NameGroup { labels, entries })
     }
 }
 
 /// The names of both lists that are read at present.
 struct OpenNames<'f> {
     open: Vec<OpenName>,
-    on_entry: &'f mut dyn FnMut(Owner, &Subject, Presence) -> io::Result<()>,
+    on_entry: OnName<'f>,
 }
 
 impl OpenNames<'_> {
@@ -92,7 +99,7 @@ impl OpenNames<'_> {
     }
 
     /// Begins the subtree of a name.
-    fn push(&mut self, name: Box<str>, entries: [[Option<NameEntry>; 3]; 2]) {
+    fn push(&mut self, labels: Vec<u8>, entries: [[Option<NameEntry>; 3]; 2]) {
         let number = self.open.len();
         let above = self.open.last().map_or([None; 2], |n| n.below);
         let deciding = |list: usize, own: Scope| {
@@ -103,7 +110,7 @@ impl OpenNames<'_> {
         let point = [0, 1].map(|list| deciding(list, Scope::Name));
         let below = [0, 1].map(|list| deciding(list, Scope::Below));
         self.open.push(OpenName {
-            name,
+            labels,
             entries,
             below,
         });
@@ -112,8 +119,9 @@ impl OpenNames<'_> {
     }
 
     /// Ends the subtrees that a name is not in; all of them without one.
-    fn close_until(&mut self, name: Option<&str>) -> io::Result<()> {
-        let is_outside = |above: &OpenName| name.is_none_or(|n| !is_below(n, &above.name));
+    fn close_until(&mut self, name: Option<&[u8]>) -> io::Result<()> {
+        // Each label ends with a zero byte, so a name that begins with these labels is below them.
+        let is_outside = |above: &OpenName| name.is_none_or(|n| !n.starts_with(&above.labels));
         while let Some(closed) = self.open.pop_if(|n| is_outside(n)) {
             let above = self.open.last().map_or([None; 2], |n| n.below);
             for (list, mut entries) in closed.entries.into_iter().enumerate() {
@@ -130,8 +138,7 @@ impl OpenNames<'_> {
                         outer.presences.add(entry.presences);
                     }
                     if let Some(presence) = entry.presences.presence() {
-                        let domain = Domain::from_canonical(&closed.name, scope);
-                        (self.on_entry)(OWNERS[list], &Subject::Domain(domain), presence)?;
+                        (self.on_entry)(OWNERS[list], (&closed.labels, scope), presence)?;
                     }
                 }
             }
@@ -140,16 +147,11 @@ impl OpenNames<'_> {
     }
 }
 
-fn is_below(name: &str, above: &str) -> bool {
-    let prefix = name.strip_suffix(above);
-    prefix.is_some_and(|rest| rest.ends_with('.'))
-}
-
 /// Visits each entry of both lists with how far the other list has it.
 pub(super) fn compare_names(
-    theirs: impl Iterator<Item = (Subject, bool)>,
-    ours: impl Iterator<Item = (Subject, bool)>,
-    on_entry: &mut dyn FnMut(Owner, &Subject, Presence) -> io::Result<()>,
+    theirs: impl Iterator<Item = ListedName>,
+    ours: impl Iterator<Item = ListedName>,
+    on_entry: OnName<'_>,
 ) -> io::Result<()> {
     let (mut theirs, mut ours) = (NameGroups(theirs.peekable()), NameGroups(ours.peekable()));
     let mut names = OpenNames {
@@ -161,15 +163,15 @@ pub(super) fn compare_names(
             (None, None) => return names.close_until(None),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.rsplit('.').cmp(b.rsplit('.')),
+            (Some(a), Some(b)) => a.cmp(b),
         };
         let their_group = order.is_le().then(|| theirs.take()).flatten();
         let our_group = order.is_ge().then(|| ours.take()).flatten();
         let entries = [&their_group, &our_group];
         let entries = entries.map(|g| g.as_ref().map_or([None; 3], |g| g.entries));
-        if let Some(NameGroup { name, .. }) = their_group.or(our_group) {
-            names.close_until(Some(&name))?;
-            names.push(name, entries);
+        if let Some(NameGroup { labels, .. }) = their_group.or(our_group) {
+            names.close_until(Some(&labels))?;
+            names.push(labels, entries);
         }
     }
 }

@@ -102,3 +102,55 @@ fn transfer(
         is_permitted: c.allow_transfer,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ZONE, load};
+
+    #[test]
+    fn table_has_what_is_known_about_a_list() {
+        let text = "[[reason]]\nname='relay'\n[[comparison]]\nname='rss'\ntitle='A list'\nurl='https://rss.example/'\nagainst='bl'\nrepublish=true\nserver='192.0.2.53'\nzone='Relays.RSS.Example.'\nallow_transfer=true\n[[comparison]]\nname='dul'\n";
+        let config = load(text, ZONE).unwrap();
+        let [rss, dul] = &config.comparisons[..] else {
+            panic!("{:?}", config.comparisons);
+        };
+        assert!(rss.republish && !dul.republish);
+        let transfer = rss.transfer.as_ref().unwrap();
+        assert!(transfer.is_permitted && transfer.is_at("192.0.2.53", "relays.rss.example"));
+        assert!(!transfer.is_at("192.0.2.54", "relays.rss.example"));
+        assert_eq!(dul.transfer, None);
+    }
+
+    #[test]
+    fn errors_name_the_table_and_the_key() {
+        for (table, part) in [
+            ("name='A/b'", "name: `A/b` is not a short name of a list"),
+            (
+                "name='x'\n[[comparison]]\nname='x'",
+                "there are two comparisons `x`",
+            ),
+            (
+                "name='x'\nurl='x.example'",
+                "url: `x.example` is not the URL of a page",
+            ),
+            ("name='x'\nagainst='nosuch'", "against: "),
+            (
+                "name='x'\nallow_transfer=true",
+                "allow_transfer: there is no zone to transfer",
+            ),
+            ("name='x'\nserver='192.0.2.53'", "zone: it is missing"),
+            ("name='x'\nzone='x.example'", "server: it is missing"),
+            (
+                "name='x'\nserver='192.0.2.53'\nzone='x.example'\nkey='mirror'",
+                "key: there is no [[key]] `mirror`",
+            ),
+        ] {
+            let text = format!("[[reason]]\nname='relay'\n[[comparison]]\n{table}\n");
+            let e = load(&text, ZONE).unwrap_err().to_string();
+            assert!(
+                e.contains("config.toml:") && e.contains(part),
+                "{table}: {e}"
+            );
+        }
+    }
+}

@@ -128,10 +128,21 @@ fn audit_of_rss_prints_the_shares_of_the_documentation() {
     f.write("orbs.txt", &all(missing..listed + 10_000));
     let result = |i| format!("{} {}\n", host(i), if i < open { "open" } else { "closed" });
     f.write("tested.txt", &(0..missing).map(result).collect::<String>());
-    f.ok(&["import", "--source", "orbs", "--reason", "relay", "orbs.txt"]);
+    f.ok(&[
+        "import", "--source", "orbs", "--reason", "relay", "orbs.txt",
+    ]);
     let text = f.ok(&[
-        "compare", "--with", "rss.txt", "--tested", "tested.txt", "--zone", "bl", "--us", "orbs",
-        "--write", "out",
+        "compare",
+        "--with",
+        "rss.txt",
+        "--tested",
+        "tested.txt",
+        "--zone",
+        "bl",
+        "--us",
+        "orbs",
+        "--write",
+        "out",
     ]);
     let shown = crate::recipes::blocks("docs/comparison.md");
     let shown = shown.iter().find(|b| b.language == "text").unwrap();
