@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    entries::{EntrySet, subject},
+    entries::{EntrySet, name_subject},
     figures::{ComparisonCounts, ComparisonFigures},
     names::compare_names,
     presence::{Owner, Presence},
@@ -141,7 +141,9 @@ pub fn compare(
     compare_names(
         theirs.names(),
         ours.names(),
-        &mut |owner, name, presence| counter.add(owner, name, presence),
+        &mut |owner, (labels, scope), presence| {
+            counter.add(owner, presence, || name_subject(labels, scope))
+        },
     )?;
     out.figures.names = counter.counts;
     out.samples = sampler.finish();

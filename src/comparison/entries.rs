@@ -72,7 +72,7 @@ impl ListedName {
     }
 
     pub(super) fn subject(&self) -> Subject {
-        subject(&self.labels, self.scope)
+        name_subject(&self.labels, self.scope)
     }
 }
 
@@ -80,7 +80,7 @@ impl ListedName {
 pub(super) const SCOPES: [Scope; 3] = [Scope::Name, Scope::Below, Scope::Tree];
 
 /// The subject of a name, whose labels are as in [`ListedName::labels`].
-pub(super) fn subject(labels: &[u8], scope: Scope) -> Subject {
+pub(super) fn name_subject(labels: &[u8], scope: Scope) -> Subject {
     let labels = labels.strip_suffix(&[0]).unwrap_or(labels);
     let mut name = String::with_capacity(labels.len());
     for label in labels.rsplit(|b| *b == 0) {

@@ -188,7 +188,7 @@ fn mistakes_of_a_comparison_are_named() {
         ),
         (&["--tested", "bad.txt"], "--with"),
     ] {
-        let why = stderr_of(&f, &[&["compare"], args].concat());
+        let why = stderr_of(&f, &[&["compare"][..], args].concat());
         assert!(why.contains(part), "{args:?}: {why}");
     }
 }

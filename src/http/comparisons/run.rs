@@ -432,7 +432,7 @@ fn read_list(
 /// The entries that our zone publishes.
 fn published(plan: &Plan) -> Result<EntrySet, ProblemDetails> {
     let export = Export::new("list", "", &plan.snapshot, plan.zone);
-    let export = export.map_err(ProblemDetails::internal)?;
+    let export = export.map_err(|why| ProblemDetails::invalid(format!("zone: {why}")))?;
     let mut set = EntrySet::default();
     let visited =
         export.entries(&mut |subject, listed| set.push(subject, listed).map_err(io::Error::other));
