@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
@@ -278,6 +279,9 @@ fn zone_of_another_operator_is_transferred_by_permission_and_once_a_day() {
     assert_eq!(transfers(), 1);
 }
 
+/// The secret of a key, in base64.
+const SECRET: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
 /// A name server that ends with the test.
 struct Peer(Child);
 
@@ -298,8 +302,9 @@ fn zone_of_nsd_is_compared_with_a_key() {
         ),
         &[("bl", crate::lab::ZONE)],
     );
-    f.ok(&["key", "create", "peer"]);
-    let secret = fs::read_to_string(f.path().join("keys/peer")).unwrap();
+    fs::create_dir(f.path().join("keys")).unwrap();
+    let key = f.write("keys/peer", SECRET);
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().display();
     // A /24 as a wildcard, hosts, and the test point.
@@ -318,9 +323,8 @@ fn zone_of_nsd_is_compared_with_a_key() {
         format!(
             "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n server-count: 1\n database: \"\"\n zonesdir: \"{at}\"\n zonelistfile: \"{at}/list\"\n xfrdfile: \"{at}/xfrd\"\n xfrdir: \"{at}\"\n pidfile: \"{at}/pid\"\n\
              remote-control:\n control-enable: no\n\
-             key:\n name: \"peer\"\n algorithm: hmac-sha256\n secret: \"{}\"\n\
-             zone:\n name: \"bl.peer.example\"\n zonefile: \"zone\"\n provide-xfr: 127.0.0.1 peer\n",
-            secret.trim()
+             key:\n name: \"peer\"\n algorithm: hmac-sha256\n secret: \"{SECRET}\"\n\
+             zone:\n name: \"bl.peer.example\"\n zonefile: \"zone\"\n provide-xfr: 127.0.0.1 peer\n"
         ),
     )
     .unwrap();
