@@ -63,7 +63,7 @@ pub use access::Access;
 pub use advice::{find_advice, find_guide, find_product};
 pub use caller::{ClientAddress, PeerAddress};
 pub use claims::get_proof;
-pub use export::REPORT_TRAILER;
+pub use export::{MAX_EXPORTS, REPORT_TRAILER};
 pub use feeds::{DecideFeed, no_feeds};
 pub use input::{Part as PathPart, bytes as read_body, is_mail_address, json as parse_json};
 pub use jobs::{public_relay_tests, relay_tests, relay_tests_of, survey};
@@ -83,9 +83,6 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
 };
-
-/// The most exports that run at the same time.
-pub const MAX_EXPORTS: usize = 16;
 
 /// What another part of the daemon reports about itself.
 pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
