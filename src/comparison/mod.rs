@@ -2,7 +2,8 @@
 //! found at those that only the other list has. It also compares the own sources with each other.
 //!
 //! It starts no test: it uses the results of tests that were made before. Lists are kept in sorted
-//! runs ([`EntrySet`]), so that ten million IPv4 addresses need some 30 MB, and are compared in one pass.
+//! runs ([`EntrySet`]), so that ten million IPv4 addresses need some 30 MB, and are compared in one
+//! pass.
 
 mod compare;
 mod coverage;
