@@ -279,6 +279,7 @@ fn sample_group(group: SampleGroup) -> SampleGroupResponse {
 }
 
 /// The problem of a result that cannot be written.
+#[allow(clippy::needless_pass_by_value)] // it is a function of `map_err`
 fn unwritable(e: io::Error) -> ProblemDetails {
     ProblemDetails::conflict(format!("the result cannot be stored: {e}"))
 }
