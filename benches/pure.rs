@@ -1,4 +1,5 @@
-//! Measures pure functions: `respond`, building and changing the index, and reading lists.
+//! Measures pure functions: `respond`, building and changing the index, reading lists, and comparing
+//! them.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -7,6 +8,7 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
     advice::{self, SessionPart},
+    comparison::{ComparisonLines, EntrySet, TestedHosts, compare},
     dns::{Peer, PendingQuery, prefetch, query::NameBuf, respond},
     index::{
         Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView,
@@ -549,5 +551,48 @@ fn bench_lists(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_rules, bench_lists);
+/// Two lists, half of whose entries are the same.
+fn entry_sets(subject: impl Fn(u32) -> Subject) -> [EntrySet; 2] {
+    let addresses = addresses(150_000);
+    let thirds = addresses.len() / 3;
+    [&addresses[..2 * thirds], &addresses[thirds..]].map(|list| {
+        let mut set = EntrySet::default();
+        list.iter()
+            .for_each(|a| set.push(&subject(*a), true).unwrap());
+        set.finish().unwrap()
+    })
+}
+
+fn bench_comparison(c: &mut Criterion) {
+    for (name, [theirs, ours]) in [
+        ("IPv4", entry_sets(Subject::host4)),
+        (
+            "IPv6",
+            entry_sets(|a| Subject::V6(Prefix6::new(u128::from(a) << 64 | 1 << 125, 64))),
+        ),
+        (
+            "names",
+            entry_sets(|a| format!("x{a}.bad.example").parse().unwrap()),
+        ),
+    ] {
+        c.bench_function(&format!("compare 100,000 with 100,000: {name}"), |b| {
+            b.iter(|| {
+                let mut lines = ComparisonLines {
+                    only_theirs: &mut std::io::sink(),
+                    closed: &mut std::io::sink(),
+                    closed_by_us: &mut std::io::sink(),
+                };
+                compare(
+                    black_box(&theirs),
+                    &ours,
+                    &TestedHosts::default(),
+                    &mut lines,
+                )
+                .unwrap()
+            });
+        });
+    }
+}
+
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_rules, bench_lists, bench_comparison);
 criterion_main!(benches);

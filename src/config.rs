@@ -42,6 +42,8 @@ pub struct Config {
     pub zones: PathBuf,
     /// `[[feed]]`.
     pub feeds: Vec<crate::feeds::FeedSettings>,
+    /// `[[comparison]]`.
+    pub comparisons: Vec<crate::comparison::ComparisonSettings>,
     /// `[admin] socket`.
     pub socket: PathBuf,
     /// `[admin] socket_group`: the group whose members may read through the socket; empty: the
@@ -98,6 +100,7 @@ pub struct HttpListener {
 pub struct ConfigError(pub Vec<String>);
 
 mod accounts;
+mod comparisons;
 mod connections;
 mod document;
 mod exports;
@@ -210,6 +213,7 @@ impl Config {
         let store = folder.join(&file.store.path);
         let probe = probe::read(&file, folder, &store, &names, &special, &zones, report);
         let feeds = feeds::read(&file, folder, &names, &zones, &keys, report);
+        let comparisons = comparisons::read(&file, &zones, &keys, report);
         zones::check(&file, &zone_tables, &zones_folder, &names, report);
         let generic_names = generic_names::read(&file, folder, &names, &special, report);
         let removals = own_file(
@@ -247,6 +251,7 @@ impl Config {
                 workers: file.dns.workers,
             },
             feeds,
+            comparisons,
             tls: file.tls.settings(folder, file.uses_tls_for_others()),
             exports,
             zones: zones_folder,

@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     api::{ConfigurationCheckResponse, MirrorResponse},
     clock::{Clock, SystemTimeSource},
+    comparison::Comparisons,
     config::{Config, HttpListener},
     exports::Exports,
     feeds::Feeds,
@@ -36,6 +37,7 @@ use crate::{
     store::Store,
 };
 
+pub mod comparisons;
 mod quality;
 pub mod relay;
 mod reload;
@@ -123,7 +125,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let public_host = public_host(&config.base_url);
     let names = reverse_names::dns_resolver(resolver(&config));
     let generic_names = generic_names(&config);
+    let comparisons = comparisons::service(&config);
     let reload = reload::Reloader {
+        comparisons: comparisons.clone(),
         path: config_path.clone(),
         running: config,
         ledger: ledger.clone(),
@@ -138,6 +142,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let (shown_feeds, decided_feeds, shown_exports) =
         (feeds.clone(), feeds.clone(), exports.clone());
     let app = http::App {
+        comparisons: comparisons.clone(),
         ledger: ledger.clone(),
         metrics: shared.metrics.clone(),
         reload: reload.clone(),
@@ -190,7 +195,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
     web.push(background.spawn(http::count_figures(app, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
-    let tickers = start_upkeep(&ledger, retention, quality_job, &shared.stop)?;
+    let tickers = start_upkeep(&ledger, retention, comparisons, quality_job, &shared.stop)?;
     notify(NotifyState::Ready);
     signals.wait(&reload).await;
     notify(NotifyState::Stopping);
@@ -714,11 +719,12 @@ pub fn erasures(config: &Config) -> crate::privacy::Erasures {
 fn start_upkeep(
     ledger: &Ledger,
     retention: crate::privacy::RetentionJob,
+    comparisons: Comparisons,
     quality: QualityJob,
     stop: &Arc<std::sync::atomic::AtomicBool>,
 ) -> Result<[tokio::task::JoinHandle<()>; 2], String> {
     scrub::start(ledger, stop)?;
-    retention::start(retention, stop)?;
+    retention::start(retention, comparisons, stop)?;
     quality::start(quality, stop)?;
     Ok([
         tokio::spawn(tick(ledger.clone())),

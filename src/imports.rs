@@ -204,40 +204,18 @@ pub fn run(
     };
     let mut format = request.format.clone();
     let mut names = FileNames::default();
-    let meter = Meter::new(Bounds::default());
     let result = ledger.import_with(&mut import, |import, sink| {
-        while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
-            names.add(&file);
-            let named = |e: io::Error| format!("{file}: {e}");
-            let timed = TimedReader {
-                inner: &mut *files,
-                meter: &meter,
-            };
-            let inner = lists::plain(Box::new(timed)).map_err(named)?;
-            let mut lines = LineCounter {
-                inner,
-                meter: &meter,
-                ahead: 0,
-            };
-            let name = match request.format.as_str() {
-                "" => lists::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?)
-                    .map_err(|why| format!("{file}: {why}"))?,
-                name => name,
-            };
-            format = name.into();
-            lists::read(
-                name,
-                Box::new(lines),
-                &file,
-                &options,
-                &mut report,
-                &mut |e| {
-                    meter.entry();
-                    let (subject, row) = row(e);
-                    sink(subject, row)
-                },
-            )?;
-        }
+        format = read_files(
+            files,
+            &request.format,
+            &options,
+            &mut report,
+            &mut |file| names.add(file),
+            &mut |e| {
+                let (subject, row) = row(e);
+                sink(subject, row)
+            },
+        )?;
         import.expires = report.expires;
         let shape = &report.shape;
         import.shape = ListShape {
@@ -260,6 +238,50 @@ pub fn run(
         result,
         report,
     })
+}
+
+/// Reads files, which together are one list, within the limits of one list. `on_file` gets the name
+/// of each file before it is read. Returns the format of the last one.
+///
+/// # Errors
+///
+/// A file cannot be read to its end, its format is refused, a limit is reached, or the sink has
+/// failed. The message names the file.
+pub fn read_files(
+    files: &mut dyn Files,
+    format: &str,
+    options: &Options,
+    report: &mut ListReport,
+    on_file: &mut dyn FnMut(&str),
+    sink: lists::Sink<'_>,
+) -> Result<String, String> {
+    let meter = Meter::new(Bounds::default());
+    let mut last = format.to_string();
+    while let Some(file) = files.next_file().map_err(|e| e.to_string())? {
+        on_file(&file);
+        let named = |e: io::Error| format!("{file}: {e}");
+        let timed = TimedReader {
+            inner: &mut *files,
+            meter: &meter,
+        };
+        let inner = lists::plain(Box::new(timed)).map_err(named)?;
+        let mut lines = LineCounter {
+            inner,
+            meter: &meter,
+            ahead: 0,
+        };
+        let name = match format {
+            "" => lists::guess(io::BufRead::fill_buf(&mut lines).map_err(named)?)
+                .map_err(|why| format!("{file}: {why}"))?,
+            name => name,
+        };
+        last = name.into();
+        lists::read(name, Box::new(lines), &file, options, report, &mut |e| {
+            meter.entry();
+            sink(e)
+        })?;
+    }
+    Ok(last)
 }
 
 /// The kinds of subjects that the zones of a list's reasons publish.

@@ -22,6 +22,7 @@
 //! | | [`store`] | the database; the only module that uses RocksDB |
 //! | | [`ledger`] | the only writer: decides, commits, publishes |
 //! | | [`imports`] | turns list files into one change of a source |
+//! | | [`comparison`] | compares other lists with ours, and the own sources with each other |
 //! | | [`net`] | limits of connections, rates and file descriptors |
 //! | delivery | [`server`] | DNS listeners, transfers, NOTIFY |
 //! | | [`http`], [`api`] | the API: handlers, and the types of requests and responses |
@@ -49,6 +50,7 @@ pub mod random;
 
 pub mod advice;
 pub mod bounce;
+pub mod comparison;
 pub mod dns;
 pub mod generic_names;
 pub mod index;

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 36] = [
+const MAY_IMPORT: [(&str, &[&str]); 37] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -44,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
         ],
     ),
     ("advice", &[]),
+    ("comparison", &["model"]),
     ("bounce", &["model", "lists"]),
     ("trace", &["model"]),
     ("generic_names", &["model"]),
@@ -164,6 +165,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "reverse_names",
             "quality",
             "generic_names",
+            "comparison",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
@@ -197,6 +199,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "texts",
             "reverse_names",
             "generic_names",
+            "comparison",
         ],
     ),
     (
@@ -230,6 +233,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "statistics",
             "reverse_names",
             "quality",
+            "comparison",
         ],
     ),
     (
@@ -266,6 +270,7 @@ const MAY_IMPORT: [(&str, &[&str]); 36] = [
             "statistics",
             "reverse_names",
             "quality",
+            "comparison",
         ],
     ),
 ];

@@ -8,6 +8,7 @@ mod accounts;
 mod advice;
 mod changes;
 mod common;
+mod comparisons;
 mod evidence;
 mod feeds;
 mod generic_names;
@@ -47,6 +48,11 @@ pub use changes::{
     CommitResponse, LaterCommitResponse, UndoQuery, UndoRequest, UndoResponse,
 };
 pub use common::{DifferenceResponse, Page, ReceiptResponse, RenewalResponse, Timestamp};
+pub use comparisons::{
+    AloneEntryResponse, ComparisonCountsResponse, ComparisonFileResponse, ComparisonQuery,
+    ComparisonResponse, CoverageResponse, EntryGroupName, OverlapResponse, PairOverlapResponse,
+    PairSideResponse, SampleGroupResponse, ShareResponse, SourceOverlapResponse,
+};
 pub use evidence::{
     BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
     OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, ProofResponse,

@@ -465,6 +465,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         crate::daemon::generic_names(config)
     };
     let app = http::App {
+        comparisons: crate::daemon::comparisons::service(config),
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
         reload,

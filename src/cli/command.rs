@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    CliError, Common, audit, backup, change, check, clock, export, feed, generic_names, hold,
-    import, key, logins, lookup, mirror, notice, privacy, proposal, purge, relay, rename, retire,
-    scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
+    CliError, Common, audit, backup, change, check, clock, compare, export, feed, generic_names,
+    hold, import, key, logins, lookup, mirror, notice, privacy, proposal, purge, relay, rename,
+    retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -23,6 +23,7 @@ pub(super) enum Command {
     Import(import::Import),
     Export(export::Export),
     Transfer(transfer::Transfer),
+    Compare(compare::Compare),
     Feed(feed::Feed),
     Source(feed::Source),
     Reason(rename::Reason),
@@ -68,6 +69,7 @@ impl Command {
             Command::Import(c) => import::run(common, c),
             Command::Export(c) => export::run(common, &c),
             Command::Transfer(c) => transfer::run(common, &c),
+            Command::Compare(c) => compare::run(common, &c),
             Command::Feed(c) => feed::feed(common, &c),
             Command::Source(c) => feed::source(common, c),
             Command::Reason(c) => rename::reason(common, &c),

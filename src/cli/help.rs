@@ -23,6 +23,7 @@ const GROUPS: [Group; 6] = [
             "import",
             "export",
             "transfer",
+            "compare",
             "feed",
             "source",
             "reason",

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use hyper::{Method, body::Bytes};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
@@ -142,71 +143,111 @@ pub(super) fn run(common: &Common, c: Import) -> Result<(), CliError> {
     let mut readers: Readers = Vec::new();
     let mut total = 0;
     for path in &c.files {
-        let name = path.display().to_string();
-        if name == "-" {
-            readers.push((name, Box::new(std::io::stdin())));
-            continue;
-        }
-        let file_error = |e| CliError::Usage(format!("{name}: {e}"));
-        let file = File::open(path).map_err(file_error)?;
-        let metadata = file.metadata().map_err(file_error)?;
-        if metadata.is_dir() {
-            return Err(CliError::Usage(format!(
-                "{name} is a directory; name the files in it"
-            )));
-        }
-        total += metadata.len();
-        readers.push((name, Box::new(file)));
+        let (file, bytes) = open(path)?;
+        total += bytes;
+        readers.push(file);
     }
     let (dry_run, query) = (c.dry_run, query(c));
     let done = send(common, &query, readers, &bar(total))?;
     common.print(&done, |done| print(done, dry_run))
 }
 
-/// The files of one list: names and readers.
-pub(super) type Readers = Vec<(String, Box<dyn Read + Send>)>;
+/// A file: its name and its reader.
+pub(super) type NamedReader = (String, Box<dyn Read + Send>);
+/// The files of one list.
+pub(super) type Readers = Vec<NamedReader>;
 
-/// Sends files as parts of one body (RFC 7578), and returns what the import did.
+/// Opens a file; `-` is standard input. Returns its length too, as far as it is known.
+pub(super) fn open(path: &Path) -> Result<(NamedReader, u64), CliError> {
+    let name = path.display().to_string();
+    if name == "-" {
+        return Ok(((name, Box::new(std::io::stdin())), 0));
+    }
+    let file_error = |e| CliError::Usage(format!("{name}: {e}"));
+    let file = File::open(path).map_err(file_error)?;
+    let metadata = file.metadata().map_err(file_error)?;
+    if metadata.is_dir() {
+        return Err(CliError::Usage(format!(
+            "{name} is a directory; name the files in it"
+        )));
+    }
+    Ok(((name, Box::new(file)), metadata.len()))
+}
+
+/// A file as a field of a form.
+pub(super) struct FormFile {
+    /// The name of the field.
+    pub field: &'static str,
+    /// The file.
+    pub file: NamedReader,
+}
+
+/// Sends the files of a list, and returns what the import did.
 pub(super) fn send(
     common: &Common,
     query: &ImportQuery,
     readers: Readers,
     bar: &ProgressBar,
 ) -> Result<ImportResponse, CliError> {
-    let boundary = boundary()?;
-    let kind = format!("multipart/form-data; boundary={boundary}");
     let mut client = Client::open(common)?;
-    let (tx, rx) = mpsc::channel(4);
-    let unread = Arc::new(Mutex::new(None));
-    let (found, display) = (unread.clone(), bar.clone());
-    std::thread::spawn(move || send_parts(readers, &boundary, &tx, &display, &found));
+    let field = |file| FormFile {
+        field: "file",
+        file,
+    };
+    let files = readers.into_iter().map(field).collect();
     let path = with_query("/v1/imports", query);
-    let body = client.request(Method::POST, &path, ("content-type", &kind), pieces(rx));
-    let result = body.and_then(|body| client.read(body));
-    bar.finish_and_clear();
-    if let Some(why) = unread.lock().take() {
-        return Err(CliError::Usage(why));
-    }
+    let result = upload(&mut client, &path, files, bar, "committing");
     if result.is_ok() {
         client.warn_of_clock(query.max_age.as_deref());
     }
     result
 }
 
+/// Sends files as parts of one body (RFC 7578). `working` is what the daemon does after it has read
+/// them.
+pub(super) fn upload<T: DeserializeOwned>(
+    client: &mut Client,
+    path: &str,
+    files: Vec<FormFile>,
+    bar: &ProgressBar,
+    working: &'static str,
+) -> Result<T, CliError> {
+    let boundary = boundary()?;
+    let kind = format!("multipart/form-data; boundary={boundary}");
+    let (tx, rx) = mpsc::channel(4);
+    let unread = Arc::new(Mutex::new(None));
+    let (found, display) = (unread.clone(), bar.clone());
+    std::thread::spawn(move || {
+        let sent = send_parts(files, &boundary, &tx, &display, &found);
+        sent.into_iter().for_each(|()| display.set_message(working));
+    });
+    let body = client.request(Method::POST, path, ("content-type", &kind), pieces(rx));
+    let result = body.and_then(|body| client.read(body));
+    bar.finish_and_clear();
+    match unread.lock().take() {
+        Some(why) => Err(CliError::Usage(why)),
+        None => result,
+    }
+}
+
 /// Sends the parts of the body, until the request ends. The error about a file that cannot be read
 /// is written to `unread` before the request fails by it.
 fn send_parts(
-    readers: Readers,
+    files: Vec<FormFile>,
     boundary: &str,
     tx: &mpsc::Sender<io::Result<Bytes>>,
     display: &ProgressBar,
     unread: &Mutex<Option<String>>,
 ) -> Option<()> {
     let send = |piece: Bytes| tx.blocking_send(Ok(piece)).ok();
-    for (path, mut reader) in readers {
+    for FormFile {
+        field,
+        file: (path, mut reader),
+    } in files
+    {
         let name = encoded_name(&path);
         let head = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n"
         );
         send(head.into())?;
         loop {
@@ -226,9 +267,7 @@ fn send_parts(
         }
         send("\r\n".into())?;
     }
-    send(format!("--{boundary}--\r\n").into())?;
-    display.set_message("committing");
-    Some(())
+    send(format!("--{boundary}--\r\n").into())
 }
 
 /// The query of the request.

@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod command;
 mod common;
+mod compare;
 mod error;
 mod export;
 mod feed;

@@ -1,10 +1,8 @@
 //! `orbsd transfer`.
 
 use std::{
-    fmt::Write as _,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
 use clap::Args;
@@ -18,17 +16,10 @@ use super::{
 };
 use crate::{
     api::ImportQuery,
-    dns::incoming::{RecordChange, TransferQuery},
     exports::replace,
-    feeds::wire::{Server, TransferSink},
-    lists::records::master_line,
+    feeds::{ZoneText, wire::Server},
     model::TsigKey,
 };
-
-/// The size of a piece of text, in bytes.
-const PIECE: usize = 128 * 1024;
-/// The most pieces that wait to be read.
-const WAITING: usize = 8;
 
 /// Transfer a zone of another server once (AXFR), and import or write it
 #[derive(Debug, Args)]
@@ -80,14 +71,8 @@ pub(super) fn run(common: &Common, c: &Transfer) -> Result<(), CliError> {
     let server =
         Server::new(&c.from, &c.zone, key(common, c.key.as_deref())?).map_err(CliError::Usage)?;
     let bar = bar(0);
-    let (tx, rx) = sync_channel(WAITING);
     let (zone, display) = (server.zone.clone(), bar.clone());
-    let text = Text {
-        rx,
-        piece: io::Cursor::default(),
-        ended: false,
-    };
-    let fetch = std::thread::spawn(move || fetch(&server, tx, display));
+    let (text, fetch) = ZoneText::start(server, Box::new(move |n| display.inc(n as u64)));
     let result = match &c.output {
         Some(to) => write(common, c, to, text),
         None => {
@@ -145,7 +130,7 @@ fn query(c: &Transfer, zone: &str) -> ImportQuery {
 }
 
 /// Writes the zone to a file, which is replaced when it is complete, or to standard output.
-fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(), CliError> {
+fn write(common: &Common, c: &Transfer, to: &Path, mut text: ZoneText) -> Result<(), CliError> {
     let mut copy = |out: &mut dyn Write| -> Result<(), CliError> {
         io::copy(&mut text, out)?;
         Ok(out.flush()?)
@@ -160,77 +145,4 @@ fn write(common: &Common, c: &Transfer, to: &Path, mut text: Text) -> Result<(),
         output::json_line(&json!({"zone": c.zone, "format": "master", "file": to}));
     }
     Ok(())
-}
-
-/// Fetches the zone and sends its text in pieces; an empty piece is the end.
-fn fetch(server: &Server, tx: SyncSender<Vec<u8>>, bar: ProgressBar) -> Result<(), String> {
-    let mut lines = Lines {
-        tx,
-        text: String::with_capacity(2 * PIECE),
-        bar,
-    };
-    let _ = write!(lines.text, "$ORIGIN {}.\n$TTL 3600\n", server.zone);
-    server
-        .transfer(TransferQuery::Axfr, &mut lines)
-        .map_err(|e| e.text())?;
-    lines.send()?;
-    lines.send() // the empty piece
-}
-
-/// Receives the records of a zone, and sends them as lines of a master file.
-struct Lines {
-    tx: SyncSender<Vec<u8>>,
-    text: String,
-    bar: ProgressBar,
-}
-
-impl Lines {
-    fn send(&mut self) -> Result<(), String> {
-        let piece = std::mem::take(&mut self.text).into_bytes();
-        self.tx
-            .send(piece)
-            .map_err(|_| "the import has ended".into())
-    }
-}
-
-impl TransferSink for Lines {
-    fn apex(&self) -> bool {
-        true
-    }
-    fn bytes(&mut self, n: usize) -> Result<(), String> {
-        self.bar.inc(n as u64);
-        Ok(())
-    }
-    fn change(&mut self, change: RecordChange) -> Result<(), String> {
-        master_line(change.row, &mut self.text);
-        match self.text.len() >= PIECE {
-            true => self.send(),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The text of the zone while it is fetched. An end without the empty piece is an error.
-struct Text {
-    rx: Receiver<Vec<u8>>,
-    piece: io::Cursor<Vec<u8>>,
-    ended: bool,
-}
-
-impl Read for Text {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.piece.read(buf)?;
-        if n > 0 || self.ended || buf.is_empty() {
-            return Ok(n);
-        }
-        let piece = self.rx.recv().map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the transfer did not come to its end",
-            )
-        })?;
-        self.ended = piece.is_empty();
-        self.piece = io::Cursor::new(piece);
-        self.piece.read(buf)
-    }
 }

@@ -55,6 +55,7 @@ pub(super) struct File {
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
     pub(super) export: Vec<Table<ExportTable>>,
+    pub(super) comparison: Vec<Table<ComparisonTable>>,
 }
 
 impl File {
@@ -89,6 +90,7 @@ impl File {
             key: d.entries("key", report),
             feed: d.entries("feed", report),
             export: d.entries("export", report),
+            comparison: d.entries("comparison", report),
         };
         document.finish(report);
         file
@@ -491,6 +493,21 @@ pub(super) enum FeedKind {
     File,
     Axfr,
     Orbsd,
+}
+
+/// `[[comparison]]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ComparisonTable {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) url: String,
+    pub(super) against: String,
+    pub(super) republish: bool,
+    pub(super) server: String,
+    pub(super) zone: String,
+    pub(super) key: String,
+    pub(super) allow_transfer: bool,
 }
 
 /// `[[export]]`.

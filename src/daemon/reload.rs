@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
+    comparison::Comparisons,
     config::Config,
     exports::Exports,
     feeds::Feeds,
@@ -23,6 +24,7 @@ pub(super) struct Reloader {
     pub ledger: Ledger,
     pub exports: Exports,
     pub feeds: Feeds,
+    pub comparisons: Comparisons,
     pub relay: RelayService,
     pub tickets: TicketService,
     pub generic_names: GenericNameService,
@@ -71,6 +73,7 @@ impl Reloader {
         }
         self.feeds.configure(&config.feeds);
         self.exports.set(config.exports);
+        self.comparisons.configure(config.comparisons);
         // The tokens of messages that are on their way stay valid.
         let relay = self.relay.settings().reloaded(config.probe.relay);
         self.relay.configure(relay);

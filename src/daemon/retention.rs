@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    comparison::Comparisons,
     privacy::{Erasures, PersonalData, RetentionJob},
     reverse_names::ReverseNames,
     server::sys,
@@ -43,14 +44,22 @@ pub(super) async fn run_first(
     Ok(job)
 }
 
-/// Starts the thread that runs the job when it is due; it ends when `stop` is set.
-pub(super) fn start(job: RetentionJob, stop: &Arc<AtomicBool>) -> Result<(), String> {
+/// Starts the thread that runs the job when it is due, and removes old results of comparisons; it
+/// ends when `stop` is set.
+pub(super) fn start(
+    job: RetentionJob,
+    comparisons: Comparisons,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), String> {
     let stop = stop.clone();
     let run = move || {
         sys::lower_priority();
         while !stop.load(Ordering::Relaxed) {
             if job.is_due() {
-                job.run(None);
+                let run = job.run(None);
+                if let Err(e) = comparisons.remove_old(run.at) {
+                    tracing::warn!(error = %e, "old comparisons cannot be removed; trying again tomorrow");
+                }
             }
             std::thread::sleep(POLL_INTERVAL);
         }

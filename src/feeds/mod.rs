@@ -9,6 +9,7 @@ mod handle;
 pub mod held;
 mod run;
 pub mod wire;
+mod zone_text;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::{imports::Reasons, lists::records::Mapping, model::time::Seconds};
 pub use file_list::FileList;
 pub use handle::Feeds;
 use wire::Server;
+pub use zone_text::ZoneText;
 
 /// The most feeds; each has a thread.
 pub const MAX_FEEDS: usize = 64;

@@ -44,6 +44,8 @@ pub const MAX_EXPORTS: usize = 16;
 const MAX_WAITING: usize = 8;
 /// The size of a block, in bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// The most exports that run at the same time.
+pub const MAX_EXPORTS: usize = 16;
 /// The trailer field in which an export ends with its report, as JSON.
 pub const REPORT_TRAILER: &str = "export-report";
 /// The formats that are transfers, besides those of files.

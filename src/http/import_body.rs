@@ -45,16 +45,26 @@ const MAX_BLOCK_BYTES: usize = 16 * 1024;
 const MAX_FILES: usize = 100;
 /// The longest name of a file, in bytes.
 const MAX_NAME_BYTES: usize = 255;
+/// The field of a form whose files are a list.
+pub const LIST_FIELD: &str = "file";
 
 /// An item of the incoming body.
 enum Piece {
     /// A file begins.
-    File(String),
+    File(FileHeader),
     /// Bytes of the file.
     Data(Bytes),
     /// The body is complete. If the client disconnects before this item, the last file is
     /// incomplete.
     End,
+}
+
+/// The header of a file.
+struct FileHeader {
+    /// The name of the file.
+    name: String,
+    /// The name of the form's field; `file` for a body that is one file.
+    field: String,
 }
 
 type Sender = mpsc::Sender<io::Result<Piece>>;
@@ -181,7 +191,11 @@ fn io_kind(e: &(dyn std::error::Error + 'static)) -> io::ErrorKind {
 }
 
 async fn send_body(mut body: Body, name: String, tx: Sender) {
-    let mut next = Some(Ok(Piece::File(name)));
+    let header = FileHeader {
+        name,
+        field: LIST_FIELD.into(),
+    };
+    let mut next = Some(Ok(Piece::File(header)));
     while let Some(piece) = next {
         let last = piece.is_err();
         if tx.send(piece).await.is_err() || last {
@@ -231,7 +245,11 @@ async fn send_parts(mut parts: Multipart, pending: Arc<AtomicUsize>, tx: Sender)
                     "the name of a file is longer than {MAX_NAME_BYTES} bytes"
                 )));
             }
-            tx.send(Ok(Piece::File(file_name(&name))))
+            let header = FileHeader {
+                name: file_name(&name),
+                field: part.name().unwrap_or(LIST_FIELD).into(),
+            };
+            tx.send(Ok(Piece::File(header)))
                 .await
                 .map_err(|_| ended())?;
             while let Some(data) = with_timeout(part.chunk()).await? {
@@ -264,7 +282,7 @@ enum Position {
     Between,
     Inside,
     /// The next file has begun.
-    At(String),
+    At(FileHeader),
     Ended,
 }
 
@@ -272,9 +290,9 @@ impl imports::Files for ImportBody {
     fn next_file(&mut self) -> io::Result<Option<String>> {
         loop {
             match std::mem::replace(&mut self.position, Position::Between) {
-                Position::At(name) => {
+                Position::At(header) => {
                     self.position = Position::Inside;
-                    return Ok(Some(name));
+                    return Ok(Some(header.name));
                 }
                 Position::Ended => {
                     self.position = Position::Ended;
@@ -287,6 +305,22 @@ impl imports::Files for ImportBody {
 }
 
 impl ImportBody {
+    /// The form's field of the next file; `None` after the last one. The unread rest of the previous
+    /// file is skipped.
+    ///
+    /// # Errors
+    ///
+    /// The body cannot be read.
+    pub fn next_field(&mut self) -> io::Result<Option<&str>> {
+        while matches!(self.position, Position::Between | Position::Inside) {
+            self.advance()?;
+        }
+        Ok(match &self.position {
+            Position::At(header) => Some(&header.field),
+            _ => None,
+        })
+    }
+
     /// The SHA-256 of the files as far as they were read, in hex.
     pub fn hash(&self) -> String {
         HEXLOWER.encode(self.hash.clone().finish().as_ref())
@@ -314,7 +348,7 @@ impl ImportBody {
             ))
         });
         match piece.inspect_err(|e| self.problem = Some(unreadable(e)))? {
-            Piece::File(name) => self.position = Position::At(name),
+            Piece::File(header) => self.position = Position::At(header),
             Piece::Data(data) => {
                 self.hash.update(&data);
                 self.data = data;

@@ -12,6 +12,7 @@ mod changes;
 mod claims;
 mod clock;
 mod commits;
+pub mod comparisons;
 mod conditions;
 mod convert;
 mod document;
@@ -107,6 +108,8 @@ pub struct App {
     pub feeds: Report<Vec<FeedResponse>>,
     /// Decides about held lists of feeds.
     pub decide_feed: DecideFeed,
+    /// Comparisons with other lists.
+    pub comparisons: crate::comparison::Comparisons,
     /// The state of the exported files.
     pub files: Report<Vec<ExportStatusResponse>>,
     /// The state of the mirrors.

@@ -14,8 +14,8 @@ use utoipa::{OpenApi, openapi::OpenApi as OpenApiDocument};
 use utoipa_axum::routes;
 
 use super::{
-    App, accounts, advice, backup, bulk, changes, claims, clock, commits, document, error, export,
-    feeds, generic_names,
+    App, accounts, advice, backup, bulk, changes, claims, clock, commits, comparisons, document,
+    error, export, feeds, generic_names,
     guard::{GuardState, guard},
     import, integrity, jobs, listings, logins, lookup, metrics, names, notices, operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
@@ -42,6 +42,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "holds", description = "Reasons that are suppressed for a subject because a removal was granted"),
         (name = "proposals", description = "Listings that another person has to approve"),
         (name = "imports", description = "Imports of lists, and feeds, which are imported regularly"),
+        (name = "comparisons", description = "Comparisons with the lists of others, and of the own sources with each other"),
         (name = "zones", description = "Zones, exports and serials"),
         (name = "commits", description = "Commits, the stream of changes, and undo"),
         (name = "relay", description = "Relay tests: nominations, jobs, claims, opt-outs and evidence"),
@@ -194,6 +195,7 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
         .add(kept(OPERATE), routes!(notices::end_notice))
         .add(OWN.unlimited(), routes!(privacy::report_personal_data))
         .add(OWN.unlimited(), routes!(privacy::erase_personal_data))
+        .merge(comparisons_of_operators(new()))
         .merge(relay_tests(new()))
         .merge(tickets_of_operators(new()))
         .add(PUBLIC, routes!(status::get_liveness))
@@ -215,12 +217,29 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
             OPERATE.checks_bounds().idempotent(File).unlimited(),
             routes!(import::import_list),
         )
+        .add(
+            OPERATE.checks_bounds().unlimited(),
+            routes!(comparisons::compare_lists),
+        )
         .map(|router| router.layer(DefaultBodyLimit::disable()));
     let (router, api, mut table) = limited.merge(streams).into_parts();
     for path in ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"] {
         table.insert("GET", path, PUBLIC);
     }
     (router, api, table)
+}
+
+/// The routes of comparisons that have no list in their body.
+fn comparisons_of_operators(routes: Routes) -> Routes {
+    routes
+        .add(OPERATE, routes!(comparisons::list_comparisons))
+        .add(OPERATE, routes!(comparisons::get_comparison))
+        .add(personal(OPERATE), routes!(comparisons::delete_comparison))
+        .add(
+            OPERATE.unlimited(),
+            routes!(comparisons::get_comparison_file),
+        )
+        .add(READ.unlimited(), routes!(comparisons::overlap::get_overlap))
 }
 
 /// The routes of relay tests.
@@ -301,6 +320,14 @@ fn pages_as_json(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(advice::get_product_publicly))
         .add(PUBLIC, routes!(advice::get_guide_publicly))
         .add(PUBLIC, routes!(public_pages::links::list_links))
+        .add(
+            PUBLIC,
+            routes!(comparisons::public::list_public_comparisons),
+        )
+        .add(
+            PUBLIC,
+            routes!(comparisons::public::get_public_comparison_file),
+        )
 }
 
 /// The router of the socket and of `[admin] listen`.

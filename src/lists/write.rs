@@ -10,6 +10,7 @@
 //! what an export leaves out or changes. A file never lists more than the zone, with one exception
 //! that the report counts: exclusions that are too long for a policy zone.
 
+mod entries;
 mod ipset;
 mod jsonl;
 pub mod limits;

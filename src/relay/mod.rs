@@ -71,6 +71,8 @@ mod survey_rows;
 #[cfg(feature = "daemon")]
 mod tables;
 #[cfg(feature = "daemon")]
+mod tested_hosts;
+#[cfg(feature = "daemon")]
 pub mod tester;
 
 #[cfg(all(test, feature = "daemon"))]

@@ -15,9 +15,10 @@ use axum::{
 use super::{
     advice::{AdvicePage, GuidePage, ProductPage},
     assets,
+    comparisons::ComparisonsPage,
     context::PageContext,
     errors::error_page,
-    example_lists, example_lookups, example_tickets,
+    example_comparisons, example_lists, example_lookups, example_tickets,
     frame::frame,
     home::HomePage,
     links::LinksPage,
@@ -75,6 +76,8 @@ pub fn names() -> Vec<&'static str> {
         "self-test-error",
         "survey",
         "survey-none",
+        "comparisons",
+        "comparisons-none",
         "links",
         "notices",
         "notices-none",
@@ -265,6 +268,14 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             page.render_indexed(&SurveyPage {
                 page,
                 months: shown,
+            })
+        }
+        "comparisons" | "comparisons-none" => {
+            let all = example_comparisons::all(page.now.into());
+            let shown = if name == "comparisons" { &all[..] } else { &[] };
+            page.render_indexed(&ComparisonsPage {
+                page,
+                comparisons: shown,
             })
         }
         "advice-product" => {

@@ -16,9 +16,11 @@
 mod about;
 mod advice;
 mod assets;
+mod comparisons;
 mod context;
 mod dates;
 mod errors;
+mod example_comparisons;
 mod example_lists;
 mod example_lookups;
 mod example_tickets;

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    advice, assets,
+    advice, assets, comparisons,
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
@@ -97,6 +97,11 @@ fn list_pages() -> Router<SiteState> {
         )
         .route("/advice/guides/{guide}", get(advice::get_guide))
         .route("/links", get(links::get_links))
+        .route("/compare", get(comparisons::get_comparisons))
+        .route(
+            "/compare/{name}/{file}",
+            get(http::comparisons::public::get_public_comparison_file),
+        )
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))
         .route("/status", get(news::get_status))

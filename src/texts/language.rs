@@ -68,6 +68,7 @@ impl Language {
                 include_str!("en/catalogue.ftl"),
                 include_str!("en/links.ftl"),
                 include_str!("en/correction.ftl"),
+                include_str!("en/comparison.ftl"),
                 include_str!("en/mail.ftl"),
             ],
             Language::De => &[
@@ -82,6 +83,7 @@ impl Language {
                 include_str!("de/catalogue.ftl"),
                 include_str!("de/links.ftl"),
                 include_str!("de/correction.ftl"),
+                include_str!("de/comparison.ftl"),
                 include_str!("de/mail.ftl"),
             ],
             Language::Ja => &[
@@ -96,6 +98,7 @@ impl Language {
                 include_str!("ja/catalogue.ftl"),
                 include_str!("ja/links.ftl"),
                 include_str!("ja/correction.ftl"),
+                include_str!("ja/comparison.ftl"),
                 include_str!("ja/mail.ftl"),
             ],
         }

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 11] = [
+const COMPLETE: [&str; 12] = [
     "common",
     "home",
     "lookup",
@@ -21,6 +21,7 @@ const COMPLETE: [&str; 11] = [
     "selftest",
     "links",
     "correction",
+    "comparison",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];

@@ -9,6 +9,7 @@ mod browser;
 mod bugs;
 mod clock;
 mod command;
+mod comparison;
 mod connections;
 mod demo;
 mod doh;

@@ -65,11 +65,12 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 23] = [
+const ELSEWHERE: [(&str, &str); 24] = [
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
     ("frontend orbs", "tests/it/proxies.rs"),
     ("map $remote_addr", "tests/it/proxies.rs"),
     ("scrape_configs", "tests/it/metrics.rs"),
+    ("12425 entries", "tests/it/comparison.rs"),
     ("alert: OrbsdDown", "tests/it/metrics.rs"),
     ("unix socket (HTTP)", "a picture"),
     ("nomination (evidence)", "a picture"),

@@ -1,0 +1,30 @@
+# Die Seite der Vergleiche mit anderen Listen.
+
+footer-compare = Vergleiche
+compare-title = Vergleiche mit anderen Listen
+compare-lead = Wie sich die Listen anderer Betreiber von unseren unterscheiden, und was unsere Tests bei Einträgen fanden, die nur eine andere Liste hat. Ein Vergleich testet niemanden: Er verwendet die Ergebnisse früherer Tests. Einträge einer anderen Liste stehen hier nur, wenn deren Betreiber es erlaubt, oder wenn unsere eigenen Tests sie geschlossen fanden.
+compare-none = Noch wurde keine Liste verglichen.
+compare-when = Verglichen mit { $zone } am { $when }.
+compare-read = Die andere Liste ist vom { $when }.
+compare-entries = Einträge
+compare-theirs = Andere Liste
+compare-ours = Unsere
+compare-both = Beide
+compare-only-theirs = Nur andere
+compare-only-ours = Nur unsere
+compare-ipv4 = IPv4-Adressen
+compare-ipv6 = IPv6-Adressen
+compare-names = Namen
+compare-total = Alle
+compare-tested = Von den Einträgen, die nur die andere Liste hat, fanden Tests { $open } offen und { $closed } geschlossen; { $untested } wurden nicht getestet.
+compare-share = { $percent } %: { $part } von { $whole }
+compare-group-theirs = { $entries } Einträgen der anderen Liste
+compare-group-ours = { $entries } Einträgen unserer Liste
+compare-group-both = { $entries } Einträge in beiden Listen
+compare-group-only-theirs = { $entries } nur in der anderen Liste
+compare-group-only-ours = { $entries } nur in unserer Liste
+compare-group-tested = { $entries } getesteten nur in der anderen Liste
+compare-group-tested-open = { $entries } offen gefundene
+compare-group-tested-closed = { $entries } geschlossen gefundene
+compare-files = Dateien mit einem Eintrag je Zeile:
+compare-lines = { $entries } Einträge

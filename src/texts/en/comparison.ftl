@@ -1,0 +1,30 @@
+# The page of comparisons with other lists.
+
+footer-compare = Comparisons
+compare-title = Comparisons with other lists
+compare-lead = How the lists of other operators and ours differ, and what our tests found at the entries that only another list has. A comparison tests nobody: it uses the results of tests that were made before. The entries of another list are shown only if its operator permits it, or if our own tests found them closed.
+compare-none = No list has been compared yet.
+compare-when = Compared with { $zone } on { $when }.
+compare-read = The other list is of { $when }.
+compare-entries = Entries
+compare-theirs = Theirs
+compare-ours = Ours
+compare-both = Both
+compare-only-theirs = Only theirs
+compare-only-ours = Only ours
+compare-ipv4 = IPv4
+compare-ipv6 = IPv6
+compare-names = Names
+compare-total = All
+compare-tested = Of the entries that only the other list has, tests found { $open } open and { $closed } closed; { $untested } were not tested.
+compare-share = { $percent } %: { $part } of { $whole }
+compare-group-theirs = { $entries } entries of the other list
+compare-group-ours = { $entries } entries of our list
+compare-group-both = { $entries } entries that both lists have
+compare-group-only-theirs = { $entries } entries that only the other list has
+compare-group-only-ours = { $entries } entries that only our list has
+compare-group-tested = { $entries } tested entries that only the other list has
+compare-group-tested-open = { $entries } entries found open
+compare-group-tested-closed = { $entries } entries found closed
+compare-files = Files with one entry a line:
+compare-lines = { $entries } entries

@@ -1,0 +1,30 @@
+# 他のリストとの比較のページ。
+
+footer-compare = リストの比較
+compare-title = 他のリストとの比較
+compare-lead = 他の運営者のリストと私たちのリストの違いと、他のリストだけにある登録について私たちのテストが示した結果です。比較のために新しいテストは行いません。以前のテストの結果を使います。他のリストの登録は、その運営者が許可している場合、または私たちのテストで閉じていると分かった場合にだけ示します。
+compare-none = 比較したリストはまだありません。
+compare-when = { $when } に { $zone } と比較しました。
+compare-read = 他のリストは { $when } のものです。
+compare-entries = 登録
+compare-theirs = 他のリスト
+compare-ours = 私たち
+compare-both = 両方
+compare-only-theirs = 他のリストのみ
+compare-only-ours = 私たちのみ
+compare-ipv4 = IPv4 アドレス
+compare-ipv6 = IPv6 アドレス
+compare-names = 名前
+compare-total = 合計
+compare-tested = 他のリストだけにある登録のうち、テストで { $open } 件が開いており、{ $closed } 件が閉じていました。{ $untested } 件はテストしていません。
+compare-share = { $percent } %: { $whole }のうち{ $part }
+compare-group-theirs = 他のリストの登録 { $entries } 件
+compare-group-ours = 私たちのリストの登録 { $entries } 件
+compare-group-both = 両方にある登録 { $entries } 件
+compare-group-only-theirs = 他のリストだけにある登録 { $entries } 件
+compare-group-only-ours = 私たちのリストだけにある登録 { $entries } 件
+compare-group-tested = 他のリストだけにありテストした登録 { $entries } 件
+compare-group-tested-open = 開いていた登録 { $entries } 件
+compare-group-tested-closed = 閉じていた登録 { $entries } 件
+compare-files = 1 行に 1 件のファイル:
+compare-lines = { $entries } 件
