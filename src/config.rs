@@ -15,6 +15,7 @@ use crate::{
     server,
     site::SiteSettings,
     store,
+    netblocks::KnownSenders,
     tickets::TicketSettings,
     webhooks,
 };
@@ -68,6 +69,8 @@ pub struct Config {
     pub site: SiteSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
+    /// `[netblocks] known_senders`.
+    pub known_senders: KnownSenders,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -103,6 +106,7 @@ mod feeds;
 mod files;
 pub mod keys;
 mod listeners;
+mod netblocks;
 mod outputs;
 pub mod probe;
 pub mod proofs;
@@ -213,6 +217,7 @@ impl Config {
         site::check(&file, report);
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
+        let (netblock_rule, known_senders) = netblocks::read(&file, folder, &names, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -231,6 +236,7 @@ impl Config {
                 socket_users: accounts::socket_users(&file),
                 retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
+                netblocks: netblock_rule,
             },
             dns: server::DnsSettings {
                 listen: file.dns.listen.clone(),
@@ -272,6 +278,7 @@ impl Config {
                 control: proofs::control(&file),
             },
             proofs: proofs::settings(&file),
+            known_senders,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

@@ -23,6 +23,7 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
+    netblocks::NetblockService,
     resolver::Resolver,
     reverse_names::{self, ReverseNames},
     server::{self, Certificates, ReservedClients, ServerContext, sys},
@@ -31,6 +32,7 @@ use crate::{
     store::Store,
 };
 
+mod netblocks;
 pub mod relay;
 mod reload;
 mod retention;
@@ -88,6 +90,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let reported = report(&ledger, &mirrors);
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
+    let netblocks = NetblockService::new(ledger.clone(), config.known_senders.clone());
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
     let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
@@ -122,6 +125,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         feeds: feeds.clone(),
         relay: tests.service.clone(),
         tickets: tickets.clone(),
+        netblocks: netblocks.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -140,6 +144,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets,
+        netblocks: netblocks.clone(),
         reverse_names: reverse_names.clone(),
         public_host,
         public_contact: site.contact.clone(),
@@ -173,6 +178,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
     web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
+    web.push(background.spawn(netblocks::run(netblocks, web_stopped.clone())));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
     web.push(background.spawn(http::count_figures(app, web_stopped.clone())));

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
+const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -27,8 +27,18 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     (
         "api",
         &[
-            "model", "clock", "lists", "metrics", "net", "store", "ledger", "relay", "tickets",
-            "recipes", "advice",
+            "model",
+            "clock",
+            "lists",
+            "metrics",
+            "net",
+            "store",
+            "ledger",
+            "relay",
+            "tickets",
+            "recipes",
+            "advice",
+            "netblocks",
         ],
     ),
     ("advice", &[]),
@@ -76,6 +86,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "recipes",
             "privacy",
             "statistics",
+            "netblocks",
         ],
     ),
     (
@@ -124,9 +135,11 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "recipes",
             "statistics",
             "reverse_names",
+            "netblocks",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
+    ("netblocks", &["model", "store", "ledger"]),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -156,6 +169,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "site",
             "texts",
             "reverse_names",
+            "netblocks",
         ],
     ),
     (
@@ -188,6 +202,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "netblocks",
         ],
     ),
     (
@@ -223,6 +238,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "texts",
             "statistics",
             "reverse_names",
+            "netblocks",
         ],
     ),
 ];

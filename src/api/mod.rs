@@ -15,6 +15,7 @@ mod jobs;
 mod links;
 mod listings;
 mod mirrors;
+mod netblocks;
 mod notices;
 mod privacy;
 mod problem;
@@ -71,6 +72,11 @@ pub use listings::{
 pub use mirrors::{
     LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,
     MirrorTransferResponse, TransferScope,
+};
+pub use netblocks::{
+    CollateralResponse, NetblockContactRequest, NetblockContactResponse, NetblockRenewalRequest,
+    NetblockRenewalResponse, NetblockRequest, NetblockResponse, NetblockStepResponse,
+    NetblocksQuery, PublicNetblockContactResponse, PublicNetblockResponse,
 };
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,

@@ -477,6 +477,10 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         retention: crate::privacy::RetentionJob::new(data),
         relay,
         tickets,
+        netblocks: crate::netblocks::NetblockService::new(
+            ledger.clone(),
+            config.known_senders.clone(),
+        ),
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         statistics: Default::default(),

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
-    mirror, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
+    mirror, netblock, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
     transfer, undo, users, watch, webhook, zone,
 };
 
@@ -17,6 +17,7 @@ pub(super) enum Command {
     Lookup(lookup::Lookup),
     Hold(hold::Hold),
     Proposal(proposal::Proposal),
+    Netblock(netblock::Netblock),
     Purge(purge::Purge),
     Undo(undo::Undo),
     Import(import::Import),
@@ -60,6 +61,7 @@ impl Command {
             Command::Lookup(c) => lookup::run(common, &c),
             Command::Hold(c) => hold::run(common, c),
             Command::Proposal(c) => proposal::run(common, &c),
+            Command::Netblock(c) => netblock::run(common, c),
             Command::Purge(c) => purge::run(common, c),
             Command::Undo(c) => undo::run(common, c),
             Command::Import(c) => import::run(common, c),

@@ -23,6 +23,7 @@ mod job;
 mod key;
 mod lookup;
 mod mirror;
+mod netblock;
 mod notice;
 mod privacy;
 mod probe;

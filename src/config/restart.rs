@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 43] = [
+    const RELOADED: [&str; 46] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -91,6 +91,9 @@ mod tests {
         "probe.retry_delays",
         "proofs.url",
         "proofs.provider_domains",
+        "netblocks.reason",
+        "netblocks.required",
+        "netblocks.known_senders",
     ];
 
     #[test]

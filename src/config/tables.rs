@@ -49,6 +49,7 @@ pub(super) struct File {
     pub(super) process: Table<ProcessTable>,
     pub(super) removal_policies: Table<RemovalPoliciesTable>,
     pub(super) proofs: Table<ProofsTable>,
+    pub(super) netblocks: Table<NetblocksTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -82,6 +83,7 @@ impl File {
             process: d.table("process", report),
             removal_policies: d.table("removal_policies", report),
             proofs: d.table("proofs", report),
+            netblocks: d.table("netblocks", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -373,6 +375,16 @@ pub(super) struct ProofsTable {
     pub(super) provider_domains: Vec<String>,
 }
 
+/// `[netblocks]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct NetblocksTable {
+    #[serde(default = "netblock")]
+    pub(super) reason: String,
+    pub(super) required: bool,
+    pub(super) known_senders: PathBuf,
+}
+
 /// `[connections]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -546,6 +558,10 @@ fn provider_domains() -> Vec<String> {
     ]
     .map(Into::into)
     .to_vec()
+}
+
+fn netblock() -> String {
+    crate::ledger::NetblockRule::default().reason
 }
 
 fn site_name() -> String {

@@ -11,6 +11,7 @@ use crate::{
     relay::RelayService,
     server::{Certificates, PreparedCertificates},
     store::schema::AuditRecord,
+    netblocks::NetblockService,
     tickets::TicketService,
 };
 
@@ -24,6 +25,7 @@ pub(super) struct Reloader {
     pub feeds: Feeds,
     pub relay: RelayService,
     pub tickets: TicketService,
+    pub netblocks: NetblockService,
     pub certificates: Option<Arc<Certificates>>,
 }
 
@@ -73,6 +75,7 @@ impl Reloader {
         let relay = self.relay.settings().reloaded(config.probe.relay);
         self.relay.configure(relay);
         self.tickets.configure(config.tickets);
+        self.netblocks.configure(config.known_senders);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

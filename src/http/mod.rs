@@ -34,6 +34,7 @@ mod lookup;
 mod metrics;
 mod names;
 mod negotiation;
+pub mod netblocks;
 pub mod notices;
 mod operator_tickets;
 mod policy;
@@ -127,6 +128,8 @@ pub struct App {
     pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// Netblocks: networks that two persons list.
+    pub netblocks: crate::netblocks::NetblockService,
     /// The cache of reverse names, for pages.
     pub reverse_names: crate::reverse_names::ReverseNames,
     /// The host of the public pages, in lower case.

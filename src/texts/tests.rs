@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 11] = [
+const COMPLETE: [&str; 12] = [
     "common",
     "home",
     "lookup",
@@ -19,6 +19,7 @@ const COMPLETE: [&str; 11] = [
     "advice",
     "catalogue",
     "selftest",
+    "netblocks",
     "links",
     "correction",
 ];
