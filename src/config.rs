@@ -12,10 +12,10 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
+    netblocks::KnownSenders,
     server,
     site::SiteSettings,
     store,
-    netblocks::KnownSenders,
     tickets::TicketSettings,
     webhooks,
 };

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, export, feed, hold, import, key, lookup,
-    mirror, netblock, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve, status, tickets,
-    transfer, undo, users, watch, webhook, zone,
+    mirror, netblock, notice, privacy, proposal, purge, relay, rename, retire, scrub, serve,
+    status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.

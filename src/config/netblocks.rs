@@ -56,6 +56,9 @@ mod tests {
     fn missing_file_of_known_senders_is_an_error() {
         let text = format!("[netblocks]\nknown_senders='nothing.txt'\n{REASON}");
         let e = load(&text, ZONE).unwrap_err().to_string();
-        assert!(e.contains("known_senders") && e.contains("nothing.txt"), "{e}");
+        assert!(
+            e.contains("known_senders") && e.contains("nothing.txt"),
+            "{e}"
+        );
     }
 }

@@ -8,10 +8,10 @@ use crate::{
     feeds::Feeds,
     http::{ReloadRequest, ReloadResult},
     ledger::{Ledger, LedgerError, Receipt, Rename},
+    netblocks::NetblockService,
     relay::RelayService,
     server::{Certificates, PreparedCertificates},
     store::schema::AuditRecord,
-    netblocks::NetblockService,
     tickets::TicketService,
 };
 

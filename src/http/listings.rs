@@ -17,8 +17,8 @@ use crate::{
         ProblemDetails, ReceiptResponse,
     },
     model::{
-        Domain, Entry, Event, ReasonId, Scope, SourceId, Subject, Time, Verdict,
-        subject::HostBits, time::parse_start,
+        Domain, Entry, Event, ReasonId, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
+        time::parse_start,
     },
     store::{
         Dictionary, StoreError,

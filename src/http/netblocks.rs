@@ -213,7 +213,9 @@ pub async fn list_netblocks(
     QueryParams(query): QueryParams<NetblocksQuery>,
 ) -> JsonResult<Page<NetblockResponse>> {
     let all = call(&app, move |n| n.list(query.state, n.now())).await?;
-    Ok(Json(Page::all(all.iter().map(|e| response(e, caller.role)))))
+    Ok(Json(Page::all(
+        all.iter().map(|e| response(e, caller.role)),
+    )))
 }
 
 /// Proposes the listing of a network. Nothing is listed before another person approves it.
@@ -290,7 +292,9 @@ pub async fn renew_netblock(
     let role = caller.role;
     let prefix = prefix_within(&app, &caller, &text)?;
     let until = read_end(&app, request.until)?;
-    let renewed = call(&app, move |n| n.renew(&prefix, until, &author(&caller), n.now()));
+    let renewed = call(&app, move |n| {
+        n.renew(&prefix, until, &author(&caller), n.now())
+    });
     Ok(Json(response(&renewed.await?, role)))
 }
 
@@ -307,13 +311,21 @@ pub async fn add_netblock_contact(
     let prefix = prefix_within(&app, &caller, &text)?;
     let now = app.ledger.now();
     let asked_at = time("asked_at", request.asked_at.as_ref(), now, parse_start)?;
-    let answered_at = time("answered_at", request.answered_at.as_ref(), now, parse_start)?;
+    let answered_at = time(
+        "answered_at",
+        request.answered_at.as_ref(),
+        now,
+        parse_start,
+    )?;
     let answer = request.answer.unwrap_or(ContactAnswer::None);
     let who = author(&caller);
     let entry = match (request.number, request.request) {
         (Some(number), None) if asked_at.is_none() => {
             let answer = (answer, answered_at);
-            call(&app, move |n| n.answer_contact(&prefix, number, answer, &who, now)).await?
+            call(&app, move |n| {
+                n.answer_contact(&prefix, number, answer, &who, now)
+            })
+            .await?
         }
         (Some(_), _) => {
             return Err(ProblemDetails::invalid(
@@ -412,5 +424,96 @@ pub async fn get_public_netblock(
     State(app): State<App>,
     Path((address, length)): Path<(String, String)>,
 ) -> JsonResult<PublicNetblockResponse> {
-    public_netblock(&app, &format!("{address}/{length}")).await.map(Json)
+    public_netblock(&app, &format!("{address}/{length}"))
+        .await
+        .map(Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netblocks::{
+        ContactRequest, NetblockRenewal, NetblockSignature, NetblockStep, NetblockText,
+    };
+
+    const PRIVATE: [&str; 8] = [
+        "note-of-anna",
+        "anna",
+        "bert",
+        "carl",
+        "abuse@isp.example",
+        "words-of-both",
+        "step-of-dora",
+        "12:34:56",
+    ];
+
+    fn entry() -> Netblock {
+        let at = |text: &str| -> Time { text.parse().unwrap() };
+        let signature = |name: &str| NetblockSignature {
+            at: at("2026-11-02T00:00:00Z"),
+            name: name.into(),
+            person: name.into(),
+        };
+        Netblock {
+            prefix: "45.51.100.0/24".parse().unwrap(),
+            text: NetblockText::OpenRelays { hosts: 12 },
+            note: "note-of-anna".into(),
+            contacts: vec![NetblockContact {
+                asked_at: at("2026-10-02T12:34:56Z"),
+                request: ContactRequest::Stop,
+                answer: ContactAnswer::Refused,
+                answered_at: Some(at("2026-10-03T12:34:56Z")),
+                address: "abuse@isp.example".into(),
+                words: "words-of-both".into(),
+                author: "carl".into(),
+            }],
+            state: NetblockState::Listed,
+            proposed: signature("anna"),
+            approved: Some(signature("bert")),
+            until: at("2027-01-02T00:00:00Z"),
+            renewal: Some(NetblockRenewal {
+                proposed: signature("carl"),
+                until: at("2027-03-02T00:00:00Z"),
+            }),
+            renewed: vec![at("2026-11-20T00:00:00Z")],
+            ended: None,
+            history: vec![NetblockStep {
+                at: at("2026-11-02T00:00:00Z"),
+                action: "approve".into(),
+                author: "step-of-dora".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn public_view_has_reason_and_days_and_nothing_of_a_person() {
+        let json = serde_json::to_string(&public_view(&entry()).unwrap()).unwrap();
+        for text in PRIVATE {
+            assert!(!json.contains(text), "{text}: {json}");
+        }
+        for text in [
+            "12 open relays",
+            "2026-10-02T00:00:00Z",
+            "2027-01-02",
+            "refused",
+            "/netblocks/45.51.100.0/24",
+        ] {
+            assert!(json.contains(text), "{text}: {json}");
+        }
+        let proposed = Netblock {
+            state: NetblockState::Proposed,
+            approved: None,
+            ..entry()
+        };
+        assert_eq!(public_view(&proposed), None);
+    }
+
+    #[test]
+    fn only_editors_read_addresses_and_words_of_contacts() {
+        let shown = |role| serde_json::to_string(&response(&entry(), role)).unwrap();
+        for text in ["abuse@isp.example", "words-of-both"] {
+            assert!(shown(Role::Editor).contains(text));
+            assert!(!shown(Role::Reporter).contains(text));
+        }
+    }
 }

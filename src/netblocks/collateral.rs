@@ -121,7 +121,11 @@ impl CollateralCount {
             listed: listed.map(|(r, l)| (name(*r), l.count())).collect(),
             exemptions: self.exemptions,
             exemption_count: self.exemption_count,
-            known_senders: known.inside(&self.prefix).take(MAX_NAMED).cloned().collect(),
+            known_senders: known
+                .inside(&self.prefix)
+                .take(MAX_NAMED)
+                .cloned()
+                .collect(),
             known_sender_count: known.inside(&self.prefix).count(),
             is_complete,
         }
@@ -162,9 +166,8 @@ mod tests {
 
     /// A subject around 45.1.1.0/24 with the reasons that list it, and whether it is exempt.
     fn facts() -> impl Strategy<Value = Vec<(Subject, Vec<u8>, bool)>> {
-        let subject = (0u32..512, 20u8..=32).prop_map(|(host, len)| {
-            Subject::V4(Prefix4::new(NET + host, len))
-        });
+        let subject = (0u32..512, 20u8..=32)
+            .prop_map(|(host, len)| Subject::V4(Prefix4::new(NET + host, len)));
         let fact = (subject, prop::collection::vec(0u8..3, 0..3), any::<bool>());
         prop::collection::vec(fact, 0..24)
     }

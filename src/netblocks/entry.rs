@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{ContactAnswer, NetblockContact, NetblockError, NetblockText};
-use crate::model::{Entry, Subject, Time, history::IdempotencyKey, text::check_line, time::Seconds};
+use crate::model::{
+    Entry, Subject, Time, history::IdempotencyKey, text::check_line, time::Seconds,
+};
 
 const DAY: u64 = 86_400;
 /// The longest time from a proposal to the end that it asks for: a year, also with a leap day.
@@ -415,7 +417,8 @@ impl Netblock {
 
     /// Whether the entry ended so long ago that it is not kept.
     pub(super) fn is_over(&self, now: Time) -> bool {
-        self.ended.is_some_and(|(at, _)| at.plus(KEPT_PERIOD) <= now)
+        self.ended
+            .is_some_and(|(at, _)| at.plus(KEPT_PERIOD) <= now)
     }
 
     /// Whether the entry has a public page: it is listed, or was.

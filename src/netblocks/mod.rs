@@ -24,8 +24,8 @@ mod tests;
 pub use collateral::{Collateral, CollateralCount};
 pub use contact::{ContactAnswer, ContactRequest, NetblockContact};
 pub use entry::{
-    MAX_PERIOD, Netblock, NetblockAuthor, NetblockEnd, NetblockRenewal, NetblockSignature, NetblockState,
-    NetblockStep, NewNetblock,
+    MAX_PERIOD, Netblock, NetblockAuthor, NetblockEnd, NetblockRenewal, NetblockSignature,
+    NetblockState, NetblockStep, NewNetblock,
 };
 pub use error::NetblockError;
 pub use known_senders::{KnownSender, KnownSenders};

@@ -4,16 +4,17 @@ use super::example_lookups::{after, ago};
 use crate::{
     api::{
         DataKindResponse, ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse,
-        NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNoticeResponse,
-        PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
-        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, SurveyCountResponse,
-        SurveyMonthResponse, TestPointsResponse,
+        NoticeState, PolicyResponse, PrivacyKindsResponse, PublicNetblockContactResponse,
+        PublicNetblockResponse, PublicNoticeResponse, PublicNoticesResponse, PublicStatusResponse,
+        PublishedReasonPolicyResponse, ReasonListResponse, RelayTestResponse,
+        RemovalPoliciesResponse, SurveyCountResponse, SurveyMonthResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
         Zone, ZoneKind,
         zone::{Publish, Recommendation},
     },
+    netblocks::{ContactAnswer, ContactRequest, NetblockEnd, NetblockState, NetblockText},
     recipes,
     relay::Catalogue,
     tickets::RemovalPolicy,
@@ -222,12 +223,7 @@ pub(super) fn netblocks() -> Vec<PublicNetblockResponse> {
                 ContactAnswer::Undeliverable,
                 Some(70),
             ),
-            contact(
-                47,
-                ContactRequest::Notice,
-                ContactAnswer::Refused,
-                Some(45),
-            ),
+            contact(47, ContactRequest::Notice, ContactAnswer::Refused, Some(45)),
         ],
     };
     let ended = PublicNetblockResponse {

@@ -274,7 +274,11 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
         }
         "netblocks" | "netblocks-none" => {
             let networks = example_lists::netblocks();
-            let shown = if name == "netblocks" { &networks[..] } else { &[] };
+            let shown = if name == "netblocks" {
+                &networks[..]
+            } else {
+                &[]
+            };
             page.render_indexed(&NetblocksPage {
                 page,
                 networks: shown,

@@ -6,12 +6,7 @@ use axum::{
     response::Response,
 };
 
-use super::{
-    context::PageContext,
-    lookup::path_of,
-    markup::Markup,
-    state::SiteState,
-};
+use super::{context::PageContext, lookup::path_of, markup::Markup, state::SiteState};
 use crate::{
     api::{Page, ProblemDetails, PublicNetblockContactResponse, PublicNetblockResponse},
     http,

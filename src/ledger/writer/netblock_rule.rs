@@ -42,10 +42,12 @@ fn is_restored(entry: &Entry, now: &Verdict) -> bool {
         return false;
     }
     let present = now.entry(entry.reason, entry.source);
-    present.filter(|p| !p.exclusion).is_none_or(|p| match p.until {
-        None => false,
-        Some(end) => entry.until.is_none_or(|until| until > end),
-    })
+    present
+        .filter(|p| !p.exclusion)
+        .is_none_or(|p| match p.until {
+            None => false,
+            Some(end) => entry.until.is_none_or(|until| until > end),
+        })
 }
 
 #[cfg(test)]
