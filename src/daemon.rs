@@ -93,7 +93,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let netblocks = NetblockService::new(ledger.clone(), config.known_senders.clone());
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
-    let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
+    let retention =
+        retention::run_first(&tickets, &netblocks, &reverse_names, erasures(&config)).await?;
     let exports = Exports::default();
     let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
     exports.set(config.exports.clone());

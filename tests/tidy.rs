@@ -58,6 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 35] = [
             "relay",
             "tickets",
             "reverse_names",
+            "netblocks",
         ],
     ),
     ("reverse_names", &["model", "net", "resolver", "clock"]),

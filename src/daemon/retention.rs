@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    netblocks::NetblockService,
     privacy::{Erasures, PersonalData, RetentionJob},
     reverse_names::ReverseNames,
     server::sys,
@@ -23,6 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// reports it.
 pub(super) async fn run_first(
     tickets: &TicketService,
+    netblocks: &NetblockService,
     reverse_names: &ReverseNames,
     erasures: Erasures,
 ) -> Result<RetentionJob, String> {
@@ -30,6 +32,7 @@ pub(super) async fn run_first(
         ledger: tickets.ledger.clone(),
         relay: tickets.relay.clone(),
         tickets: tickets.clone(),
+        netblocks: netblocks.clone(),
         reverse_names: reverse_names.clone(),
         erasures,
     });

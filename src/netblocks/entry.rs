@@ -403,16 +403,27 @@ impl Netblock {
         let is_old = self
             .ended
             .is_some_and(|(at, _)| at.plus(PRIVATE_PERIOD) <= now);
-        let has_any = |c: &NetblockContact| !c.address.is_empty() || !c.words.is_empty();
-        if !is_old || (self.note.is_empty() && !self.contacts.iter().any(has_any)) {
-            return false;
+        let mut has_any = false;
+        if is_old {
+            for text in self.private_texts_mut() {
+                has_any |= !text.is_empty();
+                text.clear();
+            }
         }
-        self.note.clear();
-        for contact in &mut self.contacts {
-            contact.address.clear();
-            contact.words.clear();
-        }
-        true
+        has_any
+    }
+
+    /// The private texts: the note, and the addresses and words of contacts.
+    pub(super) fn private_texts(&self) -> impl Iterator<Item = &String> {
+        let of_contacts = self.contacts.iter().flat_map(|c| [&c.address, &c.words]);
+        std::iter::once(&self.note).chain(of_contacts)
+    }
+
+    /// As [`Netblock::private_texts`], to change them.
+    pub(super) fn private_texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let contacts = self.contacts.iter_mut();
+        let of_contacts = contacts.flat_map(|c| [&mut c.address, &mut c.words]);
+        std::iter::once(&mut self.note).chain(of_contacts)
     }
 
     /// Whether the entry ended so long ago that it is not kept.

@@ -16,6 +16,7 @@ use crate::{
     model::{
         Change, Evidence, ReasonId, SourceId, Subject, Time, Verdict,
         history::{Command, HoldFor},
+        retention::ERASED,
         special::unlistable,
     },
     store::schema::{AuditRecord, revision},
@@ -331,6 +332,47 @@ impl NetblockService {
     pub fn collateral(&self, prefix: &Subject) -> Result<Collateral, NetblockError> {
         let known = self.known_senders.load();
         Ok(collateral::read(&self.ledger.store, prefix, &known)?)
+    }
+
+    /// Returns the private texts that `named` accepts, each with the prefix of its entry.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn find_texts(
+        &self,
+        named: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<(Subject, String)>, NetblockError> {
+        let mut out = Vec::new();
+        for entry in self.stored(self.now())? {
+            let texts = entry.private_texts().filter(|text| named(text));
+            out.extend(texts.map(|text| (entry.prefix.clone(), text.clone())));
+        }
+        Ok(out)
+    }
+
+    /// Erases the private texts that `named` accepts. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or the ledger refuses a commit.
+    pub fn erase_texts(&self, named: &dyn Fn(&str) -> bool) -> Result<u64, NetblockError> {
+        let _guard = self.lock.lock();
+        let now = self.now();
+        let (mut batch, mut erased) = (self.batch(now), 0);
+        for mut entry in self.stored(now)? {
+            let mut is_changed = false;
+            for text in entry.private_texts_mut().filter(|text| named(text)) {
+                *text = ERASED.into();
+                is_changed = true;
+                erased += 1;
+            }
+            if is_changed {
+                batch.put(ENTRIES, &entry.prefix, &entry);
+            }
+        }
+        self.ledger.commit_feature_rows(batch.into_rows()?)?;
+        Ok(erased)
     }
 
     /// Stores what has ended, delists a network that is listed beyond the end of its entry, and

@@ -347,6 +347,20 @@ fn private_parts_and_then_the_entry_are_erased() {
 }
 
 #[test]
+fn private_texts_that_name_a_person_are_erased_on_request() {
+    let b = Bench::listed(NET, 30);
+    let named = |text: &str| text.contains("isp.example");
+    let found = b.netblocks.find_texts(&named).unwrap();
+    assert_eq!(found, [(net(NET), "abuse@isp.example".to_string())]);
+    assert_eq!(b.netblocks.erase_texts(&named).unwrap(), 1);
+    let entry = b.get(NET).unwrap();
+    assert_eq!(entry.contacts[0].address, crate::model::retention::ERASED);
+    assert_eq!(entry.contacts[0].words, "private words");
+    assert_eq!(b.netblocks.erase_texts(&named).unwrap(), 0);
+    assert_eq!(entry.state, NetblockState::Listed);
+}
+
+#[test]
 fn collateral_names_what_a_listing_covers() {
     let b = Bench::new();
     b.list("127.64.1.7", "relay").unwrap();
