@@ -61,6 +61,21 @@ pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
 }
 
+/// Starts the work for tickets, netblocks and figures that is repeated until `stop` is set.
+fn start_periodic_work(
+    background: &tokio::runtime::Runtime,
+    app: http::App,
+    ticket_work: tickets::Work,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> [tokio::task::JoinHandle<()>; 3] {
+    let netblocks = app.netblocks.clone();
+    [
+        background.spawn(tickets::run(ticket_work, stop.clone())),
+        background.spawn(netblocks::run(netblocks, stop.clone())),
+        background.spawn(http::count_figures(app, stop.clone())),
+    ]
+}
+
 async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(), String> {
     for w in &config.warnings {
         tracing::warn!("{w}");
@@ -145,7 +160,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets,
-        netblocks: netblocks.clone(),
+        netblocks,
         reverse_names: reverse_names.clone(),
         public_host,
         public_contact: site.contact.clone(),
@@ -178,11 +193,14 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
-    web.push(background.spawn(netblocks::run(netblocks, web_stopped.clone())));
+    web.extend(start_periodic_work(
+        &background,
+        app,
+        ticket_work,
+        &web_stopped,
+    ));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
-    web.push(background.spawn(http::count_figures(app, web_stopped.clone())));
     web.push(background.spawn(reverse_names.run(name_resolver, ledger.clock.clone(), web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, &shared.stop)?;

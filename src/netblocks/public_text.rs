@@ -21,7 +21,7 @@ pub enum NetblockText {
         addresses: u32,
     },
     /// It hosts what senders of spam need, such as web sites, name servers or mailboxes.
-    SpamSupport,
+    SpamSupport {},
     /// Its owner does not act on complaints.
     IgnoresComplaints {
         /// How many complaints were sent.
@@ -35,9 +35,9 @@ pub enum NetblockText {
         hosts: u32,
     },
     /// Somebody announces it who does not hold it.
-    Hijacked,
+    Hijacked {},
     /// Its holder asked for the listing, because it sends no mail.
-    HolderRequest,
+    HolderRequest {},
 }
 
 impl NetblockText {
@@ -51,10 +51,10 @@ impl NetblockText {
     pub fn needs_contact(&self) -> bool {
         match self {
             NetblockText::SpamFromMany { .. }
-            | NetblockText::SpamSupport
+            | NetblockText::SpamSupport {}
             | NetblockText::IgnoresComplaints { .. }
             | NetblockText::OpenRelays { .. } => true,
-            NetblockText::Hijacked | NetblockText::HolderRequest => false,
+            NetblockText::Hijacked {} | NetblockText::HolderRequest {} => false,
         }
     }
 
@@ -64,7 +64,7 @@ impl NetblockText {
             NetblockText::SpamFromMany { addresses } => {
                 format!("{addresses} of its addresses send spam.")
             }
-            NetblockText::SpamSupport => {
+            NetblockText::SpamSupport {} => {
                 "It hosts what senders of spam need, such as web sites, name servers or mailboxes."
                     .into()
             }
@@ -74,8 +74,8 @@ impl NetblockText {
             NetblockText::OpenRelays { hosts } => {
                 format!("It has {hosts} open relays, and its owner does not close them.")
             }
-            NetblockText::Hijacked => "It is announced by somebody who does not hold it.".into(),
-            NetblockText::HolderRequest => {
+            NetblockText::Hijacked {} => "It is announced by somebody who does not hold it.".into(),
+            NetblockText::HolderRequest {} => {
                 "Its holder asked for the listing, because it sends no mail.".into()
             }
         }
@@ -89,7 +89,9 @@ impl NetblockText {
                 &[("complaints", *complaints), ("days", *days)]
             }
             NetblockText::OpenRelays { hosts } => &[("hosts", *hosts)],
-            NetblockText::SpamSupport | NetblockText::Hijacked | NetblockText::HolderRequest => &[],
+            NetblockText::SpamSupport {}
+            | NetblockText::Hijacked {}
+            | NetblockText::HolderRequest {} => &[],
         };
         match parameters.iter().find(|(_, n)| *n == 0) {
             None => Ok(()),

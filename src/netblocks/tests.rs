@@ -209,7 +209,7 @@ fn owner_need_not_be_asked_about_a_hijacked_network() {
     let b = Bench::new();
     let new = NewNetblock {
         prefix: net(NET),
-        text: NetblockText::Hijacked,
+        text: NetblockText::Hijacked {},
         until: b.after(30),
         note: String::new(),
     };
@@ -232,7 +232,7 @@ fn fields_that_cannot_be_true_are_refused() {
     };
     let none = with(NetblockText::SpamFromMany { addresses: 0 });
     assert!(refused(b.netblocks.propose(none, &author(0), b.now())).contains("addresses"));
-    let mut long = with(NetblockText::SpamSupport);
+    let mut long = with(NetblockText::SpamSupport {});
     long.note = "x".repeat(2001);
     assert!(refused(b.netblocks.propose(long, &author(0), b.now())).contains("2000 bytes"));
     b.propose(NET, 366, 0).unwrap();

@@ -230,7 +230,7 @@ pub(super) fn netblocks() -> Vec<PublicNetblockResponse> {
         prefix: "2001:db8:100::/48".into(),
         path: "/netblocks/2001:db8:100::/48".into(),
         state: NetblockState::Ended,
-        reason: NetblockText::Hijacked,
+        reason: NetblockText::Hijacked {},
         renewed_at: Vec::new(),
         ended_at: Some(ago(5 * DAY)),
         end: Some(NetblockEnd::Delisted),

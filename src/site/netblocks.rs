@@ -89,7 +89,7 @@ fn reason(page: &PageContext, text: &NetblockText) -> Markup {
         NetblockText::SpamFromMany { addresses } => {
             page.t1("netblock-spam-from-many", "count", page.number(*addresses))
         }
-        NetblockText::SpamSupport => page.t("netblock-spam-support"),
+        NetblockText::SpamSupport {} => page.t("netblock-spam-support"),
         NetblockText::IgnoresComplaints { complaints, days } => page.t2(
             "netblock-ignores-complaints",
             "count",
@@ -100,8 +100,8 @@ fn reason(page: &PageContext, text: &NetblockText) -> Markup {
         NetblockText::OpenRelays { hosts } => {
             page.t1("netblock-open-relays", "count", page.number(*hosts))
         }
-        NetblockText::Hijacked => page.t("netblock-hijacked"),
-        NetblockText::HolderRequest => page.t("netblock-holder-request"),
+        NetblockText::Hijacked {} => page.t("netblock-hijacked"),
+        NetblockText::HolderRequest {} => page.t("netblock-holder-request"),
     }
 }
 

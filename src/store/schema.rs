@@ -61,7 +61,7 @@ use crate::model::{
 };
 
 /// The version of the store; a store of a newer version is refused.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 /// All column families.
 pub const FAMILIES: [&str; 16] = [
     VERDICTS,
