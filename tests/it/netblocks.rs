@@ -130,7 +130,18 @@ fn removal_by_a_ticket_ends_the_entry() {
         (&page["state"], &page["end"]),
         (&json!("ended"), &json!("delisted"))
     );
-    // The hold of the removal keeps it away.
+    // Two persons may list it again, because a reviewed removal is not held; `delist` holds it.
+    propose(&api, &api.owner).ok();
+    ask(&api, &bert);
+    assert_eq!(
+        call(&api, &bert, "/approve", &json!({})).ok()["state"],
+        "listed"
+    );
+    api.f.ok(&["delist", NET]);
+    assert_eq!(
+        public(&api, "/netblocks/45.51.100.0/24").ok()["state"],
+        "ended"
+    );
     propose(&api, &api.owner).ok();
     ask(&api, &bert);
     assert_eq!(call(&api, &bert, "/approve", &json!({})).problem(), "held");
