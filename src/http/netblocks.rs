@@ -90,10 +90,10 @@ fn prefix_within(app: &App, caller: &Caller, text: &str) -> Result<Subject, Prob
     Ok(prefix)
 }
 
-/// Reads a required end.
-fn read_end(app: &App, text: String) -> Result<Time, ProblemDetails> {
-    let end = time("until", Some(&text), app.ledger.now(), parse_end)?;
-    end.ok_or_else(|| ProblemDetails::invalid("until: required"))
+/// Reads the end of an entry.
+fn read_end(app: &App, text: &str) -> Result<Time, ProblemDetails> {
+    let end = parse_end(text, app.ledger.now());
+    end.map_err(|e| ProblemDetails::invalid(format!("until: {e}")))
 }
 
 fn contact_response(number: usize, c: &NetblockContact, role: Role) -> NetblockContactResponse {
@@ -229,7 +229,7 @@ pub async fn propose_netblock(
     let new = NewNetblock {
         prefix: prefix_within(&app, &caller, &request.prefix)?,
         text: request.public_text,
-        until: read_end(&app, request.until)?,
+        until: read_end(&app, &request.until)?,
         note: request.note,
     };
     let entry = call(&app, move |n| n.propose(new, &author(&caller), n.now())).await?;
@@ -291,7 +291,7 @@ pub async fn renew_netblock(
 ) -> JsonResult<NetblockResponse> {
     let role = caller.role;
     let prefix = prefix_within(&app, &caller, &text)?;
-    let until = read_end(&app, request.until)?;
+    let until = read_end(&app, &request.until)?;
     let renewed = call(&app, move |n| {
         n.renew(&prefix, until, &author(&caller), n.now())
     });

@@ -22,6 +22,10 @@ pub(super) struct NetblocksPage<'a> {
 }
 
 impl NetblocksPage<'_> {
+    fn href(&self, network: &PublicNetblockResponse) -> String {
+        self.page.href(&network.path)
+    }
+
     fn reason(&self, network: &PublicNetblockResponse) -> Markup {
         reason(self.page, &network.reason)
     }
@@ -52,9 +56,9 @@ impl NetblockPage<'_> {
         self.r.state == NetblockState::Listed
     }
 
-    /// The path of the look-up, where a removal is requested.
+    /// The link to the look-up, where a removal is requested.
     fn lookup(&self) -> String {
-        path_of(&self.r.prefix)
+        self.page.href(&path_of(&self.r.prefix))
     }
 
     /// What the owner was asked, as a sentence.
