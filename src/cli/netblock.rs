@@ -25,13 +25,13 @@ pub(super) struct Netblock {
 
 #[derive(Debug, Subcommand)]
 enum NetblockCommand {
-    /// Show what a listing would cover, and propose it; another person approves it
+    /// Propose a listing for another person to approve, and show what it covers
     Propose(Propose),
     /// Record what the owner of a network was asked, or what came back
     Contact(Contact),
-    /// Show what a listing covers, and approve the proposal or the renewal of another person
+    /// Approve the proposal or renewal of another person, and list the network
     Approve(Prefix),
-    /// Propose a later end of a listed network; another person approves it
+    /// Propose a later end of a listed network, for another person to approve
     Renew {
         #[command(flatten)]
         prefix: Prefix,
@@ -49,7 +49,7 @@ enum NetblockCommand {
         #[arg(long, value_parser = state)]
         state: Option<NetblockState>,
     },
-    /// Count what a listing would cover: addresses, listings, exemptions and known senders
+    /// Count the addresses, exemptions and known senders that a listing covers
     Collateral(Prefix),
 }
 
