@@ -12,6 +12,7 @@ use crate::{
     http, ledger, mail,
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
+    netblocks::KnownSenders,
     reverse_names::generic::GenericNameSettings,
     server,
     site::SiteSettings,
@@ -73,6 +74,8 @@ pub struct Config {
     pub generic_names: GenericNameSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
+    /// `[netblocks] known_senders`.
+    pub known_senders: KnownSenders,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -110,6 +113,7 @@ mod files;
 mod generic_names;
 pub mod keys;
 mod listeners;
+mod netblocks;
 mod outputs;
 pub mod probe;
 pub mod proofs;
@@ -227,6 +231,7 @@ impl Config {
         site::check(&file, report);
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
+        let (netblock_rule, known_senders) = netblocks::read(&file, folder, &names, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -245,6 +250,7 @@ impl Config {
                 socket_users: accounts::socket_users(&file),
                 retention: retention::read(&file, report),
                 expiry_batch: ledger::ExpiryBatch::default(),
+                netblocks: netblock_rule,
             },
             dns: server::DnsSettings {
                 listen: file.dns.listen.clone(),
@@ -288,6 +294,7 @@ impl Config {
                 control: proofs::control(&file),
             },
             proofs: proofs::settings(&file),
+            known_senders,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

@@ -24,6 +24,7 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
+    netblocks::NetblockService,
     quality::{QualityArchive, QualityJob},
     random::Random,
     resolver::Resolver,
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub mod comparisons;
+mod netblocks;
 mod quality;
 pub mod relay;
 mod reload;
@@ -65,6 +67,21 @@ pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
         .build();
     let runtime = runtime.map_err(|e| e.to_string())?;
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
+}
+
+/// Starts the work for tickets, netblocks and figures that is repeated until `stop` is set.
+fn start_periodic_work(
+    background: &tokio::runtime::Runtime,
+    app: http::App,
+    ticket_work: tickets::Work,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> [tokio::task::JoinHandle<()>; 3] {
+    let netblocks = app.netblocks.clone();
+    [
+        background.spawn(tickets::run(ticket_work, stop.clone())),
+        background.spawn(netblocks::run(netblocks, stop.clone())),
+        background.spawn(http::count_figures(app, stop.clone())),
+    ]
 }
 
 async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(), String> {
@@ -96,9 +113,11 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let reported = report(&ledger, &mirrors);
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
+    let netblocks = NetblockService::new(ledger.clone(), config.known_senders.clone());
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
-    let retention = retention::run_first(&tickets, &reverse_names, erasures(&config)).await?;
+    let retention =
+        retention::run_first(&tickets, &netblocks, &reverse_names, erasures(&config)).await?;
     let exports = Exports::default();
     let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
     exports.set(config.exports.clone());
@@ -136,6 +155,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         tickets: tickets.clone(),
         generic_names: generic_names.clone(),
+        netblocks: netblocks.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -155,8 +175,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         relay: tests.service.clone(),
         retention: retention.clone(),
         tickets,
-        reverse_names,
+        netblocks,
         generic_names,
+        reverse_names: reverse_names.clone(),
         public_host,
         public_contact: site.contact.clone(),
         host_names: tests.known.clone(),
@@ -189,11 +210,15 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.push(background.spawn(tickets::run(ticket_work, web_stopped.clone())));
+    web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
+    web.extend(start_periodic_work(
+        &background,
+        app,
+        ticket_work,
+        &web_stopped,
+    ));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
-    web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
-    web.push(background.spawn(http::count_figures(app, web_stopped)));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));
     let tickers = start_upkeep(&ledger, retention, comparisons, quality_job, &shared.stop)?;
     notify(NotifyState::Ready);

@@ -452,6 +452,18 @@ pub fn options(ledger: &Ledger, request: &ImportRequest) -> Result<Options, Impo
             ));
         }
     };
+    let rule = ledger.settings().netblocks.clone();
+    if rule.required
+        && reasoning
+            .reasons()
+            .any(|r| v.reasons.name(r) == rule.reason)
+    {
+        return Err(ImportFailure::Invalid(format!(
+            "reason: `{0}` needs an entry for each prefix ([netblocks] required = true), so no list is imported for it; \
+             use another reason, or `orbsd netblock propose`",
+            rule.reason
+        )));
+    }
     let addresses = reasoning
         .reasons()
         .map(|r| snapshot.zones.domain_addresses(r))

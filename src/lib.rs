@@ -32,6 +32,7 @@
 //! | | [`reverse_names`] | reverse names of listed addresses, found in the background |
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
+//! | | [`netblocks`] | networks that two persons list: entries, contacts of owners, collateral |
 //! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`statistics`] | the figures of each list for the last days |
@@ -81,6 +82,8 @@ pub mod http;
 pub mod mail;
 #[cfg(feature = "daemon")]
 pub mod net;
+#[cfg(feature = "daemon")]
+pub mod netblocks;
 #[cfg(feature = "daemon")]
 pub mod privacy;
 #[cfg(feature = "daemon")]

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 37] = [
+const MAY_IMPORT: [(&str, &[&str]); 38] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -41,6 +41,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "generic_names",
             "reverse_names",
             "quality",
+            "netblocks",
         ],
     ),
     ("advice", &[]),
@@ -63,6 +64,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "relay",
             "tickets",
             "reverse_names",
+            "netblocks",
         ],
     ),
     (
@@ -115,6 +117,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "privacy",
             "statistics",
             "quality",
+            "netblocks",
         ],
     ),
     (
@@ -166,9 +169,11 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "quality",
             "generic_names",
             "comparison",
+            "netblocks",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
+    ("netblocks", &["model", "store", "ledger"]),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -200,6 +205,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "reverse_names",
             "generic_names",
             "comparison",
+            "netblocks",
         ],
     ),
     (
@@ -234,6 +240,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "reverse_names",
             "quality",
             "comparison",
+            "netblocks",
         ],
     ),
     (
@@ -271,6 +278,7 @@ const MAY_IMPORT: [(&str, &[&str]); 37] = [
             "reverse_names",
             "quality",
             "comparison",
+            "netblocks",
         ],
     ),
 ];

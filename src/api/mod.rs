@@ -18,6 +18,7 @@ mod links;
 mod listings;
 mod logins;
 mod mirrors;
+mod netblocks;
 mod notices;
 mod privacy;
 mod problem;
@@ -88,6 +89,11 @@ pub use logins::{
 pub use mirrors::{
     LagResponse, MirrorCounts, MirrorNotifyResponse, MirrorRequestResponse, MirrorResponse,
     MirrorTransferResponse, TransferScope,
+};
+pub use netblocks::{
+    CollateralResponse, NetblockContactRequest, NetblockContactResponse, NetblockRenewalRequest,
+    NetblockRenewalResponse, NetblockRequest, NetblockResponse, NetblockStepResponse,
+    NetblocksQuery, PublicNetblockContactResponse, PublicNetblockResponse,
 };
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,

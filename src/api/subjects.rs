@@ -142,6 +142,9 @@ pub struct LookupReasonResponse {
     /// The list that supplied the listing; null if it is our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PublicSourceResponse>,
+    /// The path of the page about the listed network, if two persons have listed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netblock: Option<String>,
 }
 
 /// A list of another publisher that this server carries.

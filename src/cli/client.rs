@@ -451,10 +451,13 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let mirrors = crate::daemon::report(&ledger, &mirrors);
     let served = crate::daemon::tickets::served(config, &ledger, mirrors.clone());
     let tickets = crate::daemon::tickets::service(config, &ledger, &relay, &served);
+    let known_senders = config.known_senders.clone();
+    let netblocks = crate::netblocks::NetblockService::new(ledger.clone(), known_senders);
     let data = crate::privacy::PersonalData {
         ledger: ledger.clone(),
         relay: relay.clone(),
         tickets: tickets.clone(),
+        netblocks: netblocks.clone(),
         reverse_names: Default::default(),
         erasures: crate::daemon::erasures(config),
     };
@@ -483,6 +486,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         retention: crate::privacy::RetentionJob::new(data),
         relay,
         tickets,
+        netblocks,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         statistics: Default::default(),

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, compare, export, feed, generic_names,
-    hold, import, key, logins, lookup, mirror, notice, privacy, proposal, purge, relay, rename,
-    retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
+    hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal, purge, relay,
+    rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -18,6 +18,7 @@ pub(super) enum Command {
     GenericNames(generic_names::GenericNames),
     Hold(hold::Hold),
     Proposal(proposal::Proposal),
+    Netblock(netblock::Netblock),
     Purge(purge::Purge),
     Undo(undo::Undo),
     Import(import::Import),
@@ -64,6 +65,7 @@ impl Command {
             Command::GenericNames(c) => generic_names::run(common, &c),
             Command::Hold(c) => hold::run(common, c),
             Command::Proposal(c) => proposal::run(common, &c),
+            Command::Netblock(c) => netblock::run(common, c),
             Command::Purge(c) => purge::run(common, c),
             Command::Undo(c) => undo::run(common, c),
             Command::Import(c) => import::run(common, c),

@@ -14,7 +14,7 @@ const GROUPS: [Group; 6] = [
     (
         "List management",
         &[
-            "list", "delist", "exempt", "lookup", "hold", "proposal", "purge", "undo",
+            "list", "delist", "exempt", "lookup", "hold", "proposal", "netblock", "purge", "undo",
         ],
     ),
     (

@@ -26,6 +26,7 @@ mod key;
 mod logins;
 mod lookup;
 mod mirror;
+mod netblock;
 mod notice;
 mod privacy;
 mod probe;

@@ -183,6 +183,7 @@ fn inputs(file: &File, path: &Path, config: &Config) -> Vec<OccupiedPath> {
         ("[tls] client_ca", &file.tls.client_ca),
         ("[probe] catalogue", &file.probe.catalogue),
         ("[probe] asn_table", &file.probe.asn_table),
+        ("[netblocks] known_senders", &file.netblocks.known_senders),
     ];
     let keys = file.key.iter().map(|k| ("the file of a [[key]]", &k.file));
     let feeds = file.feed.iter().filter(|f| f.kind == FeedKind::File);

@@ -378,7 +378,7 @@ fn short(key: &Path) -> String {
 
 /// Parses a file that the configuration names; `None` if it names none. The error starts with the
 /// path.
-fn read_named<T, E: Display>(
+pub(super) fn read_named<T, E: Display>(
     path: &Path,
     folder: &Path,
     parse: impl FnOnce(&str) -> Result<T, E>,

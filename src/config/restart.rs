@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 52] = [
+    const RELOADED: [&str; 55] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -100,6 +100,9 @@ mod tests {
         "generic_names.recheck",
         "generic_names.max_queue",
         "generic_names.max_listed",
+        "netblocks.reason",
+        "netblocks.required",
+        "netblocks.known_senders",
     ];
 
     #[test]

@@ -51,6 +51,7 @@ pub(super) struct File {
     pub(super) removal_policies: Table<RemovalPoliciesTable>,
     pub(super) proofs: Table<ProofsTable>,
     pub(super) generic_names: Table<GenericNamesTable>,
+    pub(super) netblocks: Table<NetblocksTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -86,6 +87,7 @@ impl File {
             removal_policies: d.table("removal_policies", report),
             proofs: d.table("proofs", report),
             generic_names: d.table("generic_names", report),
+            netblocks: d.table("netblocks", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -398,6 +400,16 @@ pub(super) struct GenericNamesTable {
     pub(super) max_listed: usize,
 }
 
+/// `[netblocks]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct NetblocksTable {
+    #[serde(default = "netblock")]
+    pub(super) reason: String,
+    pub(super) required: bool,
+    pub(super) known_senders: PathBuf,
+}
+
 /// `[connections]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -590,6 +602,10 @@ fn provider_domains() -> Vec<String> {
     ]
     .map(Into::into)
     .to_vec()
+}
+
+fn netblock() -> String {
+    crate::ledger::NetblockRule::default().reason
 }
 
 fn site_name() -> String {

@@ -9,6 +9,7 @@ use crate::{
     feeds::Feeds,
     http::{ReloadRequest, ReloadResult},
     ledger::{Ledger, LedgerError, Receipt, Rename},
+    netblocks::NetblockService,
     relay::RelayService,
     reverse_names::generic::GenericNameService,
     server::{Certificates, PreparedCertificates},
@@ -28,6 +29,7 @@ pub(super) struct Reloader {
     pub relay: RelayService,
     pub tickets: TicketService,
     pub generic_names: GenericNameService,
+    pub netblocks: NetblockService,
     pub certificates: Option<Arc<Certificates>>,
 }
 
@@ -79,6 +81,7 @@ impl Reloader {
         self.relay.configure(relay);
         self.tickets.configure(config.tickets);
         self.generic_names.configure(config.generic_names);
+        self.netblocks.configure(config.known_senders);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

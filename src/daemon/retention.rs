@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     comparison::Comparisons,
+    netblocks::NetblockService,
     privacy::{Erasures, PersonalData, RetentionJob},
     reverse_names::ReverseNames,
     server::sys,
@@ -24,6 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// reports it.
 pub(super) async fn run_first(
     tickets: &TicketService,
+    netblocks: &NetblockService,
     reverse_names: &ReverseNames,
     erasures: Erasures,
 ) -> Result<RetentionJob, String> {
@@ -31,6 +33,7 @@ pub(super) async fn run_first(
         ledger: tickets.ledger.clone(),
         relay: tickets.relay.clone(),
         tickets: tickets.clone(),
+        netblocks: netblocks.clone(),
         reverse_names: reverse_names.clone(),
         erasures,
     });

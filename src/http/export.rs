@@ -38,8 +38,6 @@ use crate::{
     model::Serial,
 };
 
-/// The most exports that run at the same time.
-pub const MAX_EXPORTS: usize = 16;
 /// The most blocks that wait for the client.
 const MAX_WAITING: usize = 8;
 /// The size of a block, in bytes.

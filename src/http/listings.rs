@@ -17,10 +17,13 @@ use crate::{
         ProblemDetails, ReceiptResponse,
     },
     model::{
-        Domain, Entry, Event, Prefix4, Prefix6, ReasonId, Scope, SourceId, Subject, Time, Verdict,
-        subject::HostBits, time::parse_start,
+        Domain, Entry, Event, ReasonId, Scope, SourceId, Subject, Time, Verdict, subject::HostBits,
+        time::parse_start,
     },
-    store::{Dictionary, StoreError, schema::revision},
+    store::{
+        Dictionary, StoreError,
+        schema::{covered_ranges, revision},
+    },
 };
 
 /// The most subjects that one request reads; a page that ends there is short and has a `next`.
@@ -101,31 +104,7 @@ impl ListingFilter {
         let Some(within) = &self.within else {
             return vec![(vec![], vec![u8::MAX; 32])];
         };
-        let after = |mut key: Vec<u8>| {
-            key.push(u8::MAX);
-            key
-        };
-        match within {
-            Subject::V4(p) => {
-                let last = Subject::host4(p.last()).key();
-                let hosts = (Subject::host4(p.first()).key(), after(last));
-                if p.is_host() {
-                    return vec![hosts];
-                }
-                let last = Subject::V4(Prefix4::new(p.last(), 31)).key();
-                vec![(within.key(), after(last)), hosts]
-            }
-            Subject::V6(p) => {
-                let last = Subject::V6(Prefix6::host(p.last())).key();
-                vec![(within.key(), after(last))]
-            }
-            Subject::Domain(d) => {
-                let mut from = Subject::Domain(Domain::from_canonical(d.name(), Scope::Name)).key();
-                from.pop(); // the scope
-                let to = crate::store::schema::after(&from);
-                vec![(from, to)]
-            }
-        }
+        covered_ranges(within)
     }
 }
 

@@ -37,6 +37,7 @@ mod lookup;
 mod metrics;
 mod names;
 mod negotiation;
+pub mod netblocks;
 pub mod notices;
 mod operator_tickets;
 mod policy;
@@ -130,6 +131,8 @@ pub struct App {
     pub retention: crate::privacy::RetentionJob,
     /// Tickets: requests that subjects are delisted.
     pub tickets: crate::tickets::TicketService,
+    /// Netblocks: networks that two persons list.
+    pub netblocks: crate::netblocks::NetblockService,
     /// The cache of reverse names, for pages.
     pub reverse_names: crate::reverse_names::ReverseNames,
     /// Listings by generic reverse names.

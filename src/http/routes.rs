@@ -17,7 +17,8 @@ use super::{
     App, accounts, advice, backup, bulk, changes, claims, clock, commits, comparisons, document,
     error, export, feeds, generic_names,
     guard::{GuardState, guard},
-    import, integrity, jobs, listings, logins, lookup, metrics, names, notices, operator_tickets,
+    import, integrity, jobs, listings, logins, lookup, metrics, names, netblocks, notices,
+    operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
     privacy, proposals, public_pages, purge, quality, reload, self_tests, status, tickets,
     tickets_control, webhooks, zone_serial,
@@ -41,6 +42,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "exemptions", description = "Subjects that are never published"),
         (name = "holds", description = "Reasons that are suppressed for a subject because a removal was granted"),
         (name = "proposals", description = "Listings that another person has to approve"),
+        (name = "netblocks", description = "Networks that two persons list"),
         (name = "imports", description = "Imports of lists, and feeds, which are imported regularly"),
         (name = "comparisons", description = "Comparisons with the lists of others, and of the own sources with each other"),
         (name = "zones", description = "Zones, exports and serials"),
@@ -198,6 +200,7 @@ fn collect(first: Routes, new: fn() -> Routes) -> (Router<App>, OpenApiDocument,
         .merge(comparisons_of_operators(new()))
         .merge(relay_tests(new()))
         .merge(tickets_of_operators(new()))
+        .merge(networks_of_operators(new()))
         .add(PUBLIC, routes!(status::get_liveness))
         .add(PUBLIC, routes!(status::get_readiness))
         .add(READ, routes!(metrics::get_metrics))
@@ -274,6 +277,19 @@ fn tickets_of_operators(routes: Routes) -> Routes {
         .add(personal(EDIT), routes!(operator_tickets::refuse_ticket))
 }
 
+/// The routes of netblocks for operators.
+fn networks_of_operators(routes: Routes) -> Routes {
+    routes
+        .add(READ, routes!(netblocks::list_netblocks))
+        .add(personal(REPORT), routes!(netblocks::propose_netblock))
+        .add(READ, routes!(netblocks::get_netblock))
+        .add(personal(EDIT), routes!(netblocks::refuse_netblock))
+        .add(personal(EDIT), routes!(netblocks::approve_netblock))
+        .add(personal(REPORT), routes!(netblocks::renew_netblock))
+        .add(personal(REPORT), routes!(netblocks::add_netblock_contact))
+        .add(READ, routes!(netblocks::get_collateral))
+}
+
 /// The routes of tickets for their requesters.
 fn removal_requests(routes: Routes) -> Routes {
     routes
@@ -328,6 +344,8 @@ fn pages_as_json(routes: Routes) -> Routes {
             PUBLIC,
             routes!(comparisons::public::get_public_comparison_file),
         )
+        .add(PUBLIC, routes!(netblocks::list_public_netblocks))
+        .add(PUBLIC, routes!(netblocks::get_public_netblock))
 }
 
 /// The router of the socket and of `[admin] listen`.

@@ -55,6 +55,6 @@ pub use removal_log::OnLoss;
 pub use rename::{NameKind, Rename};
 pub use restore::{RestoreReport, RestoreSerials, begin_log, check_log, restore};
 pub use serials::{MirrorSerials, SerialChange, SerialRequest};
-pub use settings::{ExpiryBatch, LedgerSettings, ReasonSettings};
+pub use settings::{ExpiryBatch, LedgerSettings, NetblockRule, ReasonSettings};
 pub use start::open;
 pub use undo::{ChangedBy, MAX_CHANGES, Undo, UndoResult};

@@ -18,6 +18,24 @@ pub struct ReasonSettings {
     pub two_persons: bool,
 }
 
+/// Which listings need an entry of a netblock, which two persons have approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetblockRule {
+    /// The reason of netblocks.
+    pub reason: String,
+    /// Whether no prefix is listed without an entry.
+    pub required: bool,
+}
+
+impl Default for NetblockRule {
+    fn default() -> NetblockRule {
+        NetblockRule {
+            reason: "netblock".into(),
+            required: false,
+        }
+    }
+}
+
 /// The settings of the ledger; a reload replaces all of them.
 #[derive(Debug, Clone, Default)]
 pub struct LedgerSettings {
@@ -47,6 +65,8 @@ pub struct LedgerSettings {
     pub retention: Retention,
     /// The size of the commits that end what is due.
     pub expiry_batch: ExpiryBatch,
+    /// Which listings need an entry of a netblock.
+    pub netblocks: NetblockRule,
 }
 
 /// The most subjects that one commit ends.

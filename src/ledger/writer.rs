@@ -9,6 +9,7 @@ mod feature_rows;
 mod feeds;
 mod image;
 mod import;
+mod netblock_rule;
 mod outbox;
 mod recover;
 mod rename;
@@ -192,6 +193,18 @@ impl Writer {
 
     /// Checks a change and decides it on top of the changes that a transaction has.
     pub(super) fn decide(
+        &self,
+        transaction: &mut Transaction,
+        change: Change,
+    ) -> Result<ChangeOutcome, LedgerError> {
+        if self.settings.netblocks.required {
+            netblock_rule::check(&self.store, &change)?;
+        }
+        self.decide_approved(transaction, change)
+    }
+
+    /// As [`Writer::decide`], for a change that may list a prefix because it has an entry.
+    pub(super) fn decide_approved(
         &self,
         transaction: &mut Transaction,
         change: Change,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    report::{Failure, PersonalData, relay_failure, ticket_failure},
+    report::{Failure, PersonalData, netblock_failure, relay_failure, ticket_failure},
     search::{Person, PersonalSubject},
 };
 use crate::{
@@ -114,6 +114,8 @@ impl PersonalData {
         count("audit-records", self.ledger.erase_audit_notes(notes)?);
         let texts = self.relay.erase_texts(&named);
         count("relay-evidence", texts.map_err(relay_failure)?);
+        let texts = self.netblocks.erase_texts(&named);
+        count("netblocks", texts.map_err(netblock_failure)?);
         let accounts = self.ledger.accounts();
         let imports = accounts.imports.iter();
         for (id, _) in imports.filter(|(_, (_, report))| named(report)) {

@@ -8,6 +8,7 @@ use crate::{
     clock::uptime,
     ledger::{Ledger, LedgerError, outbox::Message, removals},
     model::{Event, Time, time::Seconds},
+    netblocks::{NetblockError, NetblockService},
     relay::{RelayError, RelayService},
     reverse_names::ReverseNames,
     store::schema,
@@ -66,6 +67,8 @@ pub struct PersonalData {
     pub relay: RelayService,
     /// Tickets.
     pub tickets: TicketService,
+    /// Networks that two persons list.
+    pub netblocks: NetblockService,
     /// The cache of reverse names.
     pub reverse_names: ReverseNames,
     /// The file of erasures on request.
@@ -95,6 +98,16 @@ pub(super) fn ticket_failure(e: TicketError) -> Failure {
     }
 }
 
+pub(super) fn netblock_failure(e: NetblockError) -> Failure {
+    match e {
+        NetblockError::Ledger(e) => e,
+        NetblockError::Invalid(why)
+        | NetblockError::Refused(why)
+        | NetblockError::SamePerson(why)
+        | NetblockError::NotFound(why) => LedgerError::Conflict(why),
+    }
+}
+
 /// Whether a ticket is about the subject of a person, or has a text that names the person.
 fn is_ticket_of(who: &dyn Person, ticket: &Ticket) -> bool {
     let contact = ticket.contact.as_ref().map(|c| c.address.as_str());
@@ -119,6 +132,7 @@ impl PersonalData {
         self.find_audit_records(who, &mut out)?;
         self.find_removals(who, &mut out)?;
         self.find_accounts(who, &mut out)?;
+        self.find_netblocks(who, &mut out)?;
         self.find_messages(who, &mut out)?;
         self.find_reverse_names(who, &mut out);
         self.find_logins(who, &mut out);
@@ -180,6 +194,18 @@ impl PersonalData {
             .find_rows(who.subject(), &|text| who.is_named_by(text), who.text());
         for row in rows.map_err(ticket_failure)? {
             out.add(row.kind, row.place, row.text, row.erasable);
+        }
+        Ok(())
+    }
+
+    fn find_netblocks(
+        &self,
+        who: &PersonalSubject,
+        out: &mut PersonalReport,
+    ) -> Result<(), Failure> {
+        let found = self.netblocks.find_texts(&|text| who.is_named_by(text));
+        for (prefix, text) in found.map_err(netblock_failure)? {
+            out.add("netblocks", format!("netblock {prefix}"), text, true);
         }
         Ok(())
     }

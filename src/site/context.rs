@@ -31,7 +31,7 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 14] = [
+const FOOTER: [(&str, &str); 15] = [
     ("/", "footer-home"),
     ("/zones", "footer-lists"),
     ("/policy", "footer-policy"),
@@ -40,6 +40,7 @@ const FOOTER: [(&str, &str); 14] = [
     ("/test", "footer-test"),
     ("/tests", "footer-tests"),
     ("/opt-out", "footer-opt-out"),
+    ("/netblocks", "footer-netblocks"),
     ("/links", "footer-links"),
     ("/notices", "footer-notices"),
     ("/status", "footer-status"),

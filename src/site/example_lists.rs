@@ -5,15 +5,17 @@ use crate::{
     api::{
         DataKindResponse, ListCodeResponse, ListDayResponse, ListQualityResponse, ListResponse,
         ListStatusResponse, NoticeState, PolicyResponse, PrivacyKindsResponse,
-        PublicNoticeResponse, PublicNoticesResponse, PublicStatusResponse,
-        PublishedReasonPolicyResponse, ReasonListResponse, RelayTestResponse,
-        RemovalPoliciesResponse, SurveyCountResponse, SurveyMonthResponse, TestPointsResponse,
+        PublicNetblockContactResponse, PublicNetblockResponse, PublicNoticeResponse,
+        PublicNoticesResponse, PublicStatusResponse, PublishedReasonPolicyResponse,
+        ReasonListResponse, RelayTestResponse, RemovalPoliciesResponse, SurveyCountResponse,
+        SurveyMonthResponse, TestPointsResponse,
     },
     http::{public_lists, relay_tests_of},
     model::{
         Zone, ZoneKind,
         zone::{Publish, Recommendation},
     },
+    netblocks::{ContactAnswer, ContactRequest, NetblockEnd, NetblockState, NetblockText},
     quality::{
         ClaimFigures, Percentiles, ProofFigures, QualityFigures, RemovalFigures, RequestFigures,
     },
@@ -240,6 +242,53 @@ pub(super) fn survey() -> Vec<SurveyMonthResponse> {
         ]),
     };
     vec![month("2026-11"), month("2026-10")]
+}
+
+/// A network that is listed, and one whose listing has ended.
+pub(super) fn netblocks() -> Vec<PublicNetblockResponse> {
+    let contact = |days, request, answer, answered: Option<u64>| PublicNetblockContactResponse {
+        asked_at: ago(days * DAY),
+        request,
+        answer,
+        answered_at: answered.map(|days| ago(days * DAY)),
+    };
+    let listed = PublicNetblockResponse {
+        prefix: "45.51.100.0/24".into(),
+        path: "/netblocks/45.51.100.0/24".into(),
+        state: NetblockState::Listed,
+        reason: NetblockText::IgnoresComplaints {
+            complaints: 41,
+            days: 60,
+        },
+        text: String::new(),
+        listed_at: ago(40 * DAY),
+        until: after(50 * DAY),
+        renewed_at: vec![ago(3 * DAY)],
+        ended_at: None,
+        end: None,
+        contacts: vec![
+            contact(90, ContactRequest::Complaint, ContactAnswer::None, None),
+            contact(
+                70,
+                ContactRequest::Stop,
+                ContactAnswer::Undeliverable,
+                Some(70),
+            ),
+            contact(47, ContactRequest::Notice, ContactAnswer::Refused, Some(45)),
+        ],
+    };
+    let ended = PublicNetblockResponse {
+        prefix: "2001:db8:100::/48".into(),
+        path: "/netblocks/2001:db8:100::/48".into(),
+        state: NetblockState::Ended,
+        reason: NetblockText::Hijacked {},
+        renewed_at: Vec::new(),
+        ended_at: Some(ago(5 * DAY)),
+        end: Some(NetblockEnd::Delisted),
+        contacts: Vec::new(),
+        ..listed.clone()
+    };
+    vec![listed, ended]
 }
 
 /// The catalogue of tests.

@@ -90,6 +90,7 @@ fn reason(
         since: ago(2 * DAY + 3 * HOUR),
         until: Some(after(88 * DAY)),
         source,
+        netblock: (reason == "netblock").then(|| format!("/netblocks/{listed}")),
     }
 }
 

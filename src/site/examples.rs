@@ -24,6 +24,7 @@ use super::{
     links::LinksPage,
     lists::{ListPage, ListsPage, PolicyPage, TestsPage, TextPage},
     lookup::{LookupErrorPage, LookupPage},
+    netblocks::{NetblockPage, NetblocksPage},
     news::{NoticesPage, StatusPage},
     privacy::PrivacyPage,
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
@@ -78,6 +79,10 @@ pub fn names() -> Vec<&'static str> {
         "survey-none",
         "comparisons",
         "comparisons-none",
+        "netblocks",
+        "netblocks-none",
+        "netblock",
+        "netblock-ended",
         "links",
         "notices",
         "notices-none",
@@ -276,6 +281,25 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
             page.render_indexed(&ComparisonsPage {
                 page,
                 comparisons: shown,
+            })
+        }
+        "netblocks" | "netblocks-none" => {
+            let networks = example_lists::netblocks();
+            let shown = if name == "netblocks" {
+                &networks[..]
+            } else {
+                &[]
+            };
+            page.render_indexed(&NetblocksPage {
+                page,
+                networks: shown,
+            })
+        }
+        "netblock" | "netblock-ended" => {
+            let ended = usize::from(name == "netblock-ended");
+            page.render_indexed(&NetblockPage {
+                page,
+                r: example_lists::netblocks().get(ended)?,
             })
         }
         "advice-product" => {

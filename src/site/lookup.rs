@@ -135,6 +135,12 @@ impl<'a> LookupPage<'a> {
         (reason.listed != self.r.subject).then_some(reason.listed.as_str())
     }
 
+    /// The page about the listed network, and the network, if two persons have listed it.
+    fn netblock(&self) -> Option<(&'a str, &'a str)> {
+        let mut reasons = self.r.zones.iter().flat_map(|z| &z.reasons);
+        reasons.find_map(|r| Some((r.netblock.as_deref()?, r.listed.as_str())))
+    }
+
     /// The age of what the first sentence says.
     fn age(&self) -> Option<Markup> {
         let at = match self.r.answer {

@@ -34,6 +34,7 @@ mod lists;
 mod lookup;
 mod markup;
 mod negotiation;
+mod netblocks;
 mod news;
 mod privacy;
 mod proofs;

@@ -14,7 +14,7 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    links, lists, lookup, news, privacy, proofs, self_test,
+    links, lists, lookup, netblocks, news, privacy, proofs, self_test,
     settings::SiteSettings,
     state::{Banner, SiteState},
     survey, ticket,
@@ -101,6 +101,11 @@ fn list_pages() -> Router<SiteState> {
         .route(
             "/compare/{name}/{file}",
             get(http::comparisons::public::get_public_comparison_file),
+        )
+        .route("/netblocks", get(netblocks::get_netblocks))
+        .route(
+            "/netblocks/{address}/{length}",
+            get(netblocks::get_netblock),
         )
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))

@@ -17,6 +17,7 @@
 //! | `outbox` | [`OUTBOX`] | webhook, 0, commit | a message that waits for delivery (`ledger::outbox`) |
 //! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::tables` has the table of letters |
 //! | `tickets` | [`TICKETS`] | letter, number or subject | tickets with all that is personal in them, in JSON; `tickets::tables` has the table of letters |
+//! | `netblocks` | [`NETBLOCKS`] | letter, prefix | entries of listed networks, in JSON; `netblocks::tables` has the table of letters |
 //! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for one to two days |
 //! | `once` | [`IDEMPOTENCY`] | day, key, 1 | the answer of an idempotent request: hash of the request, status, body |
 //! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before it |
@@ -55,14 +56,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{encoded::EncodedRow, extent::Extent};
 use crate::model::{
-    Entry, EntryText, FeedPath, Mask, ReasonId, Serial, SourceId, StoreId, Subject, Time, Verdict,
-    history::EventKind,
+    Domain, Entry, EntryText, FeedPath, Mask, Prefix4, Prefix6, ReasonId, Scope, Serial, SourceId,
+    StoreId, Subject, Time, Verdict, history::EventKind,
 };
 
 /// The version of the store; a store of a newer version is refused.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 /// All column families.
-pub const FAMILIES: [&str; 15] = [
+pub const FAMILIES: [&str; 16] = [
     VERDICTS,
     FEEDS,
     RECORDS,
@@ -78,6 +79,7 @@ pub const FAMILIES: [&str; 15] = [
     OUTBOX,
     RELAY,
     TICKETS,
+    NETBLOCKS,
 ];
 /// The name of a column family; see the table of this module.
 pub const VERDICTS: &str = "verdicts";
@@ -109,6 +111,8 @@ pub const OUTBOX: &str = "outbox";
 pub const RELAY: &str = "probes";
 /// The name of a column family; see the table of this module.
 pub const TICKETS: &str = "tickets";
+/// The name of a column family; see the table of this module.
+pub const NETBLOCKS: &str = "netblocks";
 
 /// A family whose rows a feature reads and writes, and the ledger only stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,8 @@ pub enum FeatureFamily {
     Relay,
     /// Rows of tickets.
     Tickets,
+    /// Rows of netblocks.
+    Netblocks,
 }
 
 impl FeatureFamily {
@@ -125,6 +131,7 @@ impl FeatureFamily {
         match self {
             FeatureFamily::Relay => RELAY,
             FeatureFamily::Tickets => TICKETS,
+            FeatureFamily::Netblocks => NETBLOCKS,
         }
     }
 }
@@ -662,6 +669,36 @@ pub fn due_key(at: Time, subject: &Subject) -> Vec<u8> {
 /// The key of a hold.
 pub fn hold_key(source: SourceId, subject: &Subject) -> Vec<u8> {
     [&source.0.to_be_bytes()[..], &subject.key()].concat()
+}
+
+/// The half-open ranges of keys that contain everything that a subject covers, the widest subjects
+/// first: start and end of each. They can contain keys besides.
+pub fn covered_ranges(within: &Subject) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let behind = |mut key: Vec<u8>| {
+        key.push(u8::MAX);
+        key
+    };
+    match within {
+        Subject::V4(p) => {
+            let last = Subject::host4(p.last()).key();
+            let hosts = (Subject::host4(p.first()).key(), behind(last));
+            if p.is_host() {
+                return vec![hosts];
+            }
+            let last = Subject::V4(Prefix4::new(p.last(), 31)).key();
+            vec![(within.key(), behind(last)), hosts]
+        }
+        Subject::V6(p) => {
+            let last = Subject::V6(Prefix6::host(p.last())).key();
+            vec![(within.key(), behind(last))]
+        }
+        Subject::Domain(d) => {
+            let mut from = Subject::Domain(Domain::from_canonical(d.name(), Scope::Name)).key();
+            from.pop(); // the scope
+            let to = after(&from);
+            vec![(from, to)]
+        }
+    }
 }
 
 /// The first key after all keys that start with `prefix`.

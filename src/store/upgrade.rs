@@ -31,6 +31,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         5 => store.commit(version_row(6))?,
         // There is a new, empty family for tickets.
         6 => store.commit(version_row(7))?,
+        // There is a new, empty family for netblocks.
+        7 => store.commit(version_row(8))?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(

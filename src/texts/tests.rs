@@ -19,6 +19,7 @@ const COMPLETE: [&str; 12] = [
     "advice",
     "catalogue",
     "selftest",
+    "netblocks",
     "links",
     "correction",
     "comparison",

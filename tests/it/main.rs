@@ -32,6 +32,7 @@ mod lookup;
 mod metrics;
 mod mirrors;
 mod name_server;
+mod netblocks;
 mod notify;
 mod peers;
 mod people;

@@ -6,6 +6,7 @@ use orbsd::{
     clock::wall,
     ledger::{AccountChange, Ledger},
     model::{Time, history::IdempotencyKey},
+    netblocks::{KnownSenders, NetblockService},
     privacy::{Erasures, PersonalData, PersonalSubject, RetentionJob},
     random::Random,
     relay::RelayService,
@@ -53,6 +54,7 @@ fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
         ledger: ledger.clone(),
         relay: tickets.relay.clone(),
         tickets,
+        netblocks: NetblockService::new(ledger.clone(), KnownSenders::default()),
         reverse_names: ReverseNames::default(),
         erasures: Erasures::new(f.config().erasures(), Random::system()),
     })

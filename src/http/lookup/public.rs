@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    super::{App, claims, tickets},
+    super::{App, claims, netblocks, tickets},
     applying::{ApplyingListing, applying, covering_verdicts},
     past,
     reading::{LookupSubject, bounce_response},
@@ -179,6 +179,7 @@ fn reasons(
             since: l.entry.since.into(),
             until: l.entry.until.map(Into::into),
             source,
+            netblock: netblocks::page_of_listing(app, &l.listed, &l.entry),
         });
     }
     out

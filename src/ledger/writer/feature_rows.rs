@@ -5,7 +5,7 @@ use crate::{
     ledger::{
         error::LedgerError, feature_rows::FeatureRows, receipt::Receipt, transaction::Transaction,
     },
-    store::Batch,
+    store::{Batch, schema::FeatureFamily},
 };
 
 impl Writer {
@@ -31,8 +31,12 @@ impl Writer {
         }
         let mut transaction = Transaction::new(self.clock.now());
         let has_changes = !all.changes.is_empty();
+        let is_approved = all.family == FeatureFamily::Netblocks;
         for change in all.changes {
-            self.decide(&mut transaction, change)?;
+            match is_approved {
+                true => self.decide_approved(&mut transaction, change)?,
+                false => self.decide(&mut transaction, change)?,
+            };
         }
         transaction.audit.extend(all.audit);
         for (key, value) in all.rows {

@@ -1,0 +1,33 @@
+# Networks that two persons have listed.
+
+footer-netblocks = Listed networks
+lookup-netblock = Why the network { $prefix } is listed
+netblocks-title = Listed networks
+netblocks-lead = Each of these networks was listed by the decision of two persons, for a written reason and until a day. Its page says what its owner was asked before, and how the listing ends.
+netblocks-none = No network is listed.
+netblock-heading = The network { $prefix }
+netblock-spam-from-many = { $count } of its addresses send spam.
+netblock-spam-support = It hosts what senders of spam need, such as web sites, name servers or mailboxes.
+netblock-ignores-complaints = Its owner did not act on { $count } complaints about spam in { $days } days.
+netblock-open-relays = It has { $count } open relays, and its owner does not close them.
+netblock-hijacked = It is announced by somebody who does not hold it.
+netblock-holder-request = Its holder asked for the listing, because it sends no mail.
+netblock-listed = Listed since { $day }, until { $until }.
+netblock-delisted = Delisted on { $day }.
+netblock-expired = The listing ended on { $day }.
+netblock-renewed = Renewed by two persons on { $day }.
+netblock-contacts = What its owner was asked
+netblock-no-contacts = Nothing; this reason needs no question.
+netblock-asked-complaint = { $day }: a complaint.
+netblock-asked-stop = { $day }: the request to stop it.
+netblock-asked-notice = { $day }: notice of the listing.
+netblock-answer-none = No answer.
+netblock-answer-undeliverable = The message could not be delivered ({ $day }).
+netblock-answer-promised = The answer of { $day } promised to act.
+netblock-answer-refused = The answer of { $day } refused to act.
+netblock-answer-other = An answer came on { $day }.
+netblock-end = How the listing ends
+netblock-end-time = On { $until }, unless two persons renew it before that day.
+netblock-end-request = Earlier, if its owner proves control of the network and a person agrees that the reason is gone.
+netblock-end-link = Ask for the removal
+netblock-all = All listed networks
