@@ -49,6 +49,7 @@ mod routes;
 pub mod secrets;
 pub mod self_tests;
 mod status;
+mod stop;
 mod subject;
 mod text_pages;
 pub mod tickets;
@@ -77,6 +78,8 @@ pub use public_lists::count_figures;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
 pub use text_pages::{open_relay, opt_out, opt_out_with};
+
+use stop::stopped;
 
 use crate::{
     api::{ConfigurationCheckResponse, ExportStatusResponse, FeedResponse, MirrorResponse},
@@ -152,12 +155,4 @@ pub struct App {
     pub daemon: bool,
     /// True when the process stops: streams end with a line that says so.
     pub stop: watch::Receiver<bool>,
-}
-
-/// Waits until the process stops.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|s| *s).await.is_err() {
-        // The sender is gone, so that no stop will be announced.
-        std::future::pending::<()>().await;
-    }
 }
