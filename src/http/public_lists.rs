@@ -6,12 +6,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{App, import::find_zone, notices, quality, tickets};
+use super::{App, import::find_zone, notices, tickets};
 use crate::{
     api::{
-        ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, NoticeState,
-        PolicyResponse, ProblemDetails, PublicStatusResponse, PublishedReasonPolicyResponse,
-        ReasonListResponse, RecipePartResponse, RecipeResponse, TestPointsResponse,
+        ListCodeResponse, ListDayResponse, ListQualityResponse, ListResponse, ListStatusResponse,
+        NoticeState, PolicyResponse, ProblemDetails, PublicStatusResponse,
+        PublishedReasonPolicyResponse, ReasonListResponse, RecipePartResponse, RecipeResponse,
+        TestPointsResponse,
     },
     index::{Snapshot, ZoneView},
     ledger::removals,
@@ -80,7 +81,7 @@ fn is_public(zone: &ZoneView) -> bool {
 }
 
 /// The lists that the public may know.
-pub(super) fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
+fn public_zones(snapshot: &Snapshot) -> impl Iterator<Item = (usize, &ZoneView)> {
     let zones = snapshot.zones.all().iter().enumerate();
     zones.filter(|(_, z)| is_public(z))
 }
@@ -204,8 +205,25 @@ pub fn policy(app: &App) -> PolicyResponse {
         special_ranges: settings.special.iter().map(ToString::to_string).collect(),
         tests_relays: relay.enabled && relay.public,
         test_contact: relay.tester.contact.clone(),
-        quality: quality::of_lists(app),
+        quality: quality(app),
     }
+}
+
+/// The figures of all lists that were counted last, for the public; none until they are counted.
+fn quality(app: &App) -> Vec<ListQualityResponse> {
+    let Some(report) = app.quality.last() else {
+        return Vec::new();
+    };
+    let snapshot = app.ledger.published.snapshot();
+    let lists = public_zones(&snapshot).filter_map(|(_, z)| {
+        Some(ListQualityResponse {
+            zone: z.name.to_string(),
+            alias: z.spec.short_name.clone(),
+            counted: report.counted.into(),
+            figures: *report.zones.get(&*z.name)?,
+        })
+    });
+    lists.collect()
 }
 
 /// Returns the public state of the lists. Figures are at most ten minutes old; the first client

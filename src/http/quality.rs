@@ -10,12 +10,11 @@ use super::{
     handler::{JsonResult, blocking},
     import::find_zone,
     input::QueryParams,
-    public_lists,
 };
 use crate::{
     api::{
-        ListQualityResponse, ProblemDetails, QualityDayResponse, QualityQuery, QualityResponse,
-        SourceQualityResponse, ZoneQualityResponse,
+        ProblemDetails, QualityDayResponse, QualityQuery, QualityResponse, SourceQualityResponse,
+        ZoneQualityResponse,
     },
     quality::{ARCHIVE_DAYS, Percentiles, QualityFigures, QualityReport},
 };
@@ -94,23 +93,6 @@ fn by_name(
         }
     }
     out
-}
-
-/// The figures of all lists that were counted last, for the public; none until they are counted.
-pub(super) fn of_lists(app: &App) -> Vec<ListQualityResponse> {
-    let Some(report) = app.quality.last() else {
-        return Vec::new();
-    };
-    let snapshot = app.ledger.published.snapshot();
-    let lists = public_lists::public_zones(&snapshot).filter_map(|(_, z)| {
-        Some(ListQualityResponse {
-            zone: z.name.to_string(),
-            alias: z.spec.short_name.clone(),
-            counted: report.counted.into(),
-            figures: *report.zones.get(&*z.name)?,
-        })
-    });
-    lists.collect()
 }
 
 /// Writes the figures that were counted last.

@@ -208,7 +208,7 @@ impl Count<'_> {
         }
     }
 
-    fn store_failure(&self, e: StoreError) -> Failure {
+    fn store_failure(&self, e: &StoreError) -> Failure {
         Failure::Unreadable(e.to_string())
     }
 

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 12] = [
+const COMPLETE: [&str; 13] = [
     "common",
     "home",
     "lookup",
