@@ -349,8 +349,10 @@ pub async fn end_holds(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Prefix4;
 
     proptest! {
         /// The key of a subject is in the ranges of every prefix that covers the subject.

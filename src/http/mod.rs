@@ -53,7 +53,6 @@ mod routes;
 pub mod secrets;
 pub mod self_tests;
 mod status;
-mod stop;
 mod subject;
 mod text_pages;
 pub mod tickets;
@@ -82,8 +81,6 @@ pub use public_lists::count_figures;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
 pub use routes::{public_routes, router};
 pub use text_pages::{open_relay, opt_out, opt_out_with};
-
-use stop::stopped;
 
 use crate::{
     api::{ConfigurationCheckResponse, ExportStatusResponse, FeedResponse, MirrorResponse},
