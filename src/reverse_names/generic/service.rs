@@ -256,7 +256,7 @@ impl Round<'_> {
                 found.into_iter().for_each(|addr| engine.offer(addr, now));
             }
             Err(error) => {
-                tracing::warn!(error, "listed hosts cannot be read for look-ups of names")
+                tracing::warn!(error, "listed hosts cannot be read for look-ups of names");
             }
         }
     }
