@@ -208,7 +208,7 @@ impl Count<'_> {
         }
     }
 
-    fn store_failure(&self, e: StoreError) -> Failure {
+    fn store_failure(&self, e: &StoreError) -> Failure {
         Failure::Unreadable(e.to_string())
     }
 
@@ -246,7 +246,7 @@ impl Count<'_> {
                     Ok(left > 0)
                 },
             );
-            if scanned.map_err(|e| self.store_failure(e))? {
+            if scanned.map_err(|e| self.store_failure(&e))? {
                 return Ok(());
             }
             from = next;
@@ -273,7 +273,7 @@ impl Count<'_> {
                 }
                 left > 0
             });
-            visited.map_err(|e| self.store_failure(e))?;
+            visited.map_err(|e| self.store_failure(&e))?;
             if left > 0 {
                 done.extend(open.take());
             }
@@ -317,7 +317,7 @@ impl Count<'_> {
         let dictionary = store.dictionary();
         for wider in removal.subject.wider() {
             let verdict = store.verdict_in(&dictionary, &wider);
-            let verdict = verdict.map_err(|e| self.store_failure(e))?;
+            let verdict = verdict.map_err(|e| self.store_failure(&e))?;
             out.extend(entries_at(&verdict, removal.at, reason));
         }
         Ok(out)
@@ -332,8 +332,8 @@ impl Count<'_> {
         reasons: Mask,
     ) -> Result<Vec<ReasonAndSource>, Failure> {
         let store = &self.job.ledger.store;
-        let history = store.history(subject).map_err(|e| self.store_failure(e))?;
-        let present = store.verdict(subject).map_err(|e| self.store_failure(e))?;
+        let history = store.history(subject).map_err(|e| self.store_failure(&e))?;
+        let present = store.verdict(subject).map_err(|e| self.store_failure(&e))?;
         Ok(listed_at(&history, &present, at, reasons))
     }
 
@@ -370,8 +370,12 @@ impl Count<'_> {
         let dictionary = store.dictionary();
         // A claim is about the host as an input.
         let reasons = mask_of(&dictionary, REASONS[..3].iter().copied());
-        let history = store.history(&subject).map_err(|e| self.store_failure(e))?;
-        let present = store.verdict(&subject).map_err(|e| self.store_failure(e))?;
+        let history = store
+            .history(&subject)
+            .map_err(|e| self.store_failure(&e))?;
+        let present = store
+            .verdict(&subject)
+            .map_err(|e| self.store_failure(&e))?;
         let releases: Vec<Time> = history
             .iter()
             .filter(|e| is_release(e, reasons))
