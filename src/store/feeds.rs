@@ -7,8 +7,8 @@ use super::{Dictionary, Result, Store, StoreError, cf, damaged, schema};
 use crate::model::{Event, SourceId, Subject, Verdict};
 use schema::FeedEntry;
 
-/// Takes a subject's key and verdict; `false` ends the visit.
-type VisitVerdict<'f> = &'f mut dyn FnMut(&[u8], Subject, Verdict) -> Result<bool>;
+/// Receives a subject's key, the subject and its verdict; returns whether to continue.
+type VerdictFn<'a> = &'a mut dyn FnMut(&[u8], Subject, Verdict) -> Result<bool>;
 
 /// A cursor over one family's rows under a prefix.
 pub(super) struct Cursor<'a> {
@@ -180,7 +180,7 @@ impl Store {
         db: &DB,
         dictionary: &Dictionary,
         [from, to]: [&[u8]; 2],
-        f: VisitVerdict<'_>,
+        f: VerdictFn<'_>,
     ) -> Result<bool> {
         let mut cursors = self.cursors(db, dictionary)?;
         if !from.is_empty() {
