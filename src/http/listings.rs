@@ -350,6 +350,7 @@ pub async fn end_holds(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Prefix4;
     use proptest::prelude::*;
 
     proptest! {
