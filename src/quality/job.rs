@@ -151,10 +151,13 @@ impl QualityJob {
         let snapshot = self.ledger.published.snapshot();
         let dictionary = self.ledger.store.dictionary();
         let zones = snapshot.zones.all().iter();
-        let zones =
-            zones.filter(|z| z.spec.kind != ZoneKind::Catalog && !z.spec.is_volatile());
+        let zones = zones.filter(|z| z.spec.kind != ZoneKind::Catalog && !z.spec.is_volatile());
         let counted = zones.filter_map(|z| {
-            let names = z.spec.publish.iter().flat_map(|p| p.reasons().map(String::as_str));
+            let names = z
+                .spec
+                .publish
+                .iter()
+                .flat_map(|p| p.reasons().map(String::as_str));
             let published = mask_of(&dictionary, names);
             if published != 0 && published & !uncounted == 0 {
                 return None;
