@@ -84,6 +84,28 @@ fn start_periodic_work(
     ]
 }
 
+/// Binds the sockets of HTTP.
+async fn bind_http(config: &Config) -> Result<HttpSockets, String> {
+    let socket = http::bind(&config.socket, &socket_owner(config)?).await;
+    Ok(HttpSockets {
+        socket: socket.map_err(|e| format!("admin.socket: {e}"))?,
+        admin: listen("admin.listen", config.admin.listen)?,
+        public: listen("web.listen", config.web.listen)?,
+        proofs: listen("proofs.listen", config.proofs.listen)?,
+    })
+}
+
+/// Starts the feeds; a NOTIFY to a listener of DNS refreshes the feed of its zone.
+fn start_feeds(config: &Config, ledger: &Ledger, shared: &mut ServerContext) -> Feeds {
+    let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
+    feeds.configure(&config.feeds);
+    let notified = feeds.clone();
+    shared.on_notify = Some(Arc::new(move |zone, from, key| {
+        notified.notified(zone, from, key)
+    }));
+    feeds
+}
+
 async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(), String> {
     for w in &config.warnings {
         tracing::warn!("{w}");
@@ -94,13 +116,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     // Ports below 1024 and larger buffers need the privileges that are dropped next.
     let (udp, tcp) = bind(&config.dns)?;
     let encrypted = server::encrypted::bind(&config.tls)?;
-    let socket = http::bind(&config.socket, &socket_owner(&config)?)
-        .await
-        .map_err(|e| format!("admin.socket: {e}"))?;
+    let sockets = bind_http(&config).await?;
     let collectors = relay::bind(&config.probe.listen)?;
-    let admin = listen("admin.listen", config.admin.listen)?;
-    let public = listen("web.listen", config.web.listen)?;
-    let proofs = listen("proofs.listen", config.proofs.listen)?;
     drop_privileges(&config)?;
     // Read as the unprivileged user, who has to read it again after a renewal.
     let certificates = config.tls.open()?;
@@ -119,13 +136,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let retention =
         retention::run_first(&tickets, &netblocks, &reverse_names, erasures(&config)).await?;
     let exports = Exports::default();
-    let feeds = Feeds::new(ledger.clone(), sys::lower_priority);
     exports.set(config.exports.clone());
-    feeds.configure(&config.feeds);
-    let notified_feeds = feeds.clone();
-    shared.on_notify = Some(Arc::new(move |zone, from, key| {
-        notified_feeds.notified(zone, from, key)
-    }));
+    let feeds = start_feeds(&config, &ledger, &mut shared);
     let workers = start_udp(udp, &shared)?;
     let serve_tcp = |l| tokio::spawn(server::tcp::run(l, shared.clone(), limiters.dns.clone()));
     let mut listeners: Vec<_> = tcp.into_iter().map(serve_tcp).collect();
@@ -197,12 +209,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let notifier = background.spawn(server::notify::run(ledger.clone(), mirrors.clone()));
     let mut web = start_web(
         &background,
-        HttpSockets {
-            socket,
-            admin,
-            public,
-            proofs,
-        },
+        sockets,
         app.clone(),
         site,
         &listener_configs,

@@ -49,6 +49,7 @@ pub mod public_pages;
 mod purge;
 mod quality;
 mod reload;
+mod reports;
 mod routes;
 pub mod secrets;
 pub mod self_tests;
@@ -79,6 +80,7 @@ pub use privacy::public as stored_data;
 pub use proxy::TrustedProxies;
 pub use public_lists::count_figures;
 pub use reload::{Reload, ReloadRequest, ReloadResult};
+pub use reports::{Check, ConnectionStats, Report};
 pub use routes::{public_routes, router};
 pub use text_pages::{open_relay, opt_out, opt_out_with};
 
@@ -87,14 +89,6 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
 };
-
-/// What another part of the daemon reports about itself.
-pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
-/// The connections of each listener.
-pub type ConnectionStats = Report<Vec<(&'static str, crate::net::LimiterStats)>>;
-
-/// Checks a text; the error says what is wrong with it.
-pub type Check = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// The state that handlers share.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ pub mod difference;
 mod entries;
 mod families;
 pub mod find;
+mod fnv;
 pub mod image;
 pub mod ip4;
 mod ip4_update;

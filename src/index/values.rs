@@ -383,7 +383,7 @@ impl Derivations {
         }
         let bytes = postcard::to_stdvec(&self.0.iter().map(|d| &**d).collect::<Vec<_>>());
         // Plain values cannot fail to serialize; two sets that did would share a number.
-        super::zones::fnv(&bytes.unwrap_or_default())
+        super::fnv::fnv(&bytes.unwrap_or_default())
     }
 
     /// The items of a point that has these listings: reason, source, text, and length of the

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     derive::{Listed, PublishRules},
+    fnv::fnv,
     listing::labels_in,
     logins::LoginView,
     records::{compress, record_data, relative, starts_label, wire_mail},
@@ -668,13 +669,6 @@ fn without_rules(zone: &Zone) -> Zone {
         serial: 0,
         ..zone.clone()
     }
-}
-
-/// FNV-1a, 64 bits: the same on every machine and in every version.
-pub(super) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
