@@ -68,9 +68,10 @@ drill: need peers ## run the long tests: ten million entries, hours of faults, O
 	$(CARGO) build --release
 	ORBSD_PEERS=$(TARGET)/peers ORBSD_DRILL=1 $(CARGO) test --release --test it --locked -- --ignored --test-threads=1 drill
 
-lab: need peers ## show relay tests in a closed network, from nomination to release
+lab: need peers ## show relay tests in a closed network, from nomination to release; then the lists that stood beside ORBS
 	$(CARGO) build --release --bins --locked
 	@python3 tests/demo/lab.py $(TARGET)/release/orbsd $(TARGET)/peers
+	@python3 tests/demo/companions.py $(TARGET)/release/orbsd
 
 demo: need ## show the public site with made-up entries and four mail servers of its own; needs no privileges
 	$(CARGO) build --release --bins --locked

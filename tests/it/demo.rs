@@ -1,14 +1,12 @@
-//! The demonstration of the public site.
+//! The demonstrations: of the public site, and of the lists that stood beside ORBS.
 
 use std::process::Command;
 
-/// Goes through the steps of a visitor: an open relay, a closed server, one that defers, and one
-/// that shuts the tester out.
-#[test]
-#[ignore = "takes minutes; run `make test`"]
-fn demonstration_keeps_its_promises() {
+/// Runs a demonstration, which says at its end whether all is as it promises.
+fn check(script: &str, args: &[&str]) {
     let out = Command::new("python3")
-        .args(["tests/demo/site.py", env!("CARGO_BIN_EXE_orbsd"), "check"])
+        .args([script, env!("CARGO_BIN_EXE_orbsd")])
+        .args(args)
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&out.stdout);
@@ -17,4 +15,18 @@ fn demonstration_keeps_its_promises() {
         "{output}{}",
         String::from_utf8_lossy(&out.stderr)
     );
+}
+
+/// Goes through the steps of a visitor: an open relay, a closed server, one that defers, and one
+/// that shuts the tester out.
+#[test]
+#[ignore = "takes minutes; run `make test`"]
+fn demonstration_keeps_its_promises() {
+    check("tests/demo/site.py", &["check"]);
+}
+
+/// Each list is a zone of one daemon.
+#[test]
+fn companion_lists_keep_their_promises() {
+    check("tests/demo/companions.py", &[]);
 }
