@@ -112,8 +112,8 @@ pub fn list(app: &App, name: &str) -> Result<ListResponse, ProblemDetails> {
 
 fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
     let settings = app.ledger.settings();
-    let lifetime = |name: &str| {
-        let reason = settings.reasons.iter().find(|r| r.name == name);
+    let lifetime = |name: &String| {
+        let reason = settings.reasons.iter().find(|r| r.name == *name);
         reason.and_then(|r| r.lifetime).map(|l| l.0)
     };
     let codes = zone.publish.iter().zip(&zone.spec.publish);
@@ -122,7 +122,14 @@ fn list_of(app: &App, zone: &ZoneView, recipes: Vec<Recipe>) -> ListResponse {
         reason: p.name.to_string(),
         rule: spec.rule().map(|rule| rule.to_string()),
         text: p.text.to_string(),
-        lifetime_seconds: lifetime(&p.name),
+        // A rule ends with the first of its reasons if it needs all, else with the last.
+        lifetime_seconds: match spec.any.len() > 1 {
+            false => spec.reasons().filter_map(lifetime).min(),
+            true => {
+                let each: Option<Vec<u64>> = spec.reasons().map(lifetime).collect();
+                each.and_then(|all| all.into_iter().max())
+            }
+        },
     });
     let (spec, about) = (&zone.spec, &zone.spec.about);
     ListResponse {

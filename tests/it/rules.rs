@@ -164,6 +164,10 @@ fn zones_and_list_pages_name_the_rule() {
     let published = &zone.next().unwrap()["publish"][0];
     assert_eq!(published["reason"], "relay and netblock");
     assert_eq!(published["rule"], "netblock and relay");
+    let list = api.get("/zones/both.orbs.example").ok();
+    let code = &list["codes"][0];
+    assert_eq!(code["rule"], "netblock and relay");
+    assert_eq!(code["lifetime_seconds"], 90 * 86_400, "that of relay");
 }
 
 #[test]
