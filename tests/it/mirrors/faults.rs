@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Laboratory, SYNC_TIMEOUT,
+    agree::dump,
     proxy::TransferKind,
     servers::Kind,
     wire::{self, frame, framed, serial, serial_of, transfer_query},
@@ -129,7 +130,8 @@ fn serial_older_than_the_journal_gets_an_axfr() {
             kinds.contains(&TransferKind::Whole) || kinds.contains(&TransferKind::Axfr),
             "{kinds:?}"
         );
-        assert!(!kinds.contains(&TransferKind::Ixfr), "{kinds:?}");
+        // What is listed after that transfer may come by IXFR.
+        assert_ne!(kinds.first(), Some(&TransferKind::Ixfr), "{kinds:?}");
     }
 }
 
@@ -224,6 +226,7 @@ fn mirror_recovers_after_the_primary_is_killed_during_a_transfer() {
         .for_each(|m| m.wire.pace(Duration::from_millis(60)));
     (0..2).for_each(|m| drop(kinds(&lab, m)));
     import(&lab.folder, "more", 50_000..62_000);
+    let until = Instant::now() + SYNC_TIMEOUT;
     while lab.mirrors.iter().any(|m| m.wire.running_bytes() < 40_000) {
         assert!(Instant::now() < until, "no transfer");
         std::thread::sleep(Duration::from_millis(2));
@@ -231,13 +234,17 @@ fn mirror_recovers_after_the_primary_is_killed_during_a_transfer() {
     let newest = serial(lab.folder.addr(), ZONE);
     lab.daemon.0.kill().unwrap();
     lab.daemon.0.wait().unwrap();
-    (0..2).for_each(|m| assert!(lab.copy(m, ZONE) == all, "the old zone stays"));
+    let kept: Vec<_> = (0..2).map(|m| lab.copy(m, ZONE)).collect();
     lab.daemon = Daemon::start(&lab.folder);
     assert_eq!(
         serial(lab.folder.addr(), ZONE),
         newest,
         "acknowledged changes are stored with their serial"
     );
+    // One of them may have ended its transfer while the other one had not begun.
+    let new = dump(lab.folder.addr(), ZONE);
+    let is_whole = |copy: &Vec<String>| *copy == all || *copy == new;
+    assert!(kept.iter().all(is_whole), "a part of a zone is not served");
     lab.mirrors.iter().for_each(|m| m.wire.pace(Duration::ZERO));
     send(lab.folder.path(), &list(1..2));
     lab.equal(ZONE);
