@@ -34,7 +34,7 @@ pub struct Domain {
 }
 
 /// The longest name that can be queried: 253 characters in text (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 253;
+pub const MAX_NAME: usize = 253;
 /// The longest label (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
 /// The length of the shortest digest of a hash zone. A label with at least as many digits is a
@@ -76,9 +76,11 @@ impl Domain {
         })
     }
 
-    /// Makes a domain of a name that is already canonical (lower-case A-labels, no final dot), as
-    /// the store has it.
+    /// Makes a domain of a name that is already canonical (lower-case A-labels, no final dot, at
+    /// most 253 characters), as the store has it.
     pub fn from_canonical(name: &str, scope: Scope) -> Domain {
+        // The tables store the lengths of names as bytes.
+        debug_assert!(name.len() <= MAX_NAME, "a name of {} bytes", name.len());
         Domain {
             name: name.into(),
             scope,

@@ -15,7 +15,7 @@ use crate::{
         zones::rtype,
     },
     lists::{ListEntry, ListReport, Options, ReasonMapping, read},
-    model::{Prefix4, Prefix6, ReasonId, Serial, SourceId, Subject, Zone},
+    model::{Prefix4, Prefix6, ReasonId, Serial, SourceId, Subject, Zone, domain::MAX_NAME},
 };
 
 type World = Vec<(Subject, RawFacts)>;
@@ -497,12 +497,10 @@ fn hard_world(world: World, noise: &[u32]) -> World {
         let subject = match subject {
             Subject::Domain(d) => {
                 let label = "l".repeat(42 + (noise[i % noise.len()] % 20) as usize);
-                let long = noise[i % noise.len()].is_multiple_of(5);
-                let name = if long {
-                    format!("{label}.{label}.{label}.{label}.{}.example", d.name())
-                } else {
-                    format!("{}.example", d.name())
-                };
+                let short = format!("{}.example", d.name());
+                let long = format!("{label}.{label}.{label}.{label}.{short}");
+                let is_long = noise[i % noise.len()].is_multiple_of(5) && long.len() <= MAX_NAME;
+                let name = if is_long { long } else { short };
                 Subject::Domain(Domain::from_canonical(&name, d.scope()))
             }
             address => address,
