@@ -65,20 +65,18 @@ fn find_subject(app: &App, subject: &Subject) -> Result<SubjectResponse, StoreEr
         });
         listings.collect::<Result<Vec<_>, StoreError>>()
     };
+    let covering = covering_verdicts(store, subject)?;
     let mut covered_by = Vec::new();
-    for wider in subject.wider() {
-        let verdict = store.verdict(&wider)?;
-        if !verdict.is_empty() {
-            covered_by.push(CoverResponse {
-                subject: wider.to_string(),
-                entries: listings(&wider, &verdict, &store.history(&wider)?)?,
-                exempt: verdict.exempt.is_some(),
-            });
-        }
+    for (wider, verdict) in covering.iter().filter(|(s, _)| s != subject) {
+        covered_by.push(CoverResponse {
+            subject: wider.to_string(),
+            entries: listings(wider, verdict, &store.history(wider)?)?,
+            exempt: verdict.exempt.is_some(),
+        });
     }
     let (verdict, history) = (store.verdict(subject)?, store.history(subject)?);
     let mut zones = zone_answers(&snapshot, subject);
-    let applying = applying(&covering_verdicts(store, subject)?, !0);
+    let applying = applying(&covering, !0);
     for zone in &mut zones {
         if let Some(i) = snapshot.zones.by_name(&zone.zone) {
             zone.rules = applied_rules(&dictionary, &snapshot.zones.all()[i], subject, &applying);
