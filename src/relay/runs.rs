@@ -258,12 +258,19 @@ impl RelayService {
         }
         append_transcript(&mut batch, id, transcript)?;
         let is_deferred = job.results.iter().any(|r| r.outcome.is_deferred());
+        let is_proved_since =
+            job.is_claim() && !is_interrupted && self.resend_proved_since(&batch, &mut job)?;
         if is_interrupted {
             // The tester was switched off. Messages that were not sent do not count.
             self.interrupt(&mut batch, &mut job, &settings, Interruption::SwitchedOff)?;
         } else if job.remote {
             // Outcomes that a reporter reports do not count; only arrivals do.
             finish_job(&mut job, now)?;
+        } else if is_proved_since && !is_deferred {
+            // This run does not count as a try: the host deferred nothing.
+            job.tries = job.tries.saturating_sub(1);
+            let why = "forms that were proved since are sent again with a control".into();
+            retry(&mut job, now.plus(Seconds(1)), why)?;
         } else if is_deferred && job.tries < MAX_TRIES {
             let tried = usize::from(job.tries.saturating_sub(1));
             let pause = settings.retry_delays[tried.min(settings.retry_delays.len() - 1)];
@@ -298,6 +305,35 @@ impl RelayService {
         }
         self.write(batch)?;
         Ok(job)
+    }
+
+    /// Makes the refused messages of a claim's test be sent again if an earlier test has proved
+    /// their forms since this test was planned: the queue of a host may deliver for a while after
+    /// its owner has closed it. Without a control in their sessions, their refusals would not show
+    /// that the host is closed. Returns whether there are any. A form is proved once, so each is
+    /// sent again once.
+    fn resend_proved_since(
+        &self,
+        batch: &RelayBatch<'_>,
+        job: &mut Job,
+    ) -> Result<bool, RelayError> {
+        let proved = self.proved_forms(batch, job.target, job.port)?;
+        let proved = proved.unwrap_or_default();
+        let is_controlled = |place| job.controls.iter().any(|s| s.places.contains(&place));
+        let mut is_any = false;
+        for (place, r) in job.results.iter_mut().enumerate() {
+            if proved.tests.contains(&r.test)
+                && !job.proved_forms.contains(&r.test)
+                && r.outcome.is_refused()
+                && !is_controlled(place)
+            {
+                r.outcome = MessageOutcome::Interrupted {
+                    why: Interruption::ProvedSince,
+                };
+                is_any = true;
+            }
+        }
+        Ok(is_any)
     }
 
     /// Adds the rows of [`LISTING_PROOFS`] to a store of an earlier version.

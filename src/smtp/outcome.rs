@@ -38,7 +38,7 @@ impl SmtpStage {
     }
 }
 
-/// Why the tester stopped before a message was sent. The texts are stored, so they must not change.
+/// Why a message is sent later, or once more. The texts are stored, so they must not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 pub enum Interruption {
     /// The daemon was stopped.
@@ -50,6 +50,9 @@ pub enum Interruption {
     /// The test ran for a day without a result.
     #[strum(serialize = "it ran for a day without a result")]
     NoResult,
+    /// A message of an earlier test proved the form while the test of a claim ran.
+    #[strum(serialize = "its form was proved while the test ran")]
+    ProvedSince,
 }
 
 impl Interruption {
@@ -71,7 +74,8 @@ pub enum MessageOutcome {
     #[serde(skip)]
     #[strum(serialize = "inconclusive")]
     NotSent,
-    /// The tester stopped before it sent the message. The message is sent later.
+    /// The tester stopped before it sent the message, or has to send it once more. The message is
+    /// sent later.
     #[serde(skip)]
     #[strum(serialize = "later")]
     Interrupted {

@@ -653,7 +653,7 @@ def close_by_advice(server):
     fact["check after"] = server.check(check)
     claim = run("relay", "claim", address(name), "--proved")
     job, outcomes = wait_for_job(claim["job"]["id"])
-    fact["claim"] = {"assessment": job["assessment"], "row": job["row"], "results": [[r["test"], r["outcome"], r["detail"]] for r in job["results"]]}
+    fact["claim"] = {"assessment": job["assessment"], "row": job["row"], "results": [[r["test"], r["outcome"], r["detail"]] for r in job["results"]], "controls": job["controls"]}
     fact["dns after"] = dns(name)
     return fact
 

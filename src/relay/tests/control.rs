@@ -543,6 +543,39 @@ fn host_is_not_released_early_without_an_accepted_control() {
 }
 
 #[test]
+fn form_that_is_proved_while_a_claim_is_tested_is_sent_again_with_a_control() {
+    let mut b = Bench::new();
+    let queued = b.prove(HOST);
+    b.later(10);
+    let job = b.claim_later(false);
+    b.relay.due(9, b.now).unwrap();
+    let (job, ready) = b.begin(&job).unwrap();
+    // The queue of the host delivers another message, which it accepted before it was closed.
+    let late = queued.iter().find(|m| m.test != "plain").unwrap();
+    b.deliver(late, HOST);
+    let waits = b.end(&job, &ready, &refused(), &accepted_control());
+    assert_eq!(
+        (waits.state, b.listed(HOST)),
+        (JobState::Deferred, vec!["relay"])
+    );
+    b.now = b.now.max(waits.not_before);
+    b.relay.due(9, b.now).unwrap();
+    let (job, again) = b.begin(&waits).unwrap();
+    let sent: Vec<&str> = again.iter().map(|m| m.test.as_str()).collect();
+    assert_eq!(sent, [late.test.as_str()]);
+    assert!(again[0].control.is_some());
+    let done = b.end(&job, &again, &refused(), &accepted_control());
+    assert_eq!(
+        (done.state, done.row, b.listed(HOST)),
+        (
+            JobState::Done,
+            Some(DecisionRow::RefusedControlAccepted),
+            vec![]
+        )
+    );
+}
+
+#[test]
 fn session_has_one_sender_and_at_most_eight_forms() {
     let mut b = Bench::new();
     let all = Nomination {
