@@ -1,12 +1,13 @@
 //! Sends requests to the HTTP API: `http ADDR TOKEN list CONNECTIONS COUNT`, `… lookup CONNECTIONS
 //! RATE SECONDS`, `… pages CONNECTIONS RATE SECONDS FILE`, `… logins CONNECTIONS RATE SECONDS DNS
-//! ORIGIN`, `… bulk LINES`, or `… get PATH`. FILE has the paths of pages, one on a line; DNS is the
-//! address of the DNS server, and ORIGIN that of a volatile zone. Prints one line of JSON. Latencies
-//! are in milliseconds; those of log-ins last until DNS has the address.
+//! ORIGIN`, `… control CONNECTIONS RATE SECONDS`, `… bulk LINES`, or `… get PATH`. FILE has the paths
+//! of pages, one on a line; DNS is the address of the DNS server, and ORIGIN that of a volatile zone;
+//! `control` sends log-ins to threads of its own that answer without any work. Prints one line of
+//! JSON. Latencies are in milliseconds; those of log-ins last until DNS has the address.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -43,9 +44,14 @@ fn main() -> Result<(), BoxError> {
             let pace = Pace::parse(connections, rate, seconds)?;
             logins(addr, token, &pace, dns, origin)
         }
+        [_, _, "control", connections, rate, seconds] => {
+            let pace = Pace::parse(connections, rate, seconds)?;
+            let (web, dns) = serve_control()?;
+            logins(&web, "", &pace, &dns, "logins.example")
+        }
         [addr, token, "bulk", lines] => bulk(addr, token, lines.parse()?),
         [addr, token, "get", path] => get(addr, token, path),
-        _ => Err("http ADDR TOKEN list|lookup|pages|logins|bulk|get …".into()),
+        _ => Err("http ADDR TOKEN list|lookup|pages|logins|control|bulk|get …".into()),
     }
 }
 
@@ -300,6 +306,51 @@ fn logins(addr: &str, token: &str, pace: &Pace, dns: &str, origin: &str) -> Resu
             Ok(status == 200 && len > 12 && answer[3] & 15 == 0 && answer[7] == 1)
         })
     })
+}
+
+/// Starts threads that answer each report and each query as a server would, without any work.
+/// Returns their addresses.
+fn serve_control() -> Result<(String, String), BoxError> {
+    let (web, dns) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
+    let addresses = (web.local_addr()?.to_string(), dns.local_addr()?.to_string());
+    std::thread::spawn(move || {
+        for stream in web.incoming().flatten() {
+            std::thread::spawn(move || acknowledge(stream));
+        }
+    });
+    std::thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((len, from)) = dns.recv_from(&mut message) {
+            // A response with one answer, which is not there: the client reads only the header.
+            message[2] |= 0x80;
+            message[7] = 1;
+            drop(dns.send_to(&message[..len], from));
+        }
+    });
+    Ok(addresses)
+}
+
+/// Answers each request of a connection with an empty response.
+fn acknowledge(stream: TcpStream) -> Result<(), BoxError> {
+    stream.set_nodelay(true)?;
+    let mut client = BufReader::new(stream);
+    let (mut line, mut len) = (String::new(), 0);
+    loop {
+        line.clear();
+        if client.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some(n) = line.strip_prefix("content-length: ") {
+            len = n.trim_end().parse()?;
+        } else if line == "\r\n" {
+            client.read_exact(&mut vec![0; len])?;
+            let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            client.get_mut().write_all(response)?;
+        }
+    }
 }
 
 fn lookup(addr: &str, token: &str, pace: &Pace) -> Result<(), BoxError> {

@@ -11,7 +11,7 @@ ORIGIN, RATE, CONNECTIONS, MOST = "logins.example", 5000, 16, 1 << 20
 
 NOTE = f"""A log-in is one request over a persistent connection, of {CONNECTIONS}, with one new address. Its time counts from the moment at which it was due until a query over UDP, sent as soon as the response has come, is answered with the address; a missing address is an error. Client and server share the cores.
 
-The zone is empty at first, and then full: each new log-in evicts another one. The last row compares a server that has a volatile zone with one that has none, by queries for a plain zone of {{:,}} addresses.
+The zone is empty at first, and then full: each new log-in evicts another one. The row *threads that do nothing* is the control: the same client, at the same rate and in the same rounds, against threads that answer each report and each query at once. The last row compares a server that has a volatile zone with one that has none, by queries for a plain zone of {{:,}} addresses.
 """
 
 def make_logins_folder(name, has_logins):
@@ -30,9 +30,10 @@ def serve(d, port):
 def resident_mb(p):
     return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{p.pid}/status").read())[1]) / 1024
 
-def log_in(web, token, port):
+def log_in(web, token, *target):
     """Reports log-ins at a steady rate. Returns the 99th percentile of their times in milliseconds, the median, and the rate."""
-    args = [http, f"127.0.0.1:{web}", token, "logins", CONNECTIONS, RATE, seconds, f"127.0.0.1:{port}", ORIGIN]
+    kind, *target = target
+    args = [http, f"127.0.0.1:{web}", token, kind, CONNECTIONS, RATE, seconds, *target]
     r = json.loads(subprocess.run(list(map(str, args)), check=True, capture_output=True, text=True).stdout)
     if r["wrong_answers"]: sys.exit(f"wrong answers: {r}")
     return r["p99"], r["median"], r["count"] / r["seconds"]
@@ -57,9 +58,14 @@ def measure_logins():
         if what != "an empty zone":
             before = resident_mb(p); fill(web, token); grown = resident_mb(p) - before
             add_row(f"memory of {MOST:,} log-ins", "–", f"{grown:.0f} MB", None)
-        runs = [log_in(web, token, port) for _ in range(rounds)]
+        runs, controls = [], []
+        for _ in range(rounds):
+            controls.append(log_in(web, token, "control"))
+            runs.append(log_in(web, token, "logins", f"127.0.0.1:{port}", ORIGIN))
         p99, medians, rates = zip(*runs)
         add_row(f"log-in to answer at {RATE:,} a second, {what}, p99", "≤ 5 ms (aim 1)", f"{spread(p99, 2)} ms (median {median(medians):.2f} ms, {median(rates):,.0f}/s)", median(p99) <= 5)
+        p99, medians, rates = zip(*controls)
+        add_row(f"the same against threads that do nothing, p99", "–", f"{spread(p99, 2)} ms (median {median(medians):.2f} ms, {median(rates):,.0f}/s)", None)
     stop_server(p)
 
 def measure_plain_zone(addresses=100_000):

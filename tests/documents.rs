@@ -273,7 +273,7 @@ fn page_of_recent_logins_shows_its_files_as_they_are() {
         assert!(shown, "docs/recent-logins.md: no {}", path.display());
         files += 1;
     }
-    assert_eq!(files, 7);
+    assert_eq!(files, 9);
 }
 
 #[test]

@@ -3,11 +3,7 @@
 # servers that query orbsd through it with the recipes of src/recipes. The tests run this script in an empty folder.
 # ORBSD and PEERS are the paths of the programs. RECIPES is a folder with the parts of each recipe for the zone that is served
 # here, as ID/PURPOSE.FILE. Prints the results.
-set -u
-root=$PEERS/root
-export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/postfix:$root/usr/lib/rspamd:$root/usr/lib/aarch64-linux-gnu
-pids=""
-trap 'kill $pids 2>/dev/null; wait 2>/dev/null' EXIT
+. "$(dirname "$0")/mailhost.sh"
 # Prints a part of a recipe (recipe, purpose, file), with addresses and folders that exist here.
 recipe() {
     sed -e "s|198\\.51\\.100\\.25|$allowed|g" -e "s|198[\\]\\.51[\\]\\.100[\\]\\.25|$allowed|g" -e "s|/etc/postfix/|$PWD/pf/conf/|g" \
@@ -20,12 +16,9 @@ allowed=45.51.100.11 late=45.51.100.12
 # An address that is listed for two reasons: two bits of the list of bit masks.
 both=45.51.100.13
 
-# Servers that give up root privileges have to read their files here.
-chmod 755 .
-ip link set lo up
 ip addr add $listed/32 dev lo
 for a in $clean $allowed $late $both; do ip addr add $a/32 dev lo; done
-mkdir -p etc un zones
+mkdir -p etc
 echo 'nameserver 127.0.0.1' > etc/resolv.conf
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\npostfix:x:6501:6501::/:/bin/false\nDebian-exim:x:6503:6503::/:/bin/false\n' > etc/passwd
 printf 'root:x:0:\nnogroup:x:65534:\npostfix:x:6501:\npostdrop:x:6502:\nDebian-exim:x:6503:\n' > etc/group
@@ -51,37 +44,13 @@ text = "Spam domain \$"
 name = "sender"
 text = "Spam sender"
 CONF
-cat > zones/hbl.toml <<CONF
-origin = "hbl.orbs.example"
-kind = "hash"
-digest = "sha1-hex"
-ns = ["ns1.orbs.example", "ns2.orbs.example"]
-contact = "hostmaster@orbs.example"
-publish = [{ reason = "sender", code = "127.0.2.2" }]
-CONF
-cat > zones/mask.toml <<CONF
-origin = "mask.orbs.example"
-kind = "address"
-bitmask = true
-ns = ["ns1.orbs.example", "ns2.orbs.example"]
-contact = "hostmaster@orbs.example"
-publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.4" }]
-CONF
-cat > zones/dbl.toml <<CONF
-origin = "dbl.orbs.example"
-kind = "domain"
-addresses = true
-ns = ["ns1.orbs.example", "ns2.orbs.example"]
-contact = "hostmaster@orbs.example"
-publish = [{ reason = "spam", code = "127.0.1.2" }]
-CONF
-cat > zones/bl.toml <<CONF
-origin = "bl.orbs.example"
-kind = "address"
-ns = ["ns1.orbs.example", "ns2.orbs.example"]
-contact = "hostmaster@orbs.example"
-publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }]
-CONF
+zone hbl hash 'digest = "sha1-hex"
+publish = [{ reason = "sender", code = "127.0.2.2" }]'
+zone mask address 'bitmask = true
+publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.4" }]'
+zone dbl domain 'addresses = true
+publish = [{ reason = "spam", code = "127.0.1.2" }]'
+zone bl address 'publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }]'
 $ORBSD serve 2> orbsd.log & orbsd=$! pids="$pids $!"
 i=0; while [ ! -S run/orbsd.sock ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 if [ -n "${LIST:-}" ]; then $ORBSD import --source list --reason relay "$LIST"; listed_here=; else listed_here=$listed; fi
@@ -93,35 +62,9 @@ $ORBSD list bad.example example.com $literal $spammer --reason spam > /dev/null 
 digest() { printf '%s' "$1" | sha1sum | cut -d ' ' -f 1; }
 $ORBSD list $(digest a@bad.example) $(digest a@example.com) --reason sender > /dev/null || echo "FAILED: list of digests"
 
-cat > un/unbound.conf <<CONF
-server:
-    interface: 127.0.0.1
-    port: 53
-    username: ""
-    chroot: ""
-    directory: "$PWD/un"
-    pidfile: ""
-    use-syslog: no
-    logfile: "$PWD/un/log"
-    do-not-query-localhost: no
-    module-config: "iterator"
-    qname-minimisation: yes
-    qname-minimisation-strict: yes
-    harden-below-nxdomain: yes
-    harden-large-queries: yes
-    use-caps-for-id: yes
-    num-threads: 1
-stub-zone:
-    name: "bl.orbs.example"
-    stub-addr: 127.0.0.1@5300
-    stub-prime: no
-$(for z in dbl hbl mask; do printf 'stub-zone:\n    name: "%s.orbs.example"\n    stub-addr: 127.0.0.1@5300\n    stub-prime: no\n' $z; done)
-remote-control:
-    control-enable: no
-CONF
-"$root/usr/sbin/unbound" -d -c un/unbound.conf & pids="$pids $!"
+MORE='    harden-large-queries: yes
+    use-caps-for-id: yes' start_resolver bl dbl hbl mask
 ask() { echo "$1 $2: $(dig +time=3 +tries=3 @127.0.0.1 "$1.bl.orbs.example" "$2" | sed -n 's/.*status: \([A-Z]*\),.*/\1/p') $(dig +short +time=3 @127.0.0.1 "$1.bl.orbs.example" "$2" | sort | tr '\n' ' ')"; }
-i=0; while ! dig +short +time=1 +tries=1 @127.0.0.1 2.0.0.127.bl.orbs.example | grep -q 127.0.0.2 && [ $i -lt 30 ]; do sleep 0.2; i=$((i + 1)); done
 ask 7.100.51.45 A
 ask 7.100.51.45 TXT
 ask 8.100.51.45 A
@@ -133,21 +76,6 @@ ask 5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.0.0.0.1.0.0.0.0.0.7.4.6.0.6.2 A
 ask 1.0.0.127 A
 ask 2.0.0.127 A
 
-# Runs an SMTP session from an address to a port, and prints the last reply: to RCPT, or after a refusal. Optional: the recipient,
-# the domain of the sender, and `data` to send a message. PROXY names the address in a PROXY header instead of using it.
-talk() {
-    perl -MIO::Socket::INET -e '
-        my ($from, $port, $to, $domain, $data) = @ARGV;
-        $to ||= "root\@mx.test"; $domain ||= "client.test";
-        my $s = IO::Socket::INET->new(LocalAddr => $ENV{PROXY} ? "127.0.0.1" : $from, PeerAddr => "127.0.0.1", PeerPort => $port, Timeout => 10) or die "connect: $!";
-        print $s "PROXY TCP4 $from 127.0.0.1 40000 $port\r\n" if $ENV{PROXY};
-        my $reply = sub { my $r = ""; while (my $l = <$s>) { $r = $l; last if $l =~ /^\d{3} / } return $r };
-        my $out = $reply->();
-        my @commands = ("EHLO client.test", "MAIL FROM:<a\@$domain>", "RCPT TO:<$to>");
-        push @commands, "DATA", "From: <a\@client.test>\r\nTo: <$to>\r\nSubject: hello\r\nMessage-ID: <1\@client.test>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n." if $data;
-        for my $c (@commands) { last if $out =~ /^[45]/; print $s "$c\r\n"; $out = $reply->() }
-        print $out; print $s "QUIT\r\n";' "$@" 2>&1 | tr -d '\r' | tail -n 1
-}
 # Prints the replies of a server to each kind of client: name of the server, port.
 each() {
     echo "$1 listed: $(talk $listed $2)"
@@ -156,58 +84,24 @@ each() {
     echo "$1 exempt: $(talk $listed $2 postmaster@mx.test)"
 }
 # Waits until a server answers at a port.
-await() { i=0; while ! talk $clean $1 | grep -q '^[2-5]' && [ $i -lt 100 ]; do sleep 0.2; i=$((i + 1)); done; }
+await() { await_smtp $clean $1; }
 
-mkdir -p pf/conf pf/data pf/queue
-for d in pid private public maildrop incoming active deferred bounce defer corrupt hold flush saved trace; do mkdir -p pf/queue/$d; done
-chown -R 6501:6501 pf/data pf/queue; chown 0:0 pf/queue pf/queue/pid; chown 6501:6502 pf/queue/maildrop pf/queue/public; chmod 730 pf/queue/maildrop; chmod 710 pf/queue/public
-cat > pf/conf/main.cf <<CONF
-compatibility_level = 3.6
-queue_directory = $PWD/pf/queue
-data_directory = $PWD/pf/data
-daemon_directory = $root/usr/lib/postfix/sbin
-command_directory = $root/usr/sbin
-shlib_directory = $root/usr/lib/postfix
-meta_directory = $root/etc/postfix
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.test
-mydestination = mx.test
-mynetworks = 192.0.2.1/32
-inet_interfaces = all
-inet_protocols = ipv4
-alias_maps =
-alias_database =
-local_recipient_maps =
-$(recipe postfix use main.cf)
+mkdir -p pf/conf
+recipe postfix allow dnsbl_allow.cidr > pf/conf/dnsbl_allow.cidr
+recipe postfix exempt dnsbl_exempt > pf/conf/dnsbl_exempt
+recipe postfix-domain allow dnsbl_allow_senders > pf/conf/dnsbl_allow_senders
+start_postfix '127.0.0.1:25 inet n - n - - smtpd
+127.0.0.1:26 inet n - n - 1 postscreen
+127.0.0.1:28 inet n - n - - smtpd -o smtpd_recipient_restrictions=$domain_restrictions
+127.0.0.1:33 inet n - n - - smtpd -o smtpd_recipient_restrictions=$mask_restrictions
+smtpd pass - - n - - smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy' "$(recipe postfix use main.cf)
 $(recipe postscreen use main.cf)
 $(recipe postfix-domain use main.cf | sed 's/^smtpd_recipient_restrictions/domain_restrictions/')
 $(recipe postfix-mask use main.cf | sed 's/^smtpd_recipient_restrictions/mask_restrictions/')
 postscreen_greet_action = ignore
-postscreen_greet_wait = 1s
-maillog_file = $PWD/pf/log
-maillog_file_prefixes = $PWD
-import_environment = LD_LIBRARY_PATH MAIL_CONFIG MAIL_LOGTAG TZ
-CONF
-recipe postfix allow dnsbl_allow.cidr > pf/conf/dnsbl_allow.cidr
-recipe postfix exempt dnsbl_exempt > pf/conf/dnsbl_exempt
-recipe postfix-domain allow dnsbl_allow_senders > pf/conf/dnsbl_allow_senders
-cat > pf/conf/master.cf <<CONF
-127.0.0.1:25 inet n - n - - smtpd
-127.0.0.1:26 inet n - n - 1 postscreen
-127.0.0.1:28 inet n - n - - smtpd -o smtpd_recipient_restrictions=\$domain_restrictions
-127.0.0.1:33 inet n - n - - smtpd -o smtpd_recipient_restrictions=\$mask_restrictions
-smtpd pass - - n - - smtpd
-dnsblog unix - - n - 0 dnsblog
-tlsproxy unix - - n - 0 tlsproxy
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-anvil unix - - n - 1 anvil
-proxymap unix - - n - - proxymap
-postlog unix-dgram n - n - 1 postlogd
-CONF
-MAIL_CONFIG=$PWD/pf/conf "$root/usr/lib/postfix/sbin/master" -c "$PWD/pf/conf" -d 2> pf/err & pids="$pids $!"
+postscreen_greet_wait = 1s"
 await 25
 each postfix 25
 each postfix-mask 33
@@ -223,28 +117,11 @@ domains() {
 postfix_domain() { talk $clean 28 "$@"; }
 domains postfix-domain postfix_domain
 
-mkdir -p ex/log
-exim_conf() {
-    cat > ex/$1 <<CONF
-primary_hostname = mx.test
-exim_user = Debian-exim
-exim_group = Debian-exim
-spool_directory = $PWD/ex
-log_file_path = $PWD/ex/log/%slog
-keep_environment = LD_LIBRARY_PATH
-acl_smtp_rcpt = check
-$(recipe $1 allow exim4.conf)
-$(recipe $1 exempt exim4.conf)
-begin acl
-check:
-$(recipe $1 use exim4.conf)
-  accept
-CONF
-}
-exim_conf exim; exim_conf exim-domain; exim_conf exim-mask
-chown -R 6503:6503 ex; chown 0:0 ex/exim*; chmod 644 ex/exim ex/exim-domain ex/exim-mask
-# Configuration, client; optional: recipient, sender domain.
-exim() { printf "EHLO client.test\r\nMAIL FROM:<a@${4:-client.test}>\r\nRCPT TO:<${3:-root@mx.test}>\r\nQUIT\r\n" | "$root/usr/sbin/exim4" -C "$PWD/ex/$1" -bh "$2" 2>> ex/err | tr -d '\r' | grep -E '^(250|550)' | tail -n 1; }
+for r in exim exim-domain exim-mask; do
+    exim_conf $r "$(recipe $r allow exim4.conf)
+$(recipe $r exempt exim4.conf)" "$(recipe $r use exim4.conf)
+  accept"
+done
 echo "exim listed: $(exim exim $listed)"
 echo "exim clean: $(exim exim $clean)"
 echo "exim allowed: $(exim exim $allowed)"
@@ -256,23 +133,11 @@ echo "exim-mask exempt: $(exim exim-mask $listed postmaster@mx.test)"
 # The conditions of Exim on the codes of the list of bit masks. The reply names those that hold, with the last octets; a
 # longer reply would have several lines.
 masks=mask.orbs.example
-cat > ex/exim-bits <<CONF
-primary_hostname = mx.test
-exim_user = Debian-exim
-exim_group = Debian-exim
-spool_directory = $PWD/ex
-log_file_path = $PWD/ex/log/%slog
-keep_environment = LD_LIBRARY_PATH
-acl_smtp_rcpt = check
-begin acl
-check:
-$(for test in =127.0.0.2 =127.0.0.6 =127.0.0.2,127.0.0.4 "&0.0.0.2" "&0.0.0.4" "&0.0.0.6" "&0.0.0.8" ==127.0.0.2 ==127.0.0.6 "=&0.0.0.2" "=&0.0.0.6" "=&0.0.0.8" \
+exim_conf exim-bits "" "$(for test in =127.0.0.2 =127.0.0.6 =127.0.0.2,127.0.0.4 "&0.0.0.2" "&0.0.0.4" "&0.0.0.6" "&0.0.0.8" ==127.0.0.2 ==127.0.0.6 "=&0.0.0.2" "=&0.0.0.6" "=&0.0.0.8" \
     !=127.0.0.2 !=127.0.0.6 "!&0.0.0.4" "!&0.0.0.8" !==127.0.0.6 "!=&0.0.0.2" "!=&0.0.0.8"; do
     printf '  warn dnslists = %s%s\n       set acl_m_held = $acl_m_held %s\n' "$masks" "$test" "$(echo "$test" | sed -e 's/127[.]0[.]0[.]//g' -e 's/0[.]0[.]0[.]//' -e 's|,|/|')"
 done)
-  deny message = holds:\$acl_m_held
-CONF
-chown 0:0 ex/exim-bits; chmod 644 ex/exim-bits
+  deny message = holds:\$acl_m_held"
 for who in listed both clean; do eval "at=\$$who"; echo "exim-bits $who: $(exim exim-bits $at)"; done
 exim_domain() { exim exim-domain $clean "$@"; }
 domains exim-domain exim_domain

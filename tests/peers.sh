@@ -199,19 +199,19 @@ if [ ! -e "$to/servers/.done-2" ]; then
     done
     touch "$to/servers/.done-2"
 fi
-# Servers of mailboxes, from which users log in.
-if [ ! -e "$to/servers/.done-mailboxes-1" ]; then
-    echo "fetching for tests, into $to/servers: dovecot-imapd dovecot-pop3d"
+# Servers of mailboxes, from which users log in, and the interpreter by which one of them reports log-ins.
+if [ ! -e "$to/servers/.done-mailboxes-2" ]; then
+    echo "fetching for tests, into $to/servers: dovecot-imapd dovecot-pop3d dovecot-auth-lua"
     updated
     rm -rf "$to/mailbox-debs"
     mkdir -p "$to/mailbox-debs"
-    ( cd "$to/mailbox-debs" && for p in dovecot-imapd dovecot-pop3d; do get "$p"; done )
+    ( cd "$to/mailbox-debs" && for p in dovecot-imapd dovecot-pop3d dovecot-auth-lua; do get "$p"; done )
     for deb in "$to"/mailbox-debs/*.deb; do dpkg -x "$deb" "$to/servers"; done
     rm -rf "$to/mailbox-debs"
-    for p in imap-login pop3-login; do
-        [ -x "$to/servers/usr/lib/dovecot/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
+    for p in imap-login pop3-login modules/auth/libauthdb_lua.so; do
+        [ -e "$to/servers/usr/lib/dovecot/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
     done
-    touch "$to/servers/.done-mailboxes-1"
+    touch "$to/servers/.done-mailboxes-2"
 fi
 # Two libraries with which Python programs receive mail; the older one was part of Python.
 if [ ! -e "$to/venv/.done-aiosmtpd-1" ]; then

@@ -10,7 +10,6 @@ use crate::{
         ShareResponse,
     },
     http::comparisons::public::public_comparisons,
-    texts::Language,
 };
 
 /// The page.
@@ -42,11 +41,7 @@ impl ComparisonsPage<'_> {
 
     /// "93.3 %: 11,597 … of 12,425 …"
     fn share(&self, share: &ShareResponse) -> Markup {
-        let percent = format!("{:.1}", share.percent);
-        let percent = match self.page.language {
-            Language::De => percent.replace('.', ","),
-            Language::En | Language::Ja => percent,
-        };
+        let percent = self.page.decimal(&format!("{:.1}", share.percent));
         let part = self.group(share.part, share.part_entries);
         let whole = self.group(share.whole, share.whole_entries);
         let page = self.page;

@@ -278,6 +278,11 @@ impl PageContext {
         dates::number(self.language, n.try_into().unwrap_or(u64::MAX))
     }
 
+    /// A decimal number, which is written with a point, as the language writes it.
+    pub fn decimal(&self, n: &str) -> String {
+        dates::decimal(self.language, n)
+    }
+
     /// A link to a path of the site; the page keeps the language if the URL has chosen it.
     pub fn href(&self, path: &str) -> String {
         // Of two slashes at the beginning a browser makes another host.

@@ -113,6 +113,14 @@ pub(super) fn number(language: Language, n: u64) -> String {
     out
 }
 
+/// A decimal number as a language writes it. `n` is written with a point.
+pub(super) fn decimal(language: Language, n: &str) -> String {
+    match language {
+        Language::En | Language::Ja => n.into(),
+        Language::De => n.replace('.', ","),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +177,7 @@ mod tests {
         assert_eq!(number(Language::En, 1_234_567), "1,234,567");
         assert_eq!(number(Language::De, 12_345), "12.345");
         assert_eq!(number(Language::Ja, 999), "999");
+        assert_eq!(decimal(Language::En, "99.4"), "99.4");
+        assert_eq!(decimal(Language::De, "99.4"), "99,4");
     }
 }

@@ -101,7 +101,7 @@ fn share(page: &PageContext, part: u64, all: u64) -> Markup {
             "all",
             all_text,
             "percent",
-            percent,
+            page.decimal(&percent),
         ),
         None => page.t2("policy-quality-share", "part", part_text, "all", all_text),
     }

@@ -179,6 +179,28 @@ async fn home_and_look_up_pages_are_small() {
     }
 }
 
+/// The policy has no sentence of another language, and numbers as its language writes them.
+#[tokio::test]
+async fn policy_is_in_the_language_of_the_page() {
+    let keys: Vec<&str> = include_str!("../texts/en/policy.ftl")
+        .lines()
+        .filter_map(|l| Some(l.split_once(" = ")?.0))
+        .filter(|key| !key.starts_with([' ', '#']))
+        .collect();
+    for (language, percent) in [(Language::De, "99,4 %"), (Language::Ja, "99.4 %")] {
+        let (_, _, html) = get(&format!("/examples/policy?lang={}", language.tag())).await;
+        let mut shown = 0;
+        for key in &keys {
+            let html_of = |l| crate::texts::text(l, key, &[]).replace('\'', "&#39;");
+            let english = html_of(Language::En);
+            assert!(!html.contains(&format!(">{english}")), "{language:?} {key}");
+            shown += usize::from(html.contains(&html_of(language)));
+        }
+        assert!(shown >= 40, "{language:?}: {shown} of {}", keys.len());
+        assert!(html.contains(percent), "{language:?}");
+    }
+}
+
 fn page() -> PageContext {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, "text/html".parse().unwrap());

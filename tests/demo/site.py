@@ -31,7 +31,7 @@ def port_or_free(port):
     sys.exit("no port is free")
 
 
-WEB, DNS, MIRROR, NAMES, SMTP, COLLECT, INBOX = [port_or_free(p) for p in (8054, 5300, 0, 0, 0, 0, 0)]
+WEB, DNS, ADMIN, MIRROR, NAMES, SMTP, COLLECT, INBOX = [port_or_free(p) for p in (8054, 5300, 0, 0, 0, 0, 0, 0)]
 BASE = f"http://127.0.0.1:{WEB}"
 
 
@@ -92,7 +92,7 @@ def configure():
     c = tomllib.load(open(f"{here}/config.toml", "rb"))
     def change(table, **keys): c.setdefault(table, {}).update(keys)
     change("dns", listen=[f"127.0.0.1:{DNS}"])
-    change("admin", listen="")
+    change("admin", listen=f"127.0.0.1:{ADMIN}")
     change("web", listen=f"127.0.0.1:{WEB}", base_url=BASE)
     change("limits", allow_special_ranges=["127.64.0.0/10", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"])
     change("http_client", resolvers=[f"127.0.0.1:{NAMES}"], allow_special_ranges=["127.0.0.0/8"])
@@ -105,6 +105,7 @@ def configure():
     for r in c["reason"]: r["text"] = r["text"].replace("https://orbs.example", BASE)
     c["reason"].append({"name": "partner", "text": f"Listed by Partner List, see {BASE}/$"})
     c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
+    c["comparison"] = [{"name": "other", "title": "Other List", "against": "relays"}]
     write("config.toml", toml(c))
     write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
     origins = ["partners.demo.example"]
@@ -112,9 +113,11 @@ def configure():
         name = os.path.basename(path)
         zone = tomllib.load(open(path, "rb"))
         zone["origin"] = zone["origin"].replace("orbs.example", "demo.example")
-        origins.append(zone["origin"])
         zone["ns"] = ["ns1.demo.example", "ns2.demo.example"]
-        zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
+        # Recent log-ins are neither transferred nor shown.
+        if zone.get("durability") != "volatile":
+            origins.append(zone["origin"])
+            zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
         write(f"zones/{name}", toml(zone))
     write("zones/partners.toml", toml({"origin": "partners.demo.example", "kind": "address", "ns": ["ns1.demo.example", "ns2.demo.example"],
         "contact": "hostmaster@demo.example", "publish": [{"reason": "partner", "code": "127.0.0.2"}]}))
@@ -138,10 +141,23 @@ def names():
 
 
 def start_orbsd():
+    """Starts orbsd, and waits until it serves and can test. Returns its process."""
     log = open(f"{tmp}/orbsd.log", "a")
-    children.append(subprocess.Popen([orbsd, "serve"], cwd=tmp, stdout=log, stderr=log))
+    process = subprocess.Popen([orbsd, "serve"], cwd=tmp, stdout=log, stderr=log)
+    children.append(process)
     wait_until("orbsd", lambda: http("GET", "/").status == 200)
     wait_until("the tester", lambda: not (run("status").get("tester") or {}).get("problem"))
+    return process
+
+
+def count_quality(process):
+    """Starts orbsd again without its figures of quality, so that it counts them now and not after midnight."""
+    process.terminate()
+    process.wait(30)
+    children.remove(process)
+    shutil.rmtree(f"{tmp}/data.quality", ignore_errors=True)
+    start_orbsd()
+    wait_until("the figures of quality", lambda: http("GET", "/policy").json()["quality"])
 
 
 # ── Made-up history ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,17 +167,42 @@ def make_history(servers):
     forms = "plain same-address foreign-sender null-sender unqualified-sender relay-name-sender bare-recipient verp-style".split()
     for n, t in HOSTS.items():
         run("relay", "nominate", t, "--evidence", f"log line about {n}", "--kind", "owner", "--name", n, *(a for f in forms for a in ("--test", f)))
-    listed = [("203.0.113.7", "spamsource"), ("2001:db8:7::/64", "spamsource"), ("203.0.113.128/25", "dynamic"), ("192.0.2.0/25", "netblock"), ("casino.example", "spam"), ("198.51.100.99", "proxy")]
+    listed = [("203.0.113.7", "spamsource"), ("2001:db8:7::/64", "spamsource"), ("203.0.113.128/25", "dynamic"), ("casino.example", "spam"), ("198.51.100.99", "proxy")]
     for subject, reason in listed: run("list", subject, "--reason", reason, "--allow-special-ranges", "--note", INTRO)
     # One that was listed and removed, and one whose listing ends while the visitor watches.
     run("list", "203.0.113.9", "--reason", "spamsource", "--allow-special-ranges", "--note", INTRO)
-    run("delist", "203.0.113.9")
+    run("delist", "203.0.113.9", "--listed-in-error")
     run("list", "203.0.113.10", "--reason", "spamsource", "--until", "3m", "--allow-special-ranges", "--note", INTRO)
+    list_netblocks()
     run("notice", "add", "Planned work on the second name server on Sunday from 06:00 to 07:00 UTC. Answers are not affected.")
     wait_until("the proofs of the relay tests", lambda: all(is_listed(t) for t in HOSTS.values()), 120)
     wait_until("the end of the first tests", lambda: not run("relay", "jobs", "--open")["items"], 240)
     for name, state in (("debian", "defers"), ("wall", "blocks")):
         next(s for s in servers if s.name.startswith(name)).set(state)
+
+
+def list_netblocks():
+    """Lists two networks by the decisions of two persons: one for what it sends, and one because its holder asked for it."""
+    run("user", "add", "anna", "--role", "editor")
+    write("anna-token", run("token", "create", "--owner", "anna", "--role", "editor")["token"] + "\n")
+    os.chmod(f"{tmp}/anna-token", 0o600)
+    as_anna = ("--server", f"http://127.0.0.1:{ADMIN}", "--token", "anna-token")
+    day = lambda ago: time.strftime("%Y-%m-%d", time.gmtime(time.time() - ago * 86400))
+    spammer, quiet = "192.0.2.0/25", "203.0.113.64/26"
+    run("netblock", "propose", spammer, "--kind", "spam-from-many", "--addresses", "41", "--note", INTRO)
+    run("netblock", "contact", spammer, "--request", "complaint", "--asked-at", day(9), "--address", "abuse@isp.example", "--words", INTRO)
+    run("netblock", "contact", spammer, "--number", "1", "--answer", "refused", "--answered-at", day(6))
+    run("netblock", "contact", spammer, "--request", "notice", "--asked-at", day(2), "--address", "abuse@isp.example", "--words", INTRO)
+    run("netblock", "propose", quiet, "--kind", "holder-request", "--until", "200d", "--note", INTRO)
+    for prefix in (spammer, quiet): run(*as_anna, "netblock", "approve", prefix)
+
+
+def compare_lists():
+    """Compares the list of relays with a made-up one: two of its entries are ours too, and tests of others found some of the rest closed."""
+    theirs = [HOSTS["relay.demo.example"], HOSTS["open.demo.example"], *(f"198.51.100.{n}" for n in range(40, 60))]
+    write("other.txt", "".join(f"{a}\n" for a in theirs))
+    write("tested.txt", "".join(f"198.51.100.{n} {'open' if n % 4 == 0 else 'closed'}\n" for n in range(40, 55)))
+    run("compare", "--with", "other.txt", "--tested", "tested.txt", "--zone", "relays", "--name", "other")
 
 
 def is_listed(subject):
@@ -211,7 +252,9 @@ and press "Look up". It is the bounce of a relay that is still open.
                                   curl --interface {still_open} -X POST {BASE}/prove/CODE
  5. {BASE}/198.51.100.23   is listed because another list that is carried here lists it.
  6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
- 7. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
+ 7. {BASE}/netblocks   are networks that two persons have listed; {BASE}/compare   compares a made-up list with the one of relays;
+    {BASE}/policy#quality   has the figures of quality, which were counted a moment ago.
+ 8. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
 
 TXT records for proofs by DNS are lines of {tmp}/txt: NAME TEXT. Mail that orbsd sends is stored in {tmp}/mail.""")
     for what, path in tickets.items(): show(f"A ticket that is {what}: {BASE}{path}")
@@ -242,6 +285,28 @@ def promise(what, kept):
 broken = []
 
 
+def check_pages():
+    """Looks at the pages of networks, comparisons and figures, each also as a page of each language."""
+    for path in ("/netblocks", "/netblocks/192.0.2.0/25", "/compare", "/policy"):
+        for language in ("en", "de", "ja"):
+            page = http("GET", f"{path}?lang={language}", accept="text/html")
+            if page.status != 200: promise(f"{path} is a page in the language {language}", False)
+    blocks = http("GET", "/netblocks").json()["items"]
+    promise("two persons have listed two networks", sorted(b["prefix"] for b in blocks if b["state"] == "listed") == ["192.0.2.0/25", "203.0.113.64/26"])
+    block = http("GET", "/netblocks/192.0.2.0/25")
+    promise("the page of a network says why it is listed and what its owner was asked", block.json()["text"].startswith("41 ") and len(block.json()["contacts"]) == 2)
+    promise("neither the persons nor their notes are public", not any(word in block.text for word in ("anna", "isp.example", INTRO)))
+    promise("an address of the network leads to its page", "/netblocks/192.0.2.0/25" in http("GET", "/lookup?subject=192.0.2.5").text)
+    compared = http("GET", "/compare").json()["items"]
+    counts = compared[0]["total"] if compared else {}
+    promise("a comparison shows what both lists have", (counts.get("theirs"), counts.get("both"), counts.get("only_theirs")) == (22, 2, 20))
+    quality = {q["alias"]: q["figures"] for q in http("GET", "/policy").json()["quality"]}
+    proofs = quality["relays"]["proofs"]
+    promise("the policy shows that each relay is proved", proofs["entries"] == proofs["proved"] == len(HOSTS))
+    errors = quality["spamsources"]["removals"]
+    promise("the policy shows the listing that was an error", (errors["removals"], errors["listed_in_error"]) == (1, 1))
+
+
 def check(servers):
     relay, debian, wall, still_open = HOSTS.values()
     page = http("GET", "/", accept="text/html")
@@ -253,6 +318,7 @@ def check(servers):
         r = http("POST", "/tickets", {"subject": address})
         if r.status not in (200, 201, 202): raise SystemExit(f"POST /tickets {address}: {r.status} {r.text}")
         return r.json()["path"]
+    check_pages()
     path = claim(still_open)
     t = follow(path, ("failed",), 180)
     promise("an open relay stays listed, and the form that came through is named", is_listed(still_open) and any(o["outcome"] == "delivered" for o in t["test"]["outcomes"]))
@@ -284,9 +350,11 @@ def main():
     Inbox(INBOX, f"{tmp}/mail", show)
     servers = [MailServer(n, t, SMTP, f"{tmp}/servers", (COLLECTOR, COLLECT), (DOMAIN, SECOND_DOMAIN), "ESMTP Postfix (Debian/GNU)" if n.startswith("debian") else "ESMTP") for n, t in HOSTS.items()]
     show("Starting orbsd, and testing four mail servers on the loopback interface …")
-    start_orbsd()
+    process = start_orbsd()
     make_history(servers)
     tickets = make_tickets()
+    compare_lists()
+    count_quality(process)
     if checking: return check(servers)
     print_steps(servers, tickets)
     signal.sigwait([signal.SIGINT, signal.SIGTERM])

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -12,7 +11,7 @@ use serde_json::json;
 use crate::{
     api::{Api, Reply},
     lab::{CONFIG, Folder, ZONE, query, shown, udp},
-    peers::peers,
+    mail_host::MailHost,
 };
 
 const LOGINS: &str = r#"
@@ -357,6 +356,36 @@ fn documented_zone_has_every_key_of_log_ins_and_passes_check() {
     assert!(out.status.success() && !text.contains("logins"), "{text}");
 }
 
+/// Neither strangers nor programs can use the zone as it is shipped, and only its own machine may
+/// query it.
+#[test]
+fn shipped_zone_of_log_ins_is_closed_until_it_names_others() {
+    let shipped = fs::read_to_string("zones/logins.toml").unwrap();
+    let api = Api::with_zones(CONFIG, &[("bl", ZONE), ("logins", &shipped)]);
+    let token = api.token("dovecot", "login", &[]);
+    let refused = log_in(&api, &token, "logins", "45.51.100.7");
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let q = query("2.0.0.127.logins.orbs.example", 1, true);
+    let from = |source: &str| {
+        let socket = std::net::UdpSocket::bind((source, 0)).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        socket.send_to(&q, api.f.addr()).unwrap();
+        let mut reply = [0; 512];
+        let len = socket.recv(&mut reply).unwrap();
+        shown(&reply[..len])
+    };
+    assert!(from("127.0.0.1").contains("127.0.0.2"));
+    assert!(from("127.0.0.9").starts_with("REFUSED"));
+    let named = shipped.replace("allow = []", "allow = [\"dovecot\"]");
+    assert_ne!(named, shipped);
+    api.f.write("zones/logins.toml", &named);
+    api.f.ok(&["reload"]);
+    log_in(&api, &token, "logins", "45.51.100.7").ok();
+    assert!(dns(&api, "logins", "7.100.51.45").contains("127.0.0.2"));
+}
+
 #[test]
 fn command_without_a_daemon_says_that_there_are_no_log_ins() {
     let f = Folder::with(CONFIG, &[("bl", ZONE), ("logins", LOGINS)]);
@@ -373,27 +402,12 @@ fn command_without_a_daemon_says_that_there_are_no_log_ins() {
 fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
     const LIFETIME: u64 = 20;
     let dir = tempfile::tempdir().unwrap();
-    let here = std::env::current_dir().unwrap();
-    // Servers need users besides root: root has them, other users need a range of subordinate IDs.
-    let ways: &[&str] = if is_root() {
-        &["-mn"]
-    } else {
-        &["-rmn", "--map-auto"]
-    };
-    let out = Command::new("unshare")
-        .args(ways)
-        .arg("sh")
-        .arg(here.join("tests/logins.sh"))
-        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
-        .env("PEERS", peers())
-        .env("RECIPES", here.join("docs/recent-logins"))
-        .env("LIFETIME", LIFETIME.to_string())
-        .current_dir(dir.path())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&out.stdout).into_owned();
+    let recipes = std::env::current_dir().unwrap().join("docs/recent-logins");
+    let lifetime = [("LIFETIME", LIFETIME.to_string())];
+    let host = MailHost::run(dir, "logins.sh", &recipes, &lifetime);
+    let printed = &host.printed;
     let logs = || {
-        let files = [
+        host.logs(&[
             "orbsd.log",
             "un/log",
             "pf/log",
@@ -401,13 +415,9 @@ fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
             "ex/err",
             "dovecot.log",
             "dovecot.err",
-        ];
-        let read = |f: &&str| fs::read_to_string(dir.path().join(f)).unwrap_or_default();
-        let errors = String::from_utf8_lossy(&out.stderr).into_owned();
-        format!(
-            "{printed}\n{errors}\n{}",
-            files.iter().map(read).collect::<String>()
-        )
+            "lua.log",
+            "lua.err",
+        ])
     };
     assert!(!printed.contains("FAILED"), "{}", logs());
     let found: BTreeMap<&str, &str> = printed.lines().filter_map(|l| l.split_once(": ")).collect();
@@ -428,9 +438,26 @@ fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
         let milliseconds: u64 = value(&format!("{who} listed after")).parse().unwrap();
         assert!(milliseconds <= 1000, "{milliseconds} ms\n{}", logs());
     }
+    for server in ["postfix", "exim"] {
+        expect(&format!("lua {server}"), "250 ");
+    }
     expect("pop3 login", "+OK");
     expect("imap login", "a OK");
     expect("failed login", "-ERR");
+    // With Lua a log-in is published before its reply.
+    expect("lua failed", "-ERR");
+    expect("lua login", "a OK");
+    assert!(value("lua login").ends_with(" 127.0.0.2"), "{}", logs());
+    assert!(!value("lua failed").contains("127.0.0.2"), "{}", logs());
+    assert_eq!(value("lua account"), "8 0 reported", "{}", logs());
+    // A log-in succeeds without orbsd, and only one waits for it.
+    for (key, start) in [("frozen", "a OK"), ("paused", "+OK"), ("down", "+OK")] {
+        expect(&format!("lua {key}"), start);
+    }
+    let waited = |key: &str| value(key).parse::<u64>().unwrap();
+    let (frozen, paused) = (waited("lua frozen after"), waited("lua paused after"));
+    assert!((500..2000).contains(&frozen), "{frozen} ms\n{}", logs());
+    assert!(paused < 400, "{paused} ms\n{}", logs());
     let gone: u64 = value("imap gone after").parse().unwrap();
     let lifetime = LIFETIME * 1000;
     // A resolver counts TTLs in whole seconds, and the log-in itself takes a while.
@@ -456,9 +483,4 @@ fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
     expect("permit_dnswl_client alone relays", "554 5.7.1");
     expect("permit_dnswl_client alone accepts", "250 ");
     expect("stranger to a user", "554 5.7.1 Service unavailable");
-}
-
-fn is_root() -> bool {
-    let own = fs::metadata("/proc/self").unwrap();
-    std::os::unix::fs::MetadataExt::uid(&own) == 0
 }

@@ -29,6 +29,7 @@ mod lab;
 mod lists;
 mod logins;
 mod lookup;
+mod mail_host;
 mod metrics;
 mod mirrors;
 mod name_server;

@@ -9,7 +9,10 @@ use std::{
 
 use orbsd::model::{Digest, Zone, ZoneKind, zone::Publish};
 
-use crate::lab::{Daemon, Folder, query, udp};
+use crate::{
+    lab::{Daemon, Folder, query, udp},
+    mail_host::MailHost,
+};
 
 /// The folder of `make peers`. A test that uses it is ignored, so that `cargo test` passes on a
 /// clone without it; `make test` runs ignored tests too.
@@ -108,29 +111,11 @@ fn write_recipes(folder: &std::path::Path) {
 fn every_recipe_recognises_what_is_listed() {
     let dir = tempfile::tempdir().unwrap();
     write_recipes(&dir.path().join("recipes"));
-    let script = std::env::current_dir().unwrap().join("tests/mail.sh");
-    // Postfix needs users besides root: root has them, other users need a range of subordinate IDs.
-    let root = fs::metadata("/proc/self")
-        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
-        .unwrap();
-    let ways: &[&str] = if root {
-        &["-mn"]
-    } else {
-        &["-rmn", "--map-auto"]
-    };
-    let out = Command::new("unshare")
-        .args(ways)
-        .arg("sh")
-        .arg(&script)
-        .env("ORBSD", env!("CARGO_BIN_EXE_orbsd"))
-        .env("PEERS", peers())
-        .env("RECIPES", dir.path().join("recipes"))
-        .current_dir(dir.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    let recipes = dir.path().join("recipes");
+    let host = MailHost::run(dir, "mail.sh", &recipes, &[]);
+    let said = &host.printed;
     let logs = || {
-        let logs = [
+        host.logs(&[
             "orbsd.log",
             "un/log",
             "pf/log",
@@ -138,15 +123,10 @@ fn every_recipe_recognises_what_is_listed() {
             "sa/err",
             "rs/log/log",
             "sm/err",
-        ];
-        let more = ["os/log", "hk/log", "rpz/log"];
-        let read = |n: &&str| fs::read_to_string(dir.path().join(n)).unwrap_or_default();
-        let all: Vec<String> = logs.iter().chain(&more).map(read).collect();
-        format!(
-            "{said}\n{}\n{}",
-            String::from_utf8_lossy(&out.stderr),
-            all.join("\n")
-        )
+            "os/log",
+            "hk/log",
+            "rpz/log",
+        ])
     };
     let expect = |want: &str| {
         let printed = said.lines().any(|l| l.trim_end().starts_with(want));

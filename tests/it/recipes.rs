@@ -65,7 +65,7 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 25] = [
+const ELSEWHERE: [(&str, &str); 27] = [
     ("feed-a, counted", "tests/it/quality.rs"),
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
     ("frontend orbs", "tests/it/proxies.rs"),
@@ -89,6 +89,8 @@ const ELSEWHERE: [(&str, &str); 25] = [
     ("pdns_control retrieve", "commands of a running PowerDNS"),
     ("script-login", "tests/logins.sh"),
     ("exec \"$@\"", "tests/logins.sh"),
+    ("driver = lua", "tests/logins.sh"),
+    ("auth_userdb_lookup", "tests/logins.sh"),
     ("check_policy_service", "tests/logins.sh"),
     ("login-policy unix", "tests/logins.sh"),
     ("has_logged_in", "tests/logins.sh"),

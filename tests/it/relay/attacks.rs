@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{
     RelayLab,
+    collector::exchange,
     mta::{Disposition, MtaBehavior, connect},
-    rules::exchange,
     v4,
 };
 

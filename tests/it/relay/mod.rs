@@ -1,10 +1,12 @@
 //! Relay tests against mail servers with known behaviour, on addresses of this machine.
 
 mod attacks;
+mod collector;
 mod day;
 mod matrix;
 pub mod mta;
 mod pace;
+mod probe_command;
 pub mod real;
 mod rules;
 mod table;

@@ -1,0 +1,80 @@
+# Die Seite der Regeln, und die Gründe eines Eintrags.
+
+policy-lead = Was gelistet wird, wann ein Eintrag endet, wie er entfernt wird und was wir versprechen. Diese Seite entsteht aus den Einstellungen des Servers und kann deshalb nicht von ihnen abweichen.
+policy-promises = Was wir versprechen
+policy-promise-free = Alles ist kostenlos: das Nachschlagen, die Nutzung, die Entfernung. Es gibt keine Gebühr, keine Spende und keinen schnelleren Weg gegen Geld.
+policy-promise-answer = Ein Antrag, über den eine Person entscheiden muss, wird innerhalb von zwei Tagen beantwortet und innerhalb von sieben entschieden.
+policy-promise-anyone = Jeder darf eine Entfernung beantragen. Ein Nachweis der Kontrolle beschleunigt sie nur, außer wo diese Seite sagt, dass er nötig ist.
+policy-promise-reach = Für E-Mail an unsere Kontaktadresse verwenden wir unsere eigenen Listen nicht, und diese Seiten antworten gelisteten Adressen wie allen anderen.
+policy-promise-own = Gelistet wird nur, was die Kriterien dieser Seite erfüllt, und was sie nicht mehr erfüllt, wird entfernt. Eine Entfernung hat keine weiteren Bedingungen.
+policy-promise-end = Wenn eine Liste endet, wird das einen Monat vorher angekündigt, und danach listet sie nichts mehr. Sie wird nie alle listen.
+policy-promise-notice = Wenn wir einen Fehler machen, beheben wir ihn vollständig, verhindern, dass er wiederkehrt, und berichten darüber unter { $notices }.
+policy-reasons = Gründe für einen Eintrag
+policy-reason-codes = Listen und Codes
+policy-reason-lifetime = Endet von selbst
+policy-reason-removal = Entfernung
+policy-reason-proof = Vorher ist ein Nachweis der Kontrolle nötig.
+policy-reason-approved = Jedem Eintrag stimmt eine zweite Person zu.
+policy-lifetime = { $count ->
+    [one] Einen Tag nach dem letzten Beleg
+   *[other] { $count } Tage nach dem letzten Beleg
+}
+policy-lifetime-never = Nein; eine Person überprüft ihn
+policy-scope = Umfang
+policy-scope-single = Tests und Fallen listen einzelne Adressen, nie deren Nachbarn. Bereiche werden nur aus den Gründen gelistet, bei denen es hier steht, und jede Auskunft zeigt, welcher Bereich eine Adresse umfasst.
+policy-scope-special = Private, reservierte und lokale Adressen werden nie gelistet: weder 127.0.0.1 noch die Netze aus RFC 6890 noch Multicast.
+policy-scope-special-but = Auf diesem Server dürfen diese besonderen Bereiche gelistet werden: { $ranges }.
+policy-scope-meaning = Ein Eintrag ist eine Aussage über einen Server und seine Einstellungen. Er sagt nicht, dass eine Person Spam sendet.
+policy-scope-one = Alle Listen führen schlechte oder zweifelhafte Server. Keine mischt gute und schlechte Einträge.
+policy-feeds = Einträge anderer Listen
+policy-feeds-text = Manche Einträge stammen aus Listen anderer Herausgeber. Die Auskunft nennt den Herausgeber und dessen Seite für Entfernungen. Hier werden sie so entfernt:
+policy-evidence = Belege und Verlauf
+policy-evidence-text = Jede Auskunft zeigt, warum und seit wann etwas gelistet ist, mit den Testnachrichten, die es belegen, und was vorher geschah. Berichte von Fallen werden nicht vollständig gezeigt, weil das die Fallen verraten würde.
+policy-quality = Wie oft wir uns irren
+policy-quality-lead = Jeden Tag zählen wir, wie gut die Einträge jeder Liste belegt sind, wie viele Einträge Fehler waren und wie schnell wir antworten. Meldungen, Entfernungen und Anträge sind die der letzten 30 Tage. Einen Prozentsatz gibt es erst ab 20 Fällen.
+policy-quality-none = Die Zahlen sind noch nicht gezählt.
+policy-quality-counted = Gezählt
+policy-quality-proved = Einträge, die dieser Server selbst belegt hat, durch eine Testnachricht oder eine Nachricht an eine Falle
+policy-quality-recent = Einträge mit einem solchen Beleg aus den letzten 30 Tagen
+policy-quality-age = Alter des letzten Belegs
+policy-quality-age-days = die Hälfte der Belege: höchstens { $median } Tage; neun von zehn: höchstens { $ninth } Tage; der älteste: { $oldest } Tage
+policy-quality-age-none = Kein Eintrag hat einen Beleg dieses Servers.
+policy-quality-open-claims = Meldungen, ein Server sei geschlossen, deren Test ihn noch offen fand
+policy-quality-other-claims = Meldungen, die kein Test entscheiden konnte
+policy-quality-other-claims-count = { $count }: Der Server lehnte den Test ab, oder er wurde nach der Wartezeit entfernt
+policy-quality-release = Zeit von einer Meldung bis zur Entfernung
+policy-quality-errors = Entfernungen von Einträgen, die ein Fehler waren
+policy-quality-spread = Zeit von einer beantragten Entfernung, bis der letzte Server sie hatte
+policy-quality-answered-2 = Innerhalb von zwei Tagen beantwortete Anträge
+policy-quality-answered-7 = Innerhalb von sieben Tagen beantwortete Anträge
+policy-quality-times = die Hälfte: höchstens { $median }; neun von zehn: höchstens { $ninth }; am längsten: { $longest }
+policy-quality-share = { $part } von { $all }
+policy-quality-share-percent = { $part } von { $all } ({ $percent } %)
+policy-quality-share-none = keine
+policy-contact = Kontakt
+policy-contact-none = Der Betreiber hat noch keinen Kontakt angegeben. Die Adresse jeder Liste steht auf ihrer Seite:
+policy-contact-alternate = Wenn diese Website nicht erreichbar ist:
+policy-legal = Impressum
+policy-requests = Um eine Entfernung zu beantragen, { $home }: Die Seite dazu hat die Schaltfläche. Sie können uns auch schreiben.
+policy-requests-lookup = schlagen Sie Ihre Adresse nach
+
+policy-after-retest = Klicken Sie auf die Schaltfläche der Auskunft: Der Server wird erneut getestet und entfernt, wenn er geschlossen ist. Nichts muss geschrieben oder nachgewiesen werden.
+policy-on-request = Klicken Sie auf die Schaltfläche der Auskunft. Die erste Entfernung geschieht sofort; wird die Adresse wegen neuer Belege wieder gelistet, dauert die nächste länger.
+policy-owner-of-range = Für den Inhaber der Adresse oder des Bereichs, nach einem Nachweis der Kontrolle. Die Ausnahme bleibt, solange der Reverse-DNS-Name bleibt.
+policy-reviewed = Eine Person entscheidet: Antwort innerhalb von zwei Tagen, Entscheidung innerhalb von sieben.
+policy-with-last-input = Endet mit den Einträgen der Server, deren E-Mail hier zugestellt wird, oder nach einer Prüfung durch eine Person.
+policy-by-owner = Der Inhaber, der um den Eintrag gebeten hat, beendet ihn.
+policy-none = Endet nur von selbst.
+
+reason-relay = Ein Mailserver, der die Testnachricht eines Dritten zugestellt hat: ein offenes Relay.
+reason-input = Ein Mailserver, der die Testnachricht eines Dritten angenommen hat, die dann ein anderer Server zugestellt hat.
+reason-output = Ein Server, der Testnachrichten zugestellt hat, die zwei oder mehr offene Relays angenommen hatten. Er wird nach einer Ankündigungsfrist gelistet.
+reason-proxy = Ein Rechner, über den Dritte Verbindungen zu Mailservern herstellen: ein offener Proxy.
+reason-form = Ein Webskript oder Formular, über das Dritte E-Mail an selbst gewählte Adressen senden.
+reason-unconfirmed = Ein Server, der die Testnachricht eines Melders zugestellt hat. Dieser Server hat ihn nicht selbst getestet.
+reason-manual = Von einer Person gelistet, aus dem Grund, der im Verlauf des Eintrags steht.
+reason-dynamic = Eine Adresse aus einem Bereich, den ihr Provider dynamisch vergibt und in dem es üblicherweise keine Mailserver gibt.
+reason-spamsource = Ein Rechner, der E-Mail an eine Spamfalle gesendet hat.
+reason-netblock = Ein Netz, das keine E-Mail senden sollte.
+reason-notest = Der Inhaber wünscht keine Relay-Tests. Das sagt nichts über seine E-Mail.
+reason-spam = Eine Domain, die für Spam benutzt wird.

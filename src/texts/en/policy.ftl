@@ -1,0 +1,80 @@
+# The page of the policy, and the reasons of a listing.
+
+policy-lead = What is listed, when it ends, how it is removed, and what we promise. This page is made from the settings of the server, so that it cannot differ from them.
+policy-promises = What we promise
+policy-promise-free = Everything is free: to look up, to use, to be removed. There is no fee, no donation and no faster way for money.
+policy-promise-answer = A request that a person has to decide is answered within two days and decided within seven.
+policy-promise-anyone = Everybody may ask for a removal. A proof of control only makes it faster, except where this page says that it is needed.
+policy-promise-reach = We do not use our own lists for mail to our contact address, and these pages answer listed addresses like all others.
+policy-promise-own = Only what meets the criteria on this page is listed, and what no longer meets them is removed. A removal has no other conditions.
+policy-promise-end = If a list ever ends, it is announced a month ahead and then lists nothing. It will never list everybody.
+policy-promise-notice = If we make a mistake, we correct all of it, prevent it from coming back, and report it under { $notices }.
+policy-reasons = Reasons for a listing
+policy-reason-codes = Lists and codes
+policy-reason-lifetime = Ends by itself
+policy-reason-removal = Removal
+policy-reason-proof = A proof of control is needed first.
+policy-reason-approved = A second person approves each listing.
+policy-lifetime = { $count ->
+    [one] One day after the last evidence
+   *[other] { $count } days after the last evidence
+}
+policy-lifetime-never = No; a person reviews it
+policy-scope = Scope
+policy-scope-single = Tests and traps list single addresses, never their neighbours. Ranges are listed only for the reasons that say so, and each look-up shows which range covers an address.
+policy-scope-special = Private, reserved and local addresses are never listed: not 127.0.0.1, not the networks of RFC 6890, not multicast.
+policy-scope-special-but = On this server these special ranges may be listed: { $ranges }.
+policy-scope-meaning = A listing is a statement about a host and its settings. It does not say that a person is a spammer.
+policy-scope-one = All lists are lists of bad or doubtful hosts. None mixes good and bad entries.
+policy-feeds = Entries of other lists
+policy-feeds-text = Some entries come from lists of other publishers. The look-up names the publisher and its page for removals. Here, they are removed as follows:
+policy-evidence = Proof and history
+policy-evidence-text = Each look-up shows why and since when something is listed, with the test messages that prove it, and what happened before. Reports of traps are not shown whole, because that would disclose the traps.
+policy-quality = How often we are wrong
+policy-quality-lead = Every day we count how well the entries of each list are proved, how many listings were errors, and how fast we answer. Claims, removals and requests are those of the last 30 days. A percentage is shown only of at least 20 cases.
+policy-quality-none = The figures are not counted yet.
+policy-quality-counted = Counted
+policy-quality-proved = Entries that this server has proved itself, by a test message or a message to a trap
+policy-quality-recent = Entries with such a proof in the last 30 days
+policy-quality-age = Age of the last proof
+policy-quality-age-days = half of the proofs: at most { $median } days; nine of ten: at most { $ninth } days; the oldest: { $oldest } days
+policy-quality-age-none = No entry has a proof of this server.
+policy-quality-open-claims = Claims that a host is closed, whose test found it still open
+policy-quality-other-claims = Claims that no test could decide
+policy-quality-other-claims-count = { $count }: the host refused the test, or was released after the waiting period
+policy-quality-release = Time from a claim to the release
+policy-quality-errors = Removals of listings that were an error
+policy-quality-spread = Time from a removal on request until the last server had it
+policy-quality-answered-2 = Requests answered within two days
+policy-quality-answered-7 = Requests answered within seven days
+policy-quality-times = half: at most { $median }; nine of ten: at most { $ninth }; the longest: { $longest }
+policy-quality-share = { $part } of { $all }
+policy-quality-share-percent = { $part } of { $all } ({ $percent } %)
+policy-quality-share-none = none
+policy-contact = Contact
+policy-contact-none = The operator has not named a contact yet. The address of each list is on its page:
+policy-contact-alternate = If this site is down:
+policy-legal = Legal notice
+policy-requests = To ask for a removal, { $home }: the page about it has the button. You can also write to us.
+policy-requests-lookup = look your address up
+
+policy-after-retest = Press the button on the look-up page: the host is tested again, and removed when it is closed. Nothing has to be written or proved.
+policy-on-request = Press the button on the look-up page. The first removal is immediate; if new evidence lists it again, the next one waits longer.
+policy-owner-of-range = For the holder of the address or range, after a proof of control. The exception stays as long as the reverse name does.
+policy-reviewed = A person decides: answer within two days, decision within seven.
+policy-with-last-input = Ends with the listings of the hosts for which it delivers, or after a review by a person.
+policy-by-owner = The owner who asked for the entry ends it.
+policy-none = Ends by itself only.
+
+reason-relay = A mail server that delivered a stranger's test message: an open relay.
+reason-input = A mail server that accepted a stranger's test message, which another host then delivered.
+reason-output = A host that delivered test messages which two or more open relays had accepted. It is listed after a notice period.
+reason-proxy = A host through which strangers connect to mail servers: an open proxy.
+reason-form = A web form or script through which strangers send mail to addresses that they choose.
+reason-unconfirmed = A host that delivered the test message of a reporter. This server has not tested it itself.
+reason-manual = Listed by a person, for the reason in the history of the entry.
+reason-dynamic = An address of a range that its provider assigns dynamically, and which usually has no mail servers.
+reason-spamsource = A host that sent mail to a spam trap.
+reason-netblock = A network that should not send any mail.
+reason-notest = Its owner asked for no relay tests. This says nothing about its mail.
+reason-spam = A domain that is used for spam.
