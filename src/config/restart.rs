@@ -103,6 +103,7 @@ mod tests {
         "netblocks.reason",
         "netblocks.required",
         "netblocks.known_senders",
+        "dynamic_ranges.reason",
     ];
 
     #[test]
