@@ -191,11 +191,12 @@ impl Bench {
     fn audit(&self) -> Vec<AuditRecord> {
         let mut out = Vec::new();
         let store = &self.ranges.ledger.store;
-        let each = &mut |_, record| {
-            out.push(record);
-            true
-        };
-        store.audit(u64::MAX, each).unwrap();
+        store
+            .audit(u64::MAX, &mut |_, record| {
+                out.push(record);
+                true
+            })
+            .unwrap();
         out
     }
 
