@@ -74,6 +74,8 @@ pub struct Config {
     pub generic_names: GenericNameSettings,
     /// `[removal_policies]`, and how long tickets are kept.
     pub tickets: TicketSettings,
+    /// `[dynamic_ranges] reason`; empty: no range is accepted.
+    pub dynamic_ranges: String,
     /// `[netblocks] known_senders`.
     pub known_senders: KnownSenders,
     /// `[connections]`.
@@ -106,6 +108,7 @@ mod accounts;
 mod comparisons;
 mod connections;
 mod document;
+mod dynamic_ranges;
 mod exports;
 mod feed_loops;
 mod feeds;
@@ -232,6 +235,7 @@ impl Config {
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
         let (netblock_rule, known_senders) = netblocks::read(&file, folder, &names, report);
+        let dynamic_ranges = dynamic_ranges::read(&file, &names, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
                 reasons: file.reason.iter().map(reason_settings).collect(),
@@ -277,6 +281,7 @@ impl Config {
             ),
             site: site::settings(&file),
             generic_names,
+            dynamic_ranges,
             base_url: file.web.base_url.trim_end_matches('/').into(),
             json_log: file.log.format == LogFormat::Json,
             http_client: webhooks::HttpClientSettings {

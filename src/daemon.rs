@@ -39,6 +39,7 @@ use crate::{
 };
 
 pub mod comparisons;
+pub mod dynamic_ranges;
 mod netblocks;
 mod quality;
 pub mod relay;
@@ -69,17 +70,19 @@ pub fn run(config_path: &Path, config: Config) -> Result<(), String> {
     runtime.block_on(serve_until_stopped(config_path.to_path_buf(), config))
 }
 
-/// Starts the work for tickets, netblocks and figures that is repeated until `stop` is set.
-fn start_periodic_work(
+/// Starts the work for tickets, netblocks, dynamic ranges and figures that is repeated until `stop` is
+/// set.
+fn repeat_work(
     background: &tokio::runtime::Runtime,
     app: http::App,
     ticket_work: tickets::Work,
     stop: &tokio::sync::watch::Receiver<bool>,
-) -> [tokio::task::JoinHandle<()>; 3] {
-    let netblocks = app.netblocks.clone();
+) -> [tokio::task::JoinHandle<()>; 4] {
+    let (netblocks, ranges) = (app.netblocks.clone(), app.dynamic_ranges.clone());
     [
         background.spawn(tickets::run(ticket_work, stop.clone())),
         background.spawn(netblocks::run(netblocks, stop.clone())),
+        background.spawn(dynamic_ranges::run(ranges, stop.clone())),
         background.spawn(http::count_figures(app, stop.clone())),
     ]
 }
@@ -131,6 +134,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
     let netblocks = NetblockService::new(ledger.clone(), config.known_senders.clone());
+    let dynamic_ranges = dynamic_ranges::service(&config, &tickets);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
     let retention =
@@ -168,6 +172,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         tickets: tickets.clone(),
         generic_names: generic_names.clone(),
         netblocks: netblocks.clone(),
+        dynamic_ranges: dynamic_ranges.clone(),
         certificates,
     };
     let reload: http::Reload = Arc::new(move |request| reload.run(request));
@@ -188,6 +193,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         retention: retention.clone(),
         tickets,
         netblocks,
+        dynamic_ranges,
         generic_names,
         reverse_names: reverse_names.clone(),
         public_host,
@@ -218,12 +224,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
     web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
-    web.extend(start_periodic_work(
-        &background,
-        app,
-        ticket_work,
-        &web_stopped,
-    ));
+    web.extend(repeat_work(&background, app, ticket_work, &web_stopped));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
     let files = background.spawn(exports.clone().run(ledger.published.clone()));

@@ -33,6 +33,7 @@
 //! | | [`relay`] | open-relay tests: nominations, sessions, arrivals, listings and claims |
 //! | | [`tickets`] | requests that a subject is delisted: states, policies, proofs of control |
 //! | | [`netblocks`] | networks that two persons list: entries, contacts of owners, collateral |
+//! | | [`dynamic_ranges`] | ranges that providers prove and edit: proofs, edits, renewals |
 //! | | [`recipes`] | the settings with which mail servers use a zone |
 //! | | [`privacy`] | the kinds of personal data, and the job that erases what is too old |
 //! | | [`statistics`] | the figures of each list for the last days |
@@ -74,6 +75,8 @@ pub mod store;
 
 #[cfg(feature = "daemon")]
 pub mod api;
+#[cfg(feature = "daemon")]
+pub mod dynamic_ranges;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]

@@ -42,6 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "reverse_names",
             "quality",
             "netblocks",
+            "dynamic_ranges",
         ],
     ),
     ("advice", &[]),
@@ -118,6 +119,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "statistics",
             "quality",
             "netblocks",
+            "dynamic_ranges",
         ],
     ),
     (
@@ -170,10 +172,15 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "generic_names",
             "comparison",
             "netblocks",
+            "dynamic_ranges",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
     ("netblocks", &["model", "store", "ledger"]),
+    (
+        "dynamic_ranges",
+        &["model", "random", "store", "ledger", "tickets"],
+    ),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -241,6 +248,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "quality",
             "comparison",
             "netblocks",
+            "dynamic_ranges",
         ],
     ),
     (
@@ -279,6 +287,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "quality",
             "comparison",
             "netblocks",
+            "dynamic_ranges",
         ],
     ),
 ];

@@ -23,6 +23,7 @@ mod notices;
 mod privacy;
 mod problem;
 mod proposals;
+mod providers;
 mod public_lists;
 mod quality;
 mod status;
@@ -105,6 +106,11 @@ pub use privacy::{
 pub use problem::{FieldError, ProblemCode, ProblemDetails};
 pub use proposals::{
     ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+};
+pub use providers::{
+    ProvidedEntryResponse, ProviderDetailResponse, ProviderEditRequest, ProviderEditResponse,
+    ProviderPageResponse, ProviderRemovalQuery, ProviderRequest, ProviderResponse,
+    ProviderSummaryResponse, ProviderUndoRequest, ProvidersPageResponse, ProvidersQuery,
 };
 pub use public_lists::{
     ListCodeResponse, ListDayResponse, ListResponse, ListStatusResponse, PolicyResponse,

@@ -453,6 +453,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let tickets = crate::daemon::tickets::service(config, &ledger, &relay, &served);
     let known_senders = config.known_senders.clone();
     let netblocks = crate::netblocks::NetblockService::new(ledger.clone(), known_senders);
+    let dynamic_ranges = crate::daemon::dynamic_ranges::service(config, &tickets);
     let data = crate::privacy::PersonalData {
         ledger: ledger.clone(),
         relay: relay.clone(),
@@ -487,6 +488,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         relay,
         tickets,
         netblocks,
+        dynamic_ranges,
         connections: Arc::new(Vec::new),
         access: Arc::default(),
         statistics: Default::default(),

@@ -4,8 +4,9 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, compare, export, feed, generic_names,
-    hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal, purge, relay,
-    rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
+    hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal, provider,
+    purge, relay, rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch,
+    webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -19,6 +20,7 @@ pub(super) enum Command {
     Hold(hold::Hold),
     Proposal(proposal::Proposal),
     Netblock(netblock::Netblock),
+    Provider(provider::Provider),
     Purge(purge::Purge),
     Undo(undo::Undo),
     Import(import::Import),
@@ -66,6 +68,7 @@ impl Command {
             Command::Hold(c) => hold::run(common, c),
             Command::Proposal(c) => proposal::run(common, &c),
             Command::Netblock(c) => netblock::run(common, c),
+            Command::Provider(c) => provider::run(common, &c),
             Command::Purge(c) => purge::run(common, c),
             Command::Undo(c) => undo::run(common, c),
             Command::Import(c) => import::run(common, c),

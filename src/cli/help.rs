@@ -14,7 +14,8 @@ const GROUPS: [Group; 6] = [
     (
         "List management",
         &[
-            "list", "delist", "exempt", "lookup", "hold", "proposal", "netblock", "purge", "undo",
+            "list", "delist", "exempt", "lookup", "hold", "proposal", "netblock", "provider",
+            "purge", "undo",
         ],
     ),
     (

@@ -31,6 +31,7 @@ mod notice;
 mod privacy;
 mod probe;
 mod proposal;
+mod provider;
 mod purge;
 mod quality;
 mod relay;

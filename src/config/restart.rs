@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 55] = [
+    const RELOADED: [&str; 56] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -103,6 +103,7 @@ mod tests {
         "netblocks.reason",
         "netblocks.required",
         "netblocks.known_senders",
+        "dynamic_ranges.reason",
     ];
 
     #[test]

@@ -52,6 +52,7 @@ pub(super) struct File {
     pub(super) proofs: Table<ProofsTable>,
     pub(super) generic_names: Table<GenericNamesTable>,
     pub(super) netblocks: Table<NetblocksTable>,
+    pub(super) dynamic_ranges: Table<DynamicRangesTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -88,6 +89,7 @@ impl File {
             proofs: d.table("proofs", report),
             generic_names: d.table("generic_names", report),
             netblocks: d.table("netblocks", report),
+            dynamic_ranges: d.table("dynamic_ranges", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -408,6 +410,13 @@ pub(super) struct NetblocksTable {
     pub(super) reason: String,
     pub(super) required: bool,
     pub(super) known_senders: PathBuf,
+}
+
+/// `[dynamic_ranges]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DynamicRangesTable {
+    pub(super) reason: String,
 }
 
 /// `[connections]`.

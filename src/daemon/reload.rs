@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use crate::{
     comparison::Comparisons,
     config::Config,
+    dynamic_ranges::DynamicRangeService,
     exports::Exports,
     feeds::Feeds,
     http::{ReloadRequest, ReloadResult},
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     pub tickets: TicketService,
     pub generic_names: GenericNameService,
     pub netblocks: NetblockService,
+    pub dynamic_ranges: DynamicRangeService,
     pub certificates: Option<Arc<Certificates>>,
 }
 
@@ -82,6 +84,7 @@ impl Reloader {
         self.tickets.configure(config.tickets);
         self.generic_names.configure(config.generic_names);
         self.netblocks.configure(config.known_senders);
+        self.dynamic_ranges.configure(config.dynamic_ranges);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

@@ -43,6 +43,7 @@ mod operator_tickets;
 mod policy;
 pub mod privacy;
 mod proposals;
+pub mod providers;
 mod proxy;
 pub mod public_lists;
 pub mod public_pages;
@@ -127,6 +128,8 @@ pub struct App {
     pub tickets: crate::tickets::TicketService,
     /// Netblocks: networks that two persons list.
     pub netblocks: crate::netblocks::NetblockService,
+    /// Dynamic ranges: what providers prove and edit.
+    pub dynamic_ranges: crate::dynamic_ranges::DynamicRangeService,
     /// The cache of reverse names, for pages.
     pub reverse_names: crate::reverse_names::ReverseNames,
     /// Listings by generic reverse names.

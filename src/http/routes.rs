@@ -20,8 +20,8 @@ use super::{
     import, integrity, jobs, listings, logins, lookup, metrics, names, netblocks, notices,
     operator_tickets,
     policy::{Idempotency, RoutePolicy, RouteTable, Routes},
-    privacy, proposals, public_pages, purge, quality, reload, self_tests, status, tickets,
-    tickets_control, webhooks, zone_serial,
+    privacy, proposals, providers, public_pages, purge, quality, reload, self_tests, status,
+    tickets, tickets_control, webhooks, zone_serial,
 };
 use crate::{
     api::{ChangeEndResponse, ChangeGapResponse, ProblemCode, ProblemDetails},
@@ -43,6 +43,7 @@ const MAX_CLAIM_BYTES: usize = 1024;
         (name = "holds", description = "Reasons that are suppressed for a subject because a removal was granted"),
         (name = "proposals", description = "Listings that another person has to approve"),
         (name = "netblocks", description = "Networks that two persons list"),
+        (name = "providers", description = "Providers of dynamic ranges, for operators"),
         (name = "imports", description = "Imports of lists, and feeds, which are imported regularly"),
         (name = "comparisons", description = "Comparisons with the lists of others, and of the own sources with each other"),
         (name = "zones", description = "Zones, exports and serials"),
@@ -277,7 +278,7 @@ fn tickets_of_operators(routes: Routes) -> Routes {
         .add(personal(EDIT), routes!(operator_tickets::refuse_ticket))
 }
 
-/// The routes of netblocks for operators.
+/// The routes of netblocks, and of providers of dynamic ranges, for operators.
 fn networks_of_operators(routes: Routes) -> Routes {
     routes
         .add(READ, routes!(netblocks::list_netblocks))
@@ -288,9 +289,12 @@ fn networks_of_operators(routes: Routes) -> Routes {
         .add(personal(REPORT), routes!(netblocks::renew_netblock))
         .add(personal(REPORT), routes!(netblocks::add_netblock_contact))
         .add(READ, routes!(netblocks::get_collateral))
+        .add(READ, routes!(providers::list_providers))
+        .add(READ, routes!(providers::get_provider_of_operators))
+        .add(personal(EDIT), routes!(providers::remove_provider))
 }
 
-/// The routes of tickets for their requesters.
+/// The routes of tickets for their requesters, and of dynamic ranges for their providers.
 fn removal_requests(routes: Routes) -> Routes {
     routes
         .add(PUBLIC, routes!(tickets::post_ticket))
@@ -311,6 +315,12 @@ fn removal_requests(routes: Routes) -> Routes {
         .add(PUBLIC, routes!(self_tests::post_self_test))
         .add(PUBLIC, routes!(self_tests::post_ticket_repeat))
         .add(PUBLIC, routes!(self_tests::get_ticket_transcript))
+        .add(PUBLIC, routes!(providers::get_providers_page))
+        .add(PUBLIC, routes!(providers::post_provider))
+        .add(PUBLIC, routes!(providers::get_provider))
+        .add(PUBLIC, routes!(providers::post_provider_check))
+        .add(PUBLIC, routes!(providers::post_provider_edit))
+        .add(PUBLIC, routes!(providers::post_provider_undo))
         .add(PUBLIC, routes!(tickets_control::get_confirmation))
         .add(PUBLIC, routes!(tickets_control::post_confirmation))
 }
@@ -463,6 +473,7 @@ mod tests {
                 "/confirm/",
                 "/lookup",
                 "/test",
+                "/providers",
             ];
             prefixes.iter().any(|p| path.starts_with(p))
         };

@@ -203,7 +203,8 @@ impl Writer {
         self.decide_approved(transaction, change)
     }
 
-    /// As [`Writer::decide`], for a change that may list a prefix because it has an entry.
+    /// As [`Writer::decide`], for a change that may list a prefix because it has an entry, or because
+    /// a provider has proved it.
     pub(super) fn decide_approved(
         &self,
         transaction: &mut Transaction,

@@ -31,7 +31,7 @@ use crate::{
 const FIRST_PLACEHOLDER: u32 = 0xf_0000;
 
 /// The pages that the footer of each page links to, with the keys of their titles.
-const FOOTER: [(&str, &str); 15] = [
+const FOOTER: [(&str, &str); 16] = [
     ("/", "footer-home"),
     ("/zones", "footer-lists"),
     ("/policy", "footer-policy"),
@@ -41,6 +41,7 @@ const FOOTER: [(&str, &str); 15] = [
     ("/tests", "footer-tests"),
     ("/opt-out", "footer-opt-out"),
     ("/netblocks", "footer-netblocks"),
+    ("/providers", "footer-providers"),
     ("/links", "footer-links"),
     ("/notices", "footer-notices"),
     ("/status", "footer-status"),

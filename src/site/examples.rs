@@ -18,7 +18,7 @@ use super::{
     comparisons::ComparisonsPage,
     context::PageContext,
     errors::error_page,
-    example_comparisons, example_lists, example_lookups, example_tickets,
+    example_comparisons, example_lists, example_lookups, example_providers, example_tickets,
     frame::frame,
     home::HomePage,
     links::LinksPage,
@@ -28,6 +28,7 @@ use super::{
     news::{NoticesPage, StatusPage},
     privacy::PrivacyPage,
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
+    providers::{ProviderPage, ProvidersPage},
     self_test::SelfTestPage,
     settings::SiteSettings,
     survey::SurveyPage,
@@ -83,6 +84,10 @@ pub fn names() -> Vec<&'static str> {
         "netblocks-none",
         "netblock",
         "netblock-ended",
+        "providers",
+        "providers-off",
+        "providers-error",
+        "provider-error",
         "links",
         "notices",
         "notices-none",
@@ -93,8 +98,9 @@ pub fn names() -> Vec<&'static str> {
     let lookups = example_lookups::all().into_iter().map(|(name, _)| name);
     let tickets = example_tickets::all().into_iter().map(|(name, _)| name);
     let lists = example_lists::all().into_iter().map(|(name, _)| name);
-    let all = fixed.into_iter().chain(lookups).chain(tickets).chain(lists);
-    all.collect()
+    let providers = example_providers::all().into_iter().map(|(name, _)| name);
+    let all = fixed.into_iter().chain(lookups).chain(tickets);
+    all.chain(lists).chain(providers).collect()
 }
 
 /// A router that serves each example at `/examples/NAME`, with the headers and the files of the
@@ -223,6 +229,11 @@ fn render(page: &PageContext, name: &str) -> Result<Response, ProblemDetails> {
 /// The pages about the lists.
 fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
     let lists = example_lists::all();
+    let providers = example_providers::all();
+    if let Some((_, r)) = providers.iter().find(|(n, _)| *n == name) {
+        let problem = None;
+        return Some(page.render(&ProviderPage { page, r, problem }));
+    }
     if let Some((_, list)) = lists.iter().find(|(n, _)| *n == name) {
         return Some(page.render_indexed(&ListPage { page, list }));
     }
@@ -302,6 +313,27 @@ fn render_list_page(page: &PageContext, name: &str) -> Option<Response> {
                 r: example_lists::netblocks().get(ended)?,
             })
         }
+        "providers" | "providers-off" | "providers-error" => {
+            let is_error = name == "providers-error";
+            let problem = "range: `45.51` is not a prefix such as 192.0.2.0/24";
+            page.render_indexed(&ProvidersPage {
+                page,
+                r: &example_providers::form(name != "providers-off"),
+                range: if is_error { "45.51" } else { "" },
+                problem: is_error.then_some(problem),
+            })
+        }
+        "provider-error" => page.render(&ProviderPage {
+            page,
+            r: &example_providers::all().swap_remove(1).1,
+            problem: Some(FormProblem {
+                field: "host",
+                value: "45.51.100.0/25".into(),
+                title: "error-invalid",
+                detail: "subject: 45.51.100.0/25 is not a single address; name each host that is taken out".into(),
+                retry_after: None,
+            }),
+        }),
         "advice-product" => {
             let r = &http::find_product("postfix", page.language).ok()?;
             page.render_indexed(&ProductPage { page, r })

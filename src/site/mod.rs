@@ -23,6 +23,7 @@ mod errors;
 mod example_comparisons;
 mod example_lists;
 mod example_lookups;
+mod example_providers;
 mod example_tickets;
 #[doc(hidden)]
 pub mod examples;
@@ -38,6 +39,7 @@ mod netblocks;
 mod news;
 mod privacy;
 mod proofs;
+mod providers;
 mod quality;
 mod reasons;
 mod routes;

@@ -14,7 +14,7 @@ use super::{
     frame::frame,
     home,
     input::{MAX_FORM_BYTES, MAX_LOOKUP_BYTES},
-    links, lists, lookup, netblocks, news, privacy, proofs, self_test,
+    links, lists, lookup, netblocks, news, privacy, proofs, providers, self_test,
     settings::SiteSettings,
     state::{Banner, SiteState},
     survey, ticket,
@@ -107,6 +107,14 @@ fn list_pages() -> Router<SiteState> {
             "/netblocks/{address}/{length}",
             get(netblocks::get_netblock),
         )
+        .route(
+            "/providers",
+            get(providers::get_providers).post(providers::post_provider),
+        )
+        .route("/providers/{secret}", get(providers::get_provider))
+        .route("/providers/{secret}/check", post(providers::post_check))
+        .route("/providers/{secret}/edits", post(providers::post_edit))
+        .route("/providers/{secret}/undo", post(providers::post_undo))
         .route("/notices", get(news::get_notices))
         .route("/notices.atom", get(news::get_atom))
         .route("/status", get(news::get_status))

@@ -9,6 +9,7 @@ pub mod copy;
 mod encoded;
 pub mod extent;
 pub mod extent_counter;
+mod families;
 #[cfg(feature = "daemon")]
 pub mod feeds;
 #[cfg(feature = "daemon")]

@@ -1,7 +1,7 @@
 //! The data on disk: column families, keys, and values with a version.
 //!
-//! The names of families on disk never change; this table gives the constant and the meaning of
-//! each.
+//! The names of families on disk never change ([`FAMILIES`]); this table gives the constant and the
+//! meaning of each.
 //!
 //! | family | constant | key | value |
 //! | --- | --- | --- | --- |
@@ -18,6 +18,7 @@
 //! | `probes` | [`RELAY`] | letter, host or number | rows of relay tests, in JSON; `relay::tables` has the table of letters |
 //! | `tickets` | [`TICKETS`] | letter, number or subject | tickets with all that is personal in them, in JSON; `tickets::tables` has the table of letters |
 //! | `netblocks` | [`NETBLOCKS`] | letter, prefix | entries of listed networks, in JSON; `netblocks::tables` has the table of letters |
+//! | `dynamic_ranges` | [`DYNAMIC_RANGES`] | letter, number or subject | providers with their entries and edits, in JSON; `dynamic_ranges::tables` has the table of letters |
 //! | `once` | [`IDEMPOTENCY`] | day, key | [`StoredReceipt`] of an idempotent request, kept for one to two days |
 //! | `once` | [`IDEMPOTENCY`] | day, key, 1 | the answer of an idempotent request: hash of the request, status, body |
 //! | `journal` | [`JOURNAL`] | sequence | [`Commit`]: its subjects and their verdicts before it |
@@ -54,6 +55,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use super::families::{
+    ACCOUNTS, AUDIT, DUE, DYNAMIC_RANGES, EVENTS, FAMILIES, FEED_EVENTS, FEEDS, FeatureFamily,
+    HOLDS, IDEMPOTENCY, JOURNAL, META, NETBLOCKS, OUTBOX, RECORDS, RELAY, TICKETS, VERDICTS,
+};
 use super::{encoded::EncodedRow, extent::Extent};
 use crate::model::{
     Domain, Entry, EntryText, FeedPath, Mask, Prefix4, Prefix6, ReasonId, Scope, Serial, SourceId,
@@ -61,81 +66,7 @@ use crate::model::{
 };
 
 /// The version of the store; a store of a newer version is refused.
-pub const VERSION: u32 = 8;
-/// All column families.
-pub const FAMILIES: [&str; 16] = [
-    VERDICTS,
-    FEEDS,
-    RECORDS,
-    EVENTS,
-    FEED_EVENTS,
-    DUE,
-    HOLDS,
-    JOURNAL,
-    META,
-    ACCOUNTS,
-    AUDIT,
-    IDEMPOTENCY,
-    OUTBOX,
-    RELAY,
-    TICKETS,
-    NETBLOCKS,
-];
-/// The name of a column family; see the table of this module.
-pub const VERDICTS: &str = "verdicts";
-/// The name of a column family; see the table of this module.
-pub const FEEDS: &str = "feeds";
-/// The name of a column family; see the table of this module.
-pub const RECORDS: &str = "records";
-/// The name of a column family; see the table of this module.
-pub const EVENTS: &str = "events";
-/// The name of a column family; see the table of this module.
-pub const FEED_EVENTS: &str = "churn";
-/// The name of a column family; see the table of this module.
-pub const DUE: &str = "due";
-/// The name of a column family; see the table of this module.
-pub const HOLDS: &str = "holds";
-/// The name of a column family; see the table of this module.
-pub const JOURNAL: &str = "journal";
-/// The name of a column family; see the table of this module.
-pub const META: &str = "meta";
-/// The name of a column family; see the table of this module.
-pub const ACCOUNTS: &str = "people";
-/// The name of a column family; see the table of this module.
-pub const AUDIT: &str = "audit";
-/// The name of a column family; see the table of this module.
-pub const IDEMPOTENCY: &str = "once";
-/// The name of a column family; see the table of this module.
-pub const OUTBOX: &str = "outbox";
-/// The name of a column family; see the table of this module.
-pub const RELAY: &str = "probes";
-/// The name of a column family; see the table of this module.
-pub const TICKETS: &str = "tickets";
-/// The name of a column family; see the table of this module.
-pub const NETBLOCKS: &str = "netblocks";
-
-/// A family whose rows a feature reads and writes, and the ledger only stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeatureFamily {
-    /// Rows of relay tests.
-    Relay,
-    /// Rows of tickets.
-    Tickets,
-    /// Rows of netblocks.
-    Netblocks,
-}
-
-impl FeatureFamily {
-    /// The name of the family on disk.
-    pub fn name(self) -> &'static str {
-        match self {
-            FeatureFamily::Relay => RELAY,
-            FeatureFamily::Tickets => TICKETS,
-            FeatureFamily::Netblocks => NETBLOCKS,
-        }
-    }
-}
-
+pub const VERSION: u32 = 9;
 /// The span of one bucket of feed events, in seconds. Old events are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
 

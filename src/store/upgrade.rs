@@ -33,6 +33,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         6 => store.commit(version_row(7))?,
         // There is a new, empty family for netblocks.
         7 => store.commit(version_row(8))?,
+        // There is a new, empty family for dynamic ranges.
+        8 => store.commit(version_row(9))?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 /// Files whose texts every language has: those of the path of an owner of a listed host.
-const COMPLETE: [&str; 14] = [
+const COMPLETE: [&str; 15] = [
     "common",
     "home",
     "lookup",
@@ -24,6 +24,7 @@ const COMPLETE: [&str; 14] = [
     "correction",
     "comparison",
     "policy",
+    "providers",
 ];
 /// Texts that are the same in English and in another language.
 const EQUAL: [&str; 3] = ["mail-change-subject", "kind-groupware", "kind-gateway"];

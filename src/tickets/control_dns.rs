@@ -116,10 +116,22 @@ async fn accepts_no_mail(dns: &dyn ProofDns, domain: &str) -> bool {
     !found.is_empty() && found.iter().all(String::is_empty)
 }
 
-/// The apexes of the reverse zones that together cover a subject, each once. Empty if one of them
-/// is not a reverse zone, or if there are too many.
+/// The apexes of the reverse zones that together cover a subject; see [`reverse_zones`].
 async fn zones(dns: &Arc<dyn ProofDns>, subject: &Subject) -> Result<Vec<String>, String> {
-    let mut names = reverse_names(subject).into_iter();
+    reverse_zones(dns, reverse_names(subject)).await
+}
+
+/// Returns the apexes of the reverse zones that have these names, each once. Empty if one of them is
+/// not a reverse zone, or if there are too many.
+///
+/// # Errors
+///
+/// DNS does not answer; the text says for which name.
+pub async fn reverse_zones(
+    dns: &Arc<dyn ProofDns>,
+    names: Vec<String>,
+) -> Result<Vec<String>, String> {
+    let mut names = names.into_iter();
     let mut tasks = JoinSet::new();
     let mut out: Vec<String> = Vec::new();
     loop {

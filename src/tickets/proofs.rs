@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     mail::read_address,
-    model::{Time, domain::registered_domain, time::Seconds},
+    model::{Subject, Time, domain::registered_domain, time::Seconds},
 };
 
 /// The most codes by mail for a subject in a day.
@@ -537,6 +537,20 @@ impl TicketService {
             Ok(ticket)
         })?;
         Ok(changed.0)
+    }
+
+    /// Counts a new request for a subject that is no ticket.
+    ///
+    /// # Errors
+    ///
+    /// The subject or one of its networks is at its limit; the error says when to come again.
+    pub fn count_subject(&self, subject: &Subject, now: Time) -> Result<(), TicketError> {
+        self.limits.count_subject(subject, now)
+    }
+
+    /// Returns the resolver that proofs by DNS use; `None` if this machine has none.
+    pub fn proof_dns(&self) -> Option<Arc<dyn ProofDns>> {
+        self.dns.clone()
     }
 
     /// Sets the resolver that proofs by DNS use.

@@ -42,13 +42,13 @@ impl TicketSecret {
     pub fn key(&self) -> [u8; 32] {
         hash(&self.0)
     }
-}
 
-/// Returns the key of a secret that a client sent; `None` if it cannot be one. Rows are found by a
-/// hash, so that the time of a look-up does not depend on how much of a guess is right.
-pub fn key_of(text: &str) -> Option<[u8; 32]> {
-    let is_possible = text.len() == CHARACTERS && BASE32_DNSSEC.decode(text.as_bytes()).is_ok();
-    is_possible.then(|| hash(&text.to_ascii_lowercase()))
+    /// Returns the key of a secret that a client sent; `None` if it cannot be one. Rows are found by
+    /// a hash, so that the time of a look-up does not depend on how much of a guess is right.
+    pub fn key_of(text: &str) -> Option<[u8; 32]> {
+        let is_possible = text.len() == CHARACTERS && BASE32_DNSSEC.decode(text.as_bytes()).is_ok();
+        is_possible.then(|| hash(&text.to_ascii_lowercase()))
+    }
 }
 
 /// The SHA-256 of a text, as the key of a row that does not show the text.
@@ -66,9 +66,9 @@ mod tests {
     fn secret_is_found_by_its_text_and_not_printed() {
         let secret = TicketSecret::new(&Random::seeded(1)).unwrap();
         assert_eq!(secret.as_str().len(), CHARACTERS);
-        assert_eq!(key_of(secret.as_str()), Some(secret.key()));
+        assert_eq!(TicketSecret::key_of(secret.as_str()), Some(secret.key()));
         let upper = secret.as_str().to_ascii_uppercase();
-        assert_eq!(key_of(&upper), Some(secret.key()));
+        assert_eq!(TicketSecret::key_of(&upper), Some(secret.key()));
         assert!(!format!("{secret:?}").contains(secret.as_str()));
         for other in [
             "",
@@ -76,7 +76,7 @@ mod tests {
             "../../etc/passwd/xxxxxxxxxx",
             "wwwwwwwwwwwwwwwwwwwwwwwwww",
         ] {
-            assert_eq!(key_of(other), None, "{other}");
+            assert_eq!(TicketSecret::key_of(other), None, "{other}");
         }
         let another = TicketSecret::new(&Random::seeded(2)).unwrap();
         assert_ne!(secret.key(), another.key());

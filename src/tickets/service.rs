@@ -24,7 +24,7 @@ use super::{
     listings::{TicketListing, listings_of},
     notice::TicketCounters,
     policies::RemovalPolicies,
-    secret,
+    secret::TicketSecret,
     state::TicketState,
     tables::{OPEN, RELEASES, SECRETS, TICKETS, WAITING},
     ticket::Ticket,
@@ -235,7 +235,7 @@ impl TicketService {
     /// There is no such ticket, or the store cannot be read.
     pub fn find(&self, text: &str) -> Result<Ticket, TicketError> {
         let batch = self.batch(self.now());
-        let key = secret::key_of(text);
+        let key = TicketSecret::key_of(text);
         let number = key.map(|key| batch.get(SECRETS, &key)).transpose()?;
         let ticket = number.flatten().map(|n| batch.get(TICKETS, &n));
         let ticket = ticket.transpose()?.flatten();
@@ -249,7 +249,7 @@ impl TicketService {
     /// There is no such page any more, or the store cannot be read.
     pub fn find_released(&self, text: &str, now: Time) -> Result<Ticket, TicketError> {
         let batch = self.batch(now);
-        let key = secret::key_of(text);
+        let key = TicketSecret::key_of(text);
         let number = key.map(|key| batch.get(RELEASES, &key)).transpose()?;
         let ticket = number.flatten().map(|n| batch.get(TICKETS, &n));
         let is_shown = |t: &Ticket| {

@@ -4,7 +4,7 @@
 Usage: companions.py ORBSD. ORBSD is the program. The script needs no privileges. It goes through one step for each list, prints what
 the commands and queries answer, removes everything, and ends with status 0 if all is as promised.
 """
-import glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time, tomllib, urllib.request
+import glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time, tomllib, urllib.error, urllib.request
 from servers import NameServer, encode_name
 
 orbsd = os.path.abspath(sys.argv[1])
@@ -105,6 +105,8 @@ ranges = ["45.51.100.0/29"]
 confirm_after = "1s"
 [netblocks]
 reason = "netblock"
+[dynamic_ranges]
+reason = "dynamic"
 {reasons}""")
     for path in glob.glob(f"{here}/zones/*.toml"): shutil.copy(path, write(f"zones/{os.path.basename(path)}", ""))
     write("zones/logins.toml", """origin = "logins.orbs.example"
@@ -144,11 +146,32 @@ def netblocks():
     promise("the public page names no person", "anna" not in json.dumps(page) and "bert" not in json.dumps(page))
 
 
+def provide(path, body=None):
+    """Sends a request of a provider to the daemon, and returns its answer."""
+    head = {"Content-Type": "application/json", "Accept": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{API}{path}", None if body is None else json.dumps(body).encode(), head)
+    return json.load(urllib.request.urlopen(request))
+
+
 def dynamic():
-    show("\n3  DUL: a dynamic range, and a single static host in it.")
-    run("list", "45.53.0.0/24", "--reason", "dynamic")
-    run("delist", "45.53.0.25", "--reason", "dynamic")
+    show("\n3  DUL: a provider proves a range by its reverse zone, lists what is dynamic in it, and takes a static host out.")
+    opened = provide("/providers", {"range": "45.53.0.0/24"})
+    path = opened["path"]
+    wait_until("the reverse zone", lambda: provide(path)["record_names"])
+    names = provide(path)["record_names"]
+    show(f"   the record: {names[0]} TXT {opened['record_text']}")
+    with open(f"{tmp}/txt", "a") as f: f.write(f"{names[0]} {opened['record_text']}\n")
+    promise("the record is asked for at the apex of the zone", names == ["0.53.45.in-addr.arpa"])
+    wait_until("the record", lambda: provide(path)["state"] == "proved", 60)
+    provide(f"{path}/edits", {"action": "add", "subject": "45.53.0.0/24"})
+    provide(f"{path}/edits", {"action": "take-out", "subject": "45.53.0.25"})
     promise("the range is listed without the host", codes("45.53.0.24", "dynamic") and not codes("45.53.0.25", "dynamic"))
+    try: refused = provide(f"{path}/edits", {"action": "add", "subject": "45.53.1.0/24"}) and False
+    except urllib.error.HTTPError as e: refused = e.code == 422
+    promise("what is outside of the range is refused", refused and not codes("45.53.1.9", "dynamic"))
+    provide(f"{path}/undo", {"edit": 2})
+    promise("the provider undoes an edit", codes("45.53.0.25", "dynamic"))
+    promise("the operator sees each edit", "take-out 45.53.0.25, undone by edit 3" in run("provider", "show", "1"))
 
 
 def generic_names():
@@ -193,7 +216,8 @@ def main():
     global daemon
     configure()
     pointer = lambda host, name: {(f"{host}.100.51.45.in-addr.arpa", 12): [encode_name(name)], (name, 1): [socket.inet_aton(f"45.51.100.{host}")]}
-    NameServer(NAMES, pointer(7, GENERIC) | pointer(6, "mail.partner.example"), f"{tmp}/txt")
+    soa = {("0.53.45.in-addr.arpa", 6): [encode_name("ns.isp.example") + encode_name("host.isp.example") + struct.pack(">5I", 1, 60, 60, 60, 60)]}
+    NameServer(NAMES, soa | pointer(7, GENERIC) | pointer(6, "mail.partner.example"), f"{tmp}/txt")
     with open(f"{tmp}/orbsd.log", "a") as log: daemon = subprocess.Popen([orbsd, "serve"], cwd=tmp, stdout=log, stderr=log)
     wait_until("orbsd", is_ready)
     for step in (abused_relays, netblocks, dynamic, generic_names, recent_logins, comparison, error_rates): step()

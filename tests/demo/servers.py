@@ -115,7 +115,8 @@ def encode_name(name):
 
 
 class NameServer:
-    """Answers the names of the demonstration: A, MX and PTR from a table, TXT from a file with lines of `NAME TEXT`."""
+    """Answers the names of the demonstration: A, MX, PTR and SOA from a table, TXT from a file with lines of `NAME TEXT`. Other answers
+    have the SOA of their zone, if the table has one."""
 
     def __init__(self, port, records, txt):
         self.records, self.txt = records, txt
@@ -143,8 +144,11 @@ class NameServer:
         name, (kind, _) = ".".join(labels), struct.unpack(">HH", query[at + 1:at + 5])
         found = self.find(name, kind)
         exists = found or any(n == name or n.endswith("." + name) for n, _ in self.records)
-        head = query[:2] + struct.pack(">HHHHH", 0x8580 | (0 if exists else 3), 1, len(found), 0, 0)
+        parents = [] if found else [".".join(labels[i:]) for i in range(len(labels))]
+        soa = [(zone, d) for zone in parents for d in self.records.get((zone, 6), [])][:1]
+        head = query[:2] + struct.pack(">HHHHH", 0x8580 | (0 if exists else 3), 1, len(found), len(soa), 0)
         body = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(d)) + d for d in found)
+        body += b"".join(encode_name(zone) + struct.pack(">HHIH", 6, 1, 60, len(d)) + d for zone, d in soa)
         return head + query[12:at + 5] + body
 
 

@@ -13,6 +13,7 @@ mod comparison;
 mod connections;
 mod demo;
 mod doh;
+mod dynamic_ranges;
 mod export_samples;
 mod exports;
 mod faults;

@@ -31,7 +31,11 @@ impl Writer {
         }
         let mut transaction = Transaction::new(self.clock.now());
         let has_changes = !all.changes.is_empty();
-        let is_approved = all.family == FeatureFamily::Netblocks;
+        // Two persons have approved a netblock, and a provider has proved its range.
+        let is_approved = matches!(
+            all.family,
+            FeatureFamily::Netblocks | FeatureFamily::DynamicRanges
+        );
         for change in all.changes {
             match is_approved {
                 true => self.decide_approved(&mut transaction, change)?,

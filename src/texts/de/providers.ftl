@@ -1,0 +1,56 @@
+# Dynamische Adressbereiche von Providern.
+
+footer-providers = Dynamische Bereiche
+
+providers-title = Dynamische Adressbereiche von Providern
+providers-lead = Sie teilen Kunden Adressen auf Zeit zu, und Mailserver gehören dort nicht hin? Weisen Sie Ihren Bereich durch einen DNS-Eintrag nach und sagen Sie selbst, welche Teile dynamisch sind und welche Hosts nicht.
+providers-off = Dieser Server nimmt zurzeit keine Bereiche von Providern an.
+providers-field = Ihr Adressbereich
+providers-hint = Ein Präfix wie 192.0.2.0/24, höchstens ein /16 (IPv6: /32). Die nächste Seite zeigt den DNS-Eintrag.
+providers-submit = Bereich beantragen
+providers-rules = Was geschieht
+providers-rule-proof = Sie legen an der Spitze jeder Reverse-Zone des Bereichs einen TXT-Eintrag an und lassen ihn stehen. Er weist nach, was diese Zonen enthalten, nicht aber, was Sie an andere delegiert haben.
+providers-rule-edits = Solange der Eintrag da ist, listen Sie Bereiche als dynamisch, nehmen einzelne Hosts mit fester Adresse heraus und machen rückgängig, was Sie getan haben.
+providers-rule-limits = Jeder Bereich hat höchstens { $count } Einträge. Sie ändern nur, was Sie selbst angelegt haben, und jede Änderung wird aufgezeichnet.
+providers-rule-end = Fehlt der DNS-Eintrag sieben Tage lang, können Sie nichts mehr ändern. Was Sie gelistet haben, endet spätestens 90 Tage, nachdem der Eintrag zuletzt gefunden wurde.
+providers-rule-owner = Wer eine einzelne Adresse benutzt, muss nicht auf Sie warten: Eine Adresse mit eigenem Namen wird auf ihrer Abfrageseite herausgenommen.
+providers-zones = Veröffentlicht werden die Bereiche in:
+
+provider-title = Der Bereich { $range }
+provider-requested = { $range } ist noch nicht nachgewiesen
+provider-requested-text = Legen Sie den Eintrag unten in Ihrer Reverse-Zone an. Wir suchen ihn sieben Tage lang alle paar Minuten; danach zeigt diese Seite die Formulare.
+provider-proved = Sie können { $range } bearbeiten
+provider-proved-text = Lassen Sie den Eintrag stehen: Wir suchen ihn jeden Tag.
+provider-lapsed = Der Eintrag für { $range } fehlt
+provider-lapsed-text = Sie können nichts ändern, bis der Eintrag unten wieder gefunden wird. Was Sie gelistet haben, endet an seinem Tag.
+provider-removed = { $range } kann nicht mehr bearbeitet werden
+provider-removed-text = Ein Betreiber dieser Seite hat das Bearbeiten dieses Bereichs beendet. Schreiben Sie ihm, wenn Sie Fragen haben.
+provider-until = Ohne den Eintrag können Sie bis { $time } ändern.
+provider-record = Der DNS-Eintrag
+provider-record-unknown = Wir suchen die Reverse-Zonen des Bereichs. Laden Sie diese Seite gleich noch einmal.
+provider-record-text = Diese Zeilen gehören in die Reverse-Zonen, jede an die Spitze ihrer Zone:
+provider-record-dig = So sehen Sie, ob der Eintrag da ist:
+provider-checked = Zuletzt gesucht { $time }.
+provider-check = Eintrag jetzt suchen
+provider-edit = Bearbeiten
+provider-add-field = Dynamischer Bereich, zum Beispiel ein /24
+provider-add = Diesen Bereich listen
+provider-take-out-field = Einzelner Host mit fester Adresse
+provider-take-out = Diesen Host herausnehmen
+provider-commands = Dasselbe für Programme
+provider-ranges = Gelistete Bereiche
+provider-ranges-none = Sie haben keinen Bereich gelistet.
+provider-hosts = Herausgenommene Hosts
+provider-hosts-none = Sie haben keinen Host herausgenommen.
+provider-entry-until = bis { $until }, verlängert, solange der Eintrag da ist
+provider-remove = { $subject } nicht mehr listen
+provider-put-back = { $subject } wieder hineinnehmen
+provider-edits = Ihre letzten Änderungen
+provider-edits-none = Sie haben nichts geändert.
+provider-edit-add = { $subject } gelistet
+provider-edit-remove = { $subject } nicht mehr gelistet
+provider-edit-take-out = { $subject } herausgenommen
+provider-edit-put-back = { $subject } wieder hineingenommen
+provider-undone = rückgängig gemacht
+provider-undo = Änderung { $number } rückgängig machen
+provider-keep = Die Adresse dieser Seite ist der einzige Schlüssel zu Ihrem Bereich. Bewahren Sie sie auf und zeigen Sie sie niemandem, der nichts ändern soll. Ist sie verloren, beantragen Sie den Bereich erneut.

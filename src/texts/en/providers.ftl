@@ -1,0 +1,56 @@
+# Dynamic ranges of providers.
+
+footer-providers = Dynamic ranges
+
+providers-title = Dynamic ranges of providers
+providers-lead = You assign addresses to customers for a while, and no mail servers belong there? Prove your range by a DNS record, and say yourself which parts of it are dynamic and which hosts are not.
+providers-off = This server accepts no ranges of providers at present.
+providers-field = Your range
+providers-hint = A prefix such as 192.0.2.0/24, at most a /16 (IPv6: /32). The next page has the DNS record.
+providers-submit = Ask for the range
+providers-rules = What happens
+providers-rule-proof = You put a TXT record at the apex of each reverse zone of the range, and leave it there. It proves what these zones contain, and not what you have delegated to others.
+providers-rule-edits = As long as the record is there, you list ranges as dynamic, take single hosts with a fixed address out, and undo what you did.
+providers-rule-limits = Each range has at most { $count } entries. You change only what you have made yourself, and every change is recorded.
+providers-rule-end = If the record is gone for seven days, you cannot edit any more. What you listed ends within 90 days after the record was last found.
+providers-rule-owner = The user of a single address need not wait for you: an address with a name of its own is taken out at its look-up.
+providers-zones = The ranges are published in:
+
+provider-title = The range { $range }
+provider-requested = { $range } is not proved yet
+provider-requested-text = Put the record below into your reverse zone. We look for it every few minutes for seven days, and this page then shows the forms.
+provider-proved = { $range } is yours to edit
+provider-proved-text = Leave the record where it is: we look for it each day.
+provider-lapsed = The record for { $range } is gone
+provider-lapsed-text = You cannot edit until the record below is found again. What you listed ends at its day.
+provider-removed = { $range } can be edited no more
+provider-removed-text = An operator of this site has ended the edits of this range. Write to them if you have questions.
+provider-until = Without the record, you can edit until { $time }.
+provider-record = The DNS record
+provider-record-unknown = We are looking for the reverse zones of the range. Load this page again in a moment.
+provider-record-text = These lines belong into the reverse zones, each at the apex of its zone:
+provider-record-dig = This shows whether the record is there:
+provider-checked = Last looked for { $time }.
+provider-check = Look for the record now
+provider-edit = Edit
+provider-add-field = Dynamic range, such as a /24
+provider-add = List this range
+provider-take-out-field = Single host with a fixed address
+provider-take-out = Take this host out
+provider-commands = The same for programs
+provider-ranges = Listed ranges
+provider-ranges-none = You have listed no range.
+provider-hosts = Hosts that are taken out
+provider-hosts-none = You have taken out no host.
+provider-entry-until = until { $until }, renewed as long as the record is there
+provider-remove = Delist { $subject }
+provider-put-back = Put { $subject } back
+provider-edits = Your last edits
+provider-edits-none = You have edited nothing.
+provider-edit-add = Listed { $subject }
+provider-edit-remove = Delisted { $subject }
+provider-edit-take-out = Took { $subject } out
+provider-edit-put-back = Put { $subject } back
+provider-undone = undone
+provider-undo = Undo edit { $number }
+provider-keep = The address of this page is the only key to your range. Keep it, and show it to nobody who is not to edit. If it is lost, ask for the range again.

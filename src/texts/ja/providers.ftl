@@ -1,0 +1,56 @@
+# プロバイダーの動的アドレス範囲。
+
+footer-providers = 動的アドレス範囲
+
+providers-title = プロバイダーの動的アドレス範囲
+providers-lead = 顧客に一時的に割り当て、メールサーバーを置かないアドレスをお持ちですか。DNSレコードで範囲の管理者であることを示せば、どの部分が動的か、どのホストがそうでないかを自分で指定できます。
+providers-off = 現在、このサーバーはプロバイダーの範囲を受け付けていません。
+providers-field = アドレス範囲
+providers-hint = 192.0.2.0/24 のようなプレフィックス。最大 /16 (IPv6 は /32) です。DNSレコードは次のページに表示します。
+providers-submit = 範囲を申請する
+providers-rules = 申請後の流れ
+providers-rule-proof = 範囲に含まれる各逆引きゾーンの頂点にTXTレコードを置き、そのまま残してください。証明されるのはそのゾーンの内容だけで、他者に委任した部分は含みません。
+providers-rule-edits = レコードがある間は、範囲を動的として登録し、固定アドレスのホストを個別に除外し、自分の変更を取り消せます。
+providers-rule-limits = 一つの範囲につき最大 { $count } 件です。変更できるのは自分で作成したものだけで、すべての変更が記録されます。
+providers-rule-end = レコードが七日間見つからないと、編集できなくなります。登録した内容は、最後にレコードが見つかった時から90日以内に終わります。
+providers-rule-owner = 個々のアドレスの利用者は、プロバイダーを待つ必要がありません。固有の名前を持つアドレスは、検索ページから除外できます。
+providers-zones = 範囲を公開するゾーン:
+
+provider-title = 範囲 { $range }
+provider-requested = { $range } はまだ証明されていません
+provider-requested-text = 下のレコードを逆引きゾーンに置いてください。七日間、数分ごとに確認します。見つかると、このページに編集フォームが表示されます。
+provider-proved = { $range } を編集できます
+provider-proved-text = レコードはそのまま残してください。毎日確認します。
+provider-lapsed = { $range } のレコードがありません
+provider-lapsed-text = 下のレコードが再び見つかるまで編集できません。登録した内容はそれぞれの期限に終わります。
+provider-removed = { $range } はもう編集できません
+provider-removed-text = このサイトの運営者が、この範囲の編集を終了しました。ご質問は運営者へお送りください。
+provider-until = レコードがない場合、編集できるのは { $time } までです。
+provider-record = DNSレコード
+provider-record-unknown = 範囲の逆引きゾーンを調べています。少し待ってからページを再読み込みしてください。
+provider-record-text = 次の行を、それぞれの逆引きゾーンの頂点に置いてください。
+provider-record-dig = レコードがあるかどうかは、次のコマンドで確認できます。
+provider-checked = 最後の確認: { $time }
+provider-check = 今すぐレコードを確認する
+provider-edit = 編集
+provider-add-field = 動的アドレス範囲 (/24 など)
+provider-add = この範囲を登録する
+provider-take-out-field = 固定アドレスのホスト
+provider-take-out = このホストを除外する
+provider-commands = プログラムから行う場合
+provider-ranges = 登録した範囲
+provider-ranges-none = 登録した範囲はありません。
+provider-hosts = 除外したホスト
+provider-hosts-none = 除外したホストはありません。
+provider-entry-until = { $until } まで。レコードがある間は延長されます
+provider-remove = { $subject } の登録を解除する
+provider-put-back = { $subject } の除外をやめる
+provider-edits = 最近の編集
+provider-edits-none = 編集はありません。
+provider-edit-add = { $subject } を登録しました
+provider-edit-remove = { $subject } の登録を解除しました
+provider-edit-take-out = { $subject } を除外しました
+provider-edit-put-back = { $subject } の除外をやめました
+provider-undone = 取り消し済み
+provider-undo = 編集 { $number } を取り消す
+provider-keep = このページのアドレスが、範囲を編集するための唯一の鍵です。大切に保管し、編集を任せない人には見せないでください。失った場合は、もう一度申請してください。
