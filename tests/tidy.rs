@@ -42,6 +42,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "reverse_names",
             "quality",
             "netblocks",
+            "comparison",
         ],
     ),
     ("advice", &[]),
