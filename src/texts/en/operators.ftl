@@ -13,7 +13,6 @@ operators-private = The entries of the other list are not public.
 operators-left-out = { $entries } entries of the other list were left out, such as test points.
 operators-errors = { $lines } lines of the other list were not read:
 operators-partly = { $entries } of the entries that only the other list has are partly in ours.
-operators-shares = Shares
 operators-coverage = Covered addresses
 operators-files = Files
 operators-samples = Entries that only the other list has, by network
