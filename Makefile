@@ -49,7 +49,7 @@ test: check peers deny ## run all tests but the long ones: units, properties, sc
 	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
 
-bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md, SITE.md, LOGINS.md and QUALITY.md of benches/
+bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md, SITE.md, LOGINS.md, QUALITY.md and COMPARISON.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
@@ -61,6 +61,7 @@ bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NS
 	python3 benches/site.py $(TARGET)
 	python3 benches/logins.py $(TARGET)
 	python3 benches/quality.py $(TARGET)
+	python3 benches/comparison.py $(TARGET)
 
 fuzz: need ## fuzz every decoder, ten million runs each
 	@sh tests/fuzz/run.sh

@@ -556,7 +556,8 @@ fn entry_sets(subject: impl Fn(u32) -> Subject) -> [EntrySet; 2] {
     let addresses = addresses(150_000);
     let thirds = addresses.len() / 3;
     [&addresses[..2 * thirds], &addresses[thirds..]].map(|list| {
-        let mut set = EntrySet::default();
+        let place = tempfile::tempdir().unwrap();
+        let mut set = EntrySet::in_folder(place.path());
         list.iter()
             .for_each(|a| set.push(&subject(*a), true).unwrap());
         set.finish().unwrap()
@@ -577,18 +578,13 @@ fn bench_comparison(c: &mut Criterion) {
     ] {
         c.bench_function(&format!("compare 100,000 with 100,000: {name}"), |b| {
             b.iter(|| {
-                let mut lines = ComparisonLines {
+                let lines = ComparisonLines {
+                    list: &mut std::io::sink(),
                     only_theirs: &mut std::io::sink(),
                     closed: &mut std::io::sink(),
                     closed_by_us: &mut std::io::sink(),
                 };
-                compare(
-                    black_box(&theirs),
-                    &ours,
-                    &TestedHosts::default(),
-                    &mut lines,
-                )
-                .unwrap()
+                compare(black_box(&theirs), &ours, &TestedHosts::default(), lines).unwrap()
             });
         });
     }

@@ -348,14 +348,15 @@ fn start_web(
         ..configs[1].clone()
     };
     let proof_router = http::tickets_control::proof_router(app.clone());
+    let site = Arc::new(site);
     let all = [
-        (admin, http::router(app.clone()), configs[0].clone()),
-        (proofs, proof_router, plain),
         (
-            public,
-            crate::site::router(app, Arc::new(site)),
-            configs[1].clone(),
+            admin,
+            crate::site::admin_router(app.clone(), site.clone()),
+            configs[0].clone(),
         ),
+        (proofs, proof_router, plain),
+        (public, crate::site::router(app, site), configs[1].clone()),
     ];
     for (listener, router, config) in all {
         let listener = listener

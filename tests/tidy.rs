@@ -43,6 +43,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "quality",
             "netblocks",
             "dynamic_ranges",
+            "comparison",
         ],
     ),
     ("advice", &[]),

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use crate::comparison::ComparisonCounts;
+
 use super::Timestamp;
 
 /// Query parameters of `POST /v1/comparisons`.
@@ -42,29 +44,6 @@ pub struct ComparisonQuery {
     /// The name of the file, for messages.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
-}
-
-/// Numbers of entries of two lists.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ComparisonCountsResponse {
-    /// Entries of the other list.
-    pub theirs: u64,
-    /// Entries of our list.
-    pub ours: u64,
-    /// Entries of the other list that our list has as a whole.
-    pub both: u64,
-    /// Entries of the other list that our list does not have as a whole.
-    pub only_theirs: u64,
-    /// Those of `only_theirs` of which our list has a part.
-    pub partly_ours: u64,
-    /// Entries of our list that the other list does not have as a whole.
-    pub only_ours: u64,
-    /// Those of `only_theirs` that tests found open.
-    pub tested_open: u64,
-    /// Those of `only_theirs` that tests found closed.
-    pub tested_closed: u64,
-    /// Those of `only_theirs` that were not tested.
-    pub untested: u64,
 }
 
 /// Numbers of addresses that two lists cover, as decimal numbers in texts: those of IPv6 can have 39
@@ -196,13 +175,13 @@ pub struct ComparisonResponse {
     /// Entries of the other list that were left out, such as test points.
     pub left_out: u64,
     /// Numbers of entries of all kinds.
-    pub total: ComparisonCountsResponse,
+    pub total: ComparisonCounts,
     /// Numbers of IPv4 addresses and prefixes.
-    pub ipv4: ComparisonCountsResponse,
+    pub ipv4: ComparisonCounts,
     /// Numbers of IPv6 addresses and prefixes.
-    pub ipv6: ComparisonCountsResponse,
+    pub ipv6: ComparisonCounts,
     /// Numbers of names.
-    pub names: ComparisonCountsResponse,
+    pub names: ComparisonCounts,
     /// Numbers of covered IPv4 addresses.
     pub ipv4_addresses: CoverageResponse,
     /// Numbers of covered IPv6 addresses.

@@ -51,7 +51,7 @@ pub use changes::{
 };
 pub use common::{DifferenceResponse, Page, ReceiptResponse, RenewalResponse, Timestamp};
 pub use comparisons::{
-    AloneEntryResponse, ComparisonCountsResponse, ComparisonFileResponse, ComparisonQuery,
+    AloneEntryResponse, ComparisonCounts, ComparisonFileResponse, ComparisonQuery,
     ComparisonResponse, CoverageResponse, EntryGroupName, OverlapResponse, PairOverlapResponse,
     PairSideResponse, SampleGroupResponse, ShareResponse, SourceOverlapResponse,
 };

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{
-        ComparisonCountsResponse, ComparisonFileResponse, ComparisonQuery, ComparisonResponse,
+        ComparisonCounts, ComparisonFileResponse, ComparisonQuery, ComparisonResponse,
         CoverageResponse, OverlapResponse, ShareResponse,
     },
     exports::replace,
@@ -188,7 +188,7 @@ fn print(c: &ComparisonResponse) {
     c.problems.iter().for_each(|p| println!("  {p}"));
 }
 
-fn print_counts(kind: &str, n: &ComparisonCountsResponse) {
+fn print_counts(kind: &str, n: &ComparisonCounts) {
     println!(
         "{kind:<16}{:>14}{:>14}{:>14}{:>14}{:>14}",
         n.theirs, n.ours, n.both, n.only_theirs, n.only_ours

@@ -1,6 +1,15 @@
 //! The entries of a list: addresses and prefixes of both families, and names with their scopes.
 
-use super::runs::{Key4, Key6, ListTooLong, Merge, NameKey, Runs};
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    path::Path,
+};
+
+use super::{
+    keys::{Key4, Key6, NameKey, SCOPES},
+    runs::{Merge, Runs},
+};
 use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
 
 /// The length of a prefix, and whether it is an exclusion, as the lowest bits of a key: a wider
@@ -20,12 +29,15 @@ impl Mark {
     }
 }
 
-/// The entries of a list, in any order, in little memory: some three bytes for an IPv4 address.
-#[derive(Debug, Clone, Default)]
+/// The entries of a list, in any order, in little memory: what does not fit into it is written to
+/// files without names, with some three bytes for an IPv4 address and fifteen for a name.
+#[derive(Debug)]
 pub struct EntrySet {
     ip4: Runs<Key4>,
     ip6: Runs<Key6>,
     names: Runs<NameKey>,
+    /// The key of the name that is added, whose memory is used again.
+    name: NameKey,
 }
 
 /// An address or prefix of a list.
@@ -41,73 +53,116 @@ pub(super) struct Span {
     pub is_exclusion: bool,
 }
 
-/// A name of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ListedName {
-    /// The labels from the top-level domain on, each with a zero byte behind it.
-    pub labels: Vec<u8>,
-    /// What of the name is listed.
-    pub scope: Scope,
-    /// Whether it excludes its names from a wider entry.
-    pub is_exclusion: bool,
+/// An entry of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entry<'e> {
+    /// An IPv4 address or prefix.
+    Ip4(Span),
+    /// An IPv6 address or prefix.
+    Ip6(Span),
+    /// A name: its labels, as in [`NameKey::labels`], and its scope.
+    Name(&'e [u8], Scope),
 }
 
-impl ListedName {
-    /// The key of the subject, and a byte that says whether it is an exclusion.
-    fn key(name: &Subject, is_exclusion: bool) -> NameKey {
-        let mut key = name.key();
-        key.push(u8::from(is_exclusion));
-        NameKey(key)
-    }
-
-    fn read(NameKey(mut key): NameKey) -> Option<ListedName> {
-        let is_exclusion = key.pop()? == 1;
-        let scope = SCOPES.get(usize::from(key.pop()?).checked_sub(1)?)?;
-        key.remove(0);
-        Some(ListedName {
-            labels: key,
-            scope: *scope,
-            is_exclusion,
-        })
-    }
-
-    pub(super) fn subject(&self) -> Subject {
-        name_subject(&self.labels, self.scope)
-    }
-}
-
-/// The scopes of a name by their numbers.
-pub(super) const SCOPES: [Scope; 3] = [Scope::Name, Scope::Below, Scope::Tree];
-
-/// The subject of a name, whose labels are as in [`ListedName::labels`].
-pub(super) fn name_subject(labels: &[u8], scope: Scope) -> Subject {
-    let labels = labels.strip_suffix(&[0]).unwrap_or(labels);
-    let mut name = String::with_capacity(labels.len());
-    for label in labels.rsplit(|b| *b == 0) {
-        if !name.is_empty() {
-            name.push('.');
+impl Entry<'_> {
+    pub(super) fn subject(self) -> Subject {
+        match self {
+            Entry::Ip4(span) => Subject::V4(Prefix4::new(span.first as u32, span.len)),
+            Entry::Ip6(span) => Subject::V6(Prefix6::new(span.first, span.len)),
+            Entry::Name(labels, scope) => {
+                let mut text = Vec::new();
+                write_name(labels, &mut text);
+                // The labels are those of a name, which is ASCII.
+                let name: String = text.iter().map(|b| char::from(*b)).collect();
+                Subject::Domain(Domain::from_canonical(&name, scope))
+            }
         }
-        // The labels are those of a name, which is ASCII.
-        name.extend(label.iter().map(|b| char::from(*b)));
     }
-    Subject::Domain(Domain::from_canonical(&name, scope))
+
+    /// The address of an entry that is a single one.
+    pub(super) fn host(self) -> Option<IpAddr> {
+        match self {
+            Entry::Ip4(s) if s.len == Prefix4::BITS => Some(IpAddr::V4((s.first as u32).into())),
+            Entry::Ip6(s) if s.len == Prefix6::BITS => Some(IpAddr::V6(s.first.into())),
+            _ => None,
+        }
+    }
+
+    /// Appends the text of the subject.
+    pub(super) fn write(self, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            // A list has millions of these, and the formatter of the standard library is slow.
+            Entry::Ip4(span) => {
+                let [a, b, c, d] = (span.first as u32).to_be_bytes();
+                for (octet, end) in [(a, Some(b'.')), (b, Some(b'.')), (c, Some(b'.')), (d, None)] {
+                    write_octet(octet, out);
+                    out.extend(end);
+                }
+                match span.len == Prefix4::BITS {
+                    true => Ok(()),
+                    false => write!(out, "/{}", span.len),
+                }
+            }
+            Entry::Ip6(span) => write!(out, "{}", Prefix6::new(span.first, span.len)),
+            Entry::Name(labels, scope) => {
+                out.extend(["", "*.", "."][scope as usize].as_bytes());
+                write_name(labels, out);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn write_octet(octet: u8, out: &mut Vec<u8>) {
+    if octet >= 100 {
+        out.push(b'0' + octet / 100);
+    }
+    if octet >= 10 {
+        out.push(b'0' + octet / 10 % 10);
+    }
+    out.push(b'0' + octet % 10);
+}
+
+/// Appends a name, whose labels are as in [`NameKey::labels`].
+fn write_name(labels: &[u8], out: &mut Vec<u8>) {
+    let labels = labels.strip_suffix(&[0]).unwrap_or(labels);
+    for (i, label) in labels.rsplit(|b| *b == 0).enumerate() {
+        if i > 0 {
+            out.push(b'.');
+        }
+        out.extend(label);
+    }
 }
 
 impl EntrySet {
+    /// Creates an empty list. Entries that do not fit into memory are written to files without
+    /// names in a folder, which has to exist then.
+    pub fn in_folder(folder: &Path) -> EntrySet {
+        EntrySet {
+            ip4: Runs::in_folder(folder),
+            ip6: Runs::in_folder(folder),
+            names: Runs::in_folder(folder),
+            name: NameKey::default(),
+        }
+    }
+
     /// Adds an entry; an exclusion if it is not `listed`.
     ///
     /// # Errors
     ///
-    /// The list is too long.
-    pub fn push(&mut self, subject: &Subject, listed: bool) -> Result<(), ListTooLong> {
+    /// The list is too long, or a file cannot be written.
+    pub fn push(&mut self, subject: &Subject, listed: bool) -> io::Result<()> {
         match subject {
             Subject::V4(p) => {
                 let mark = u64::from(Mark::of(p.len(), !listed));
                 self.ip4
-                    .push(Key4(u64::from(p.first()) << Mark::BITS | mark))
+                    .push(&Key4(u64::from(p.first()) << Mark::BITS | mark))
             }
-            Subject::V6(p) => self.ip6.push(Key6(p.first(), Mark::of(p.len(), !listed))),
-            name => self.names.push(ListedName::key(name, !listed)),
+            Subject::V6(p) => self.ip6.push(&Key6(p.first(), Mark::of(p.len(), !listed))),
+            Subject::Domain(domain) => {
+                self.name.set(domain, !listed);
+                self.names.push(&self.name)
+            }
         }
     }
 
@@ -115,22 +170,23 @@ impl EntrySet {
     ///
     /// # Errors
     ///
-    /// The list is too long.
-    pub fn finish(mut self) -> Result<EntrySet, ListTooLong> {
-        self.ip4.write_run()?;
-        self.ip6.write_run()?;
-        self.names.write_run()?;
+    /// As for [`EntrySet::push`].
+    pub fn finish(mut self) -> io::Result<EntrySet> {
+        self.ip4.finish()?;
+        self.ip6.finish()?;
+        self.names.finish()?;
         Ok(self)
     }
 
-    /// The listed subjects in order: IPv4, IPv6, names. Those that are in the list twice, or are
-    /// excluded by the same list, are not repeated.
-    pub fn listed(&self) -> impl Iterator<Item = Subject> {
-        let ip4 = self.ip4().map(|s| (s.ip4(), s.is_exclusion));
-        let ip6 = self.ip6().map(|s| (s.ip6(), s.is_exclusion));
-        let names = self.names().map(|n| (n.subject(), n.is_exclusion));
-        let all = ip4.chain(ip6).chain(names);
-        all.filter_map(|(subject, is_exclusion)| (!is_exclusion).then_some(subject))
+    /// Reports a failure to read the entries, which has ended them.
+    ///
+    /// # Errors
+    ///
+    /// A file could not be read.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.ip4.check()?;
+        self.ip6.check()?;
+        self.names.check()
     }
 
     /// The IPv4 addresses and prefixes in order, each once.
@@ -145,9 +201,7 @@ impl EntrySet {
                 is_exclusion,
             }
         };
-        once(self.ip4.merge().map(span), |a, b| {
-            (a.first, a.len) == (b.first, b.len)
-        })
+        once(self.ip4.merge().map(span))
     }
 
     /// The IPv6 addresses and prefixes in order, each once.
@@ -161,75 +215,166 @@ impl EntrySet {
                 is_exclusion,
             }
         };
-        once(self.ip6.merge().map(span), |a, b| {
-            (a.first, a.len) == (b.first, b.len)
-        })
+        once(self.ip6.merge().map(span))
     }
 
-    /// The names in order, each scope of a name once.
-    pub(super) fn names(&self) -> impl Iterator<Item = ListedName> {
-        let names: Merge<'_, NameKey> = self.names.merge();
-        once(names.filter_map(ListedName::read), |a, b| {
-            (&a.labels, a.scope as u8) == (&b.labels, b.scope as u8)
-        })
+    /// The names in order.
+    pub(super) fn names(&self) -> NameReader<'_> {
+        NameReader::new(self.names.merge())
     }
 }
 
-impl Span {
-    pub(super) fn ip4(self) -> Subject {
-        Subject::V4(Prefix4::new(self.first as u32, self.len))
-    }
-
-    pub(super) fn ip6(self) -> Subject {
-        Subject::V6(Prefix6::new(self.first, self.len))
-    }
+/// Reads the names of a list, each with its entries of all scopes.
+pub(super) struct NameReader<'r> {
+    names: Merge<'r, NameKey>,
+    next: NameKey,
+    has_next: bool,
 }
 
-/// The last of each group of equal items. Of a listing and an exclusion of the same subject, that
-/// is the exclusion, which sorts last.
-fn once<T>(items: impl Iterator<Item = T>, same: fn(&T, &T) -> bool) -> impl Iterator<Item = T> {
-    let mut items = items.peekable();
-    std::iter::from_fn(move || {
-        let mut item = items.next()?;
-        while let Some(next) = items.next_if(|next| same(&item, next)) {
-            item = next;
+impl NameReader<'_> {
+    fn new(names: Merge<'_, NameKey>) -> NameReader<'_> {
+        let mut reader = NameReader {
+            names,
+            next: NameKey::default(),
+            has_next: false,
+        };
+        reader.advance();
+        reader
+    }
+
+    fn advance(&mut self) {
+        self.has_next = self.names.read(&mut self.next);
+    }
+
+    /// The labels of the next name.
+    pub(super) fn peek(&self) -> Option<&[u8]> {
+        self.has_next.then(|| self.next.labels())
+    }
+
+    /// Replaces labels by those of the next name. Returns, for each scope that the list has of it,
+    /// whether it is an exclusion: if it is listed and excluded, it is excluded.
+    pub(super) fn take(&mut self, labels: &mut Vec<u8>) -> [Option<bool>; SCOPES.len()] {
+        let mut exclusions = [None; SCOPES.len()];
+        labels.clear();
+        labels.extend(self.next.labels());
+        while self.has_next && self.next.labels() == labels.as_slice() {
+            let (scope, is_exclusion) = self.next.mark();
+            // An exclusion sorts behind the listing of the same scope.
+            exclusions[scope] = Some(is_exclusion);
+            self.advance();
         }
-        Some(item)
+        exclusions
+    }
+}
+
+/// The last of each group of equal prefixes. Of a listing and an exclusion of the same prefix, that
+/// is the exclusion, which sorts last.
+fn once(spans: impl Iterator<Item = Span>) -> impl Iterator<Item = Span> {
+    let mut spans = spans.peekable();
+    std::iter::from_fn(move || {
+        let mut span = spans.next()?;
+        while let Some(next) = spans.next_if(|s| (s.first, s.len) == (span.first, span.len)) {
+            span = next;
+        }
+        Some(span)
     })
+}
+
+/// Calls a function with the entry of a subject.
+#[cfg(test)]
+pub(super) fn with_entry<R>(subject: &Subject, f: impl FnOnce(Entry) -> R) -> R {
+    let span = |first, last, len| Span {
+        first,
+        last,
+        len,
+        is_exclusion: false,
+    };
+    match subject {
+        Subject::V4(p) => f(Entry::Ip4(span(p.first().into(), p.last().into(), p.len()))),
+        Subject::V6(p) => f(Entry::Ip6(span(p.first(), p.last(), p.len()))),
+        Subject::Domain(domain) => {
+            let mut key = NameKey::default();
+            key.set(domain, false);
+            f(Entry::Name(key.labels(), domain.scope()))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn text(entry: Entry) -> String {
+        let mut text = Vec::new();
+        entry.write(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn text_of_an_entry_is_that_of_its_subject(first: u32, len in 0..=32u8, wide: u128, len6 in 0..=128u8) {
+            let place = tempfile::tempdir().unwrap();
+            let mut set = EntrySet::in_folder(place.path());
+            let subjects = [
+                Subject::V4(Prefix4::new(first, len)),
+                Subject::host4(first),
+                Subject::V6(Prefix6::new(wide, len6)),
+                Subject::V6(Prefix6::host(wide)),
+            ];
+            subjects.iter().for_each(|s| set.push(s, true).unwrap());
+            let set = set.finish().unwrap();
+            let entries = set.ip4().map(Entry::Ip4).chain(set.ip6().map(Entry::Ip6));
+            let mut found = 0;
+            for entry in entries {
+                prop_assert!(subjects.contains(&entry.subject()));
+                prop_assert_eq!(text(entry), entry.subject().to_string());
+                let expected = match entry.subject() {
+                    Subject::V4(p) => p.is_host().then(|| IpAddr::V4(p.first().into())),
+                    Subject::V6(p) => p.is_host().then(|| IpAddr::V6(p.first().into())),
+                    Subject::Domain(_) => None,
+                };
+                prop_assert_eq!(entry.host(), expected);
+                found += 1;
+            }
+            prop_assert!(found >= 2);
+        }
+    }
+
     #[test]
-    fn listed_subjects_are_in_order_once_and_without_exclusions() {
-        let mut set = EntrySet::default();
+    fn names_are_read_with_their_scopes_and_an_exclusion_before_a_listing() {
+        let place = tempfile::tempdir().unwrap();
+        let mut set = EntrySet::in_folder(place.path());
         for (text, listed) in [
             ("www.bad.example", true),
-            ("2001:db8::/32", true),
-            ("192.0.2.1", true),
-            ("192.0.2.0/24", true),
-            ("192.0.2.1", true),
-            ("10.0.0.0/8", true),
-            ("192.0.2.7", true),
-            ("192.0.2.7", false),
             (".bad.example", true),
+            ("bad.example", false),
             ("bad.example", true),
+            ("bad.example", true),
+            ("*.below.example", true),
         ] {
             set.push(&text.parse().unwrap(), listed).unwrap();
         }
         let set = set.finish().unwrap();
-        let listed: Vec<String> = set.listed().map(|s| s.to_string()).collect();
+        let (mut names, mut labels, mut read) = (set.names(), Vec::new(), Vec::new());
+        while names.peek().is_some() {
+            let exclusions = names.take(&mut labels);
+            for (scope, is_exclusion) in SCOPES.into_iter().zip(exclusions) {
+                if let Some(is_exclusion) = is_exclusion {
+                    let entry = Entry::Name(&labels, scope);
+                    assert_eq!(text(entry), entry.subject().to_string());
+                    read.push((text(entry), is_exclusion));
+                }
+            }
+        }
         let expected = [
-            "10.0.0.0/8",
-            "192.0.2.0/24",
-            "192.0.2.1",
-            "2001:db8::/32",
-            "bad.example",
-            ".bad.example",
-            "www.bad.example",
+            ("bad.example", true),
+            (".bad.example", false),
+            ("www.bad.example", false),
+            ("*.below.example", false),
         ];
-        assert_eq!(listed, expected);
+        assert_eq!(read, expected.map(|(t, e)| (t.to_string(), e)));
+        set.check().unwrap();
     }
 }

@@ -6,7 +6,7 @@ use super::coverage::Coverage;
 
 /// Numbers of entries of two lists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 pub struct ComparisonCounts {
     /// Entries of the other list.
     pub theirs: u64,
@@ -16,15 +16,15 @@ pub struct ComparisonCounts {
     pub both: u64,
     /// Entries of the other list that our list does not have as a whole.
     pub only_theirs: u64,
-    /// Those of [`ComparisonCounts::only_theirs`] of which our list has a part.
+    /// Those of `only_theirs` of which our list has a part.
     pub partly_ours: u64,
     /// Entries of our list that the other list does not have as a whole.
     pub only_ours: u64,
-    /// Those of [`ComparisonCounts::only_theirs`] that tests found open.
+    /// Those of `only_theirs` that tests found open.
     pub tested_open: u64,
-    /// Those of [`ComparisonCounts::only_theirs`] that tests found closed.
+    /// Those of `only_theirs` that tests found closed.
     pub tested_closed: u64,
-    /// Those of [`ComparisonCounts::only_theirs`] without a test.
+    /// Those of `only_theirs` that were not tested.
     pub untested: u64,
 }
 

@@ -12,13 +12,15 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{figures::ComparisonFigures, samples::SampleGroup};
+use super::{entries::EntrySet, figures::ComparisonFigures, samples::SampleGroup};
 use crate::model::{Time, time::Seconds};
 
 /// The folder of the results, in the folder of the store.
 const FOLDER: &str = "comparisons";
 /// The file of the figures.
 const RESULT: &str = "result.json";
+/// The bytes of a list that are written at a time.
+const WRITE_BYTES: usize = 256 << 10;
 /// The most names with a result.
 const MAX_COMPARISONS: usize = 64;
 /// How long a result is kept: it says what two lists had on one day.
@@ -132,6 +134,16 @@ impl ComparisonFolder {
     /// The results beside the database of a store.
     pub fn of_store(store: &Path) -> ComparisonFolder {
         ComparisonFolder(store.join(FOLDER))
+    }
+
+    /// Creates an empty list, which is written to a file without a name in the folder if it is long.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be created.
+    pub fn entry_set(&self) -> io::Result<EntrySet> {
+        fs::create_dir_all(&self.0).map_err(named(&self.0))?;
+        Ok(EntrySet::in_folder(&self.0))
     }
 
     fn path(&self, name: &str, end: &str) -> PathBuf {
@@ -261,7 +273,7 @@ impl NewComparison<'_> {
     pub fn create(&self, file: ComparisonFile) -> io::Result<BufWriter<File>> {
         let path = self.path.join(file.stored_name());
         File::create(&path)
-            .map(BufWriter::new)
+            .map(|file| BufWriter::with_capacity(WRITE_BYTES, file))
             .map_err(named(&path))
     }
 

@@ -2,8 +2,8 @@
 //! found at those that only the other list has. It also compares the own sources with each other.
 //!
 //! It starts no test: it uses the results of tests that were made before. Lists are kept in sorted
-//! runs ([`EntrySet`]), so that ten million IPv4 addresses need some 30 MB, and are compared in one
-//! pass.
+//! runs ([`EntrySet`]), which are in files if they are long, and are compared in one pass. So the
+//! memory of a comparison does not grow with its lists.
 
 mod compare;
 mod coverage;
@@ -11,9 +11,11 @@ mod entries;
 mod figures;
 #[cfg(feature = "daemon")]
 mod folder;
+mod keys;
 mod names;
 mod overlap;
 mod presence;
+mod run_bytes;
 mod runs;
 mod samples;
 #[cfg(feature = "daemon")]
@@ -31,7 +33,6 @@ pub use figures::{ComparisonCounts, ComparisonFigures, EntryGroup, Share};
 #[cfg(feature = "daemon")]
 pub use folder::{ComparisonFile, ComparisonFolder, StoredComparison};
 pub use overlap::{OverlapCounter, PairOverlap, SourceOverlap};
-pub use runs::ListTooLong;
 pub use samples::SampleGroup;
 #[cfg(feature = "daemon")]
 pub use service::{Comparisons, TransferZone};

@@ -2,10 +2,11 @@
 //! range, so each name of either list has two parts: itself, and what is below it. The nearest entry
 //! of a list decides about a part.
 
-use std::{cmp::Ordering, io, iter::Peekable};
+use std::{cmp::Ordering, io};
 
 use super::{
-    entries::{ListedName, SCOPES},
+    entries::NameReader,
+    keys::SCOPES,
     presence::{Owner, Presence, Presences},
 };
 use crate::model::Scope;
@@ -27,9 +28,12 @@ type EntryPlace = (usize, usize);
 /// it.
 pub(super) type OnName<'f> = &'f mut dyn FnMut(Owner, (&[u8], Scope), Presence) -> io::Result<()>;
 
+/// Receives an entry that the other list lists, in the order of the names.
+pub(super) type OnListedName<'f> = &'f mut dyn FnMut(&[u8], Scope) -> io::Result<()>;
+
 /// A name of either list, whose subtree is read.
 struct OpenName {
-    /// The labels, as in [`ListedName::labels`].
+    /// The labels, as in [`NameKey::labels`](super::keys::NameKey::labels).
     labels: Vec<u8>,
     /// The entries by list and scope.
     entries: [[Option<NameEntry>; 3]; 2],
@@ -37,41 +41,11 @@ struct OpenName {
     below: [Option<EntryPlace>; 2],
 }
 
-/// A name with the entries of a list by scope.
-struct NameGroup {
-    labels: Vec<u8>,
-    entries: [Option<NameEntry>; 3],
-}
-
-/// Groups the entries of a list by name.
-struct NameGroups<I: Iterator<Item = ListedName>>(Peekable<I>);
-
-impl<I: Iterator<Item = ListedName>> NameGroups<I> {
-    fn peek(&mut self) -> Option<&[u8]> {
-        self.0.peek().map(|n| n.labels.as_slice())
-    }
-
-    fn take(&mut self) -> Option<NameGroup> {
-        let mut entries = [None; 3];
-        let mut add = |n: &ListedName| {
-            entries[n.scope as usize] = Some(NameEntry {
-                is_exclusion: n.is_exclusion,
-                presences: Presences::default(),
-            });
-        };
-        let first = self.0.next()?;
-        add(&first);
-        while let Some(next) = self.0.next_if(|n| n.labels == first.labels) {
-            add(&next);
-        }
-        let labels = first.labels;
-        Some(NameGroup { labels, entries })
-    }
-}
-
 /// The names of both lists that are read at present.
 struct OpenNames<'f> {
     open: Vec<OpenName>,
+    /// The memory of labels that are not used any more.
+    unused: Vec<Vec<u8>>,
     on_entry: OnName<'f>,
 }
 
@@ -125,6 +99,9 @@ impl OpenNames<'_> {
         while let Some(closed) = self.open.pop_if(|n| is_outside(n)) {
             let above = self.open.last().map_or([None; 2], |n| n.below);
             for (list, mut entries) in closed.entries.into_iter().enumerate() {
+                if entries.iter().all(Option::is_none) {
+                    continue;
+                }
                 for scope in SCOPES {
                     let entry = entries[scope as usize].filter(|e| !e.is_exclusion);
                     let Some(entry) = entry else { continue };
@@ -142,20 +119,23 @@ impl OpenNames<'_> {
                     }
                 }
             }
+            self.unused.push(closed.labels);
         }
         Ok(())
     }
 }
 
-/// Visits each entry of both lists with how far the other list has it.
+/// Visits each entry of both lists with how far the other list has it, and the listed entries of
+/// the other list.
 pub(super) fn compare_names(
-    theirs: impl Iterator<Item = ListedName>,
-    ours: impl Iterator<Item = ListedName>,
+    mut theirs: NameReader<'_>,
+    mut ours: NameReader<'_>,
+    on_listed: OnListedName<'_>,
     on_entry: OnName<'_>,
 ) -> io::Result<()> {
-    let (mut theirs, mut ours) = (NameGroups(theirs.peekable()), NameGroups(ours.peekable()));
     let mut names = OpenNames {
         open: Vec::new(),
+        unused: Vec::new(),
         on_entry,
     };
     loop {
@@ -165,13 +145,27 @@ pub(super) fn compare_names(
             (None, Some(_)) => Ordering::Greater,
             (Some(a), Some(b)) => a.cmp(b),
         };
-        let their_group = order.is_le().then(|| theirs.take()).flatten();
-        let our_group = order.is_ge().then(|| ours.take()).flatten();
-        let entries = [&their_group, &our_group];
-        let entries = entries.map(|g| g.as_ref().map_or([None; 3], |g| g.entries));
-        if let Some(NameGroup { labels, .. }) = their_group.or(our_group) {
-            names.close_until(Some(&labels))?;
-            names.push(labels, entries);
+        let mut labels = names.unused.pop().unwrap_or_default();
+        let mut exclusions = [[None; SCOPES.len()]; 2];
+        if order.is_le() {
+            exclusions[0] = theirs.take(&mut labels);
+            for (scope, is_exclusion) in SCOPES.into_iter().zip(exclusions[0]) {
+                if is_exclusion == Some(false) {
+                    on_listed(&labels, scope)?;
+                }
+            }
         }
+        if order.is_ge() {
+            exclusions[1] = ours.take(&mut labels);
+        }
+        let entry = |is_exclusion| NameEntry {
+            is_exclusion,
+            presences: Presences::default(),
+        };
+        names.close_until(Some(&labels))?;
+        names.push(
+            labels,
+            exclusions.map(|list| list.map(|scope| scope.map(entry))),
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! Samples of the entries that only the other list has, by network: IPv4 by /8, IPv6 by /16, names
-//! by their top-level domain.
+//! by their top-level domain, digests together.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,8 @@ use std::{
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Prefix4, Prefix6, Subject};
+use super::entries::Entry;
+use crate::model::{Digest, Prefix4, Prefix6, Subject};
 
 /// How many entries of each group are shown.
 const SAMPLES: usize = 3;
@@ -17,6 +18,8 @@ const SAMPLES: usize = 3;
 const MAX_NAME_GROUPS: usize = 1_000;
 /// The group of names whose own groups are too many.
 const OTHER_NAMES: &str = "other names";
+/// The group of the digests of a hash zone, which have no networks.
+const DIGESTS: &str = "digests";
 /// The bits by which IPv4 and IPv6 entries are grouped.
 const GROUP_BITS: [u8; 2] = [8, 16];
 
@@ -40,15 +43,19 @@ struct Group {
 }
 
 impl Group {
-    fn add(&mut self, subject: &Subject) {
+    fn add(&mut self, entry: Entry) {
         self.entries += 1;
-        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(subject);
+        let hasher = BuildHasherDefault::<FxHasher>::default();
+        let hash = match entry {
+            Entry::Ip4(span) | Entry::Ip6(span) => hasher.hash_one((span.first, span.len)),
+            Entry::Name(labels, scope) => hasher.hash_one((labels, scope)),
+        };
         let is_full = self.samples.len() == SAMPLES;
         if is_full && self.samples.last().is_some_and(|(last, _)| hash >= *last) {
             return;
         }
         let at = self.samples.partition_point(|(h, _)| *h < hash);
-        self.samples.insert(at, (hash, subject.clone()));
+        self.samples.insert(at, (hash, entry.subject()));
         self.samples.truncate(SAMPLES);
     }
 
@@ -68,24 +75,43 @@ impl Group {
 pub(super) struct Sampler {
     ip4: BTreeMap<u8, Group>,
     ip6: BTreeMap<u16, Group>,
-    names: BTreeMap<Box<str>, Group>,
+    names: BTreeMap<Box<[u8]>, Group>,
 }
 
 impl Sampler {
     /// Counts an entry that only the other list has.
-    pub(super) fn add(&mut self, subject: &Subject) {
-        let group = match subject {
-            Subject::V4(p) => self.ip4.entry((p.first() >> 24) as u8).or_default(),
-            Subject::V6(p) => self.ip6.entry((p.first() >> 112) as u16).or_default(),
-            Subject::Domain(d) => {
-                let top = d.name().rsplit('.').next().unwrap_or_default();
-                let is_known = self.names.contains_key(top);
-                let is_full = !is_known && self.names.len() >= MAX_NAME_GROUPS;
-                let top = if is_full { OTHER_NAMES } else { top };
-                self.names.entry(top.into()).or_default()
+    pub(super) fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Ip4(span) => {
+                let group = self.ip4.entry((span.first >> 24) as u8);
+                group.or_default().add(entry);
             }
-        };
-        group.add(subject);
+            Entry::Ip6(span) => {
+                let group = self.ip6.entry((span.first >> 112) as u16);
+                group.or_default().add(entry);
+            }
+            Entry::Name(labels, _) => {
+                let name = self.name_group(labels);
+                match self.names.get_mut(name) {
+                    Some(group) => group.add(entry),
+                    None => self.names.entry(name.into()).or_default().add(entry),
+                }
+            }
+        }
+    }
+
+    /// The name of the group of a name: its top-level domain. Digests, which have none, are one
+    /// group.
+    fn name_group<'l>(&self, labels: &'l [u8]) -> &'l [u8] {
+        let top = labels.split(|b| *b == 0).next().unwrap_or_default();
+        if labels.len() == top.len() + 1 && Digest::matches_any(top) {
+            return DIGESTS.as_bytes();
+        }
+        let is_full = self.names.len() >= MAX_NAME_GROUPS;
+        match is_full && !self.names.contains_key(top) {
+            true => OTHER_NAMES.as_bytes(),
+            false => top,
+        }
     }
 
     /// The groups in order: IPv4, IPv6, names.
@@ -99,14 +125,17 @@ impl Sampler {
             group.finish(network.to_string())
         });
         let names = self.names.into_iter();
-        let names = names.map(|(top, group)| group.finish(top.into()));
+        let names = names.map(|(top, group)| {
+            // The label is that of a name, which is ASCII.
+            group.finish(String::from_utf8_lossy(&top).into_owned())
+        });
         ip4.chain(ip6).chain(names).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::entries::with_entry, *};
 
     #[test]
     fn samples_are_grouped_by_network_and_do_not_depend_on_the_order() {
@@ -124,7 +153,7 @@ mod tests {
         ];
         let collect = |texts: &mut dyn Iterator<Item = &&str>| {
             let mut sampler = Sampler::default();
-            texts.for_each(|t| sampler.add(&t.parse().unwrap()));
+            texts.for_each(|t| with_entry(&t.parse().unwrap(), |e| sampler.add(e)));
             sampler.finish()
         };
         let groups = collect(&mut texts.iter());
@@ -147,10 +176,24 @@ mod tests {
     fn names_of_too_many_domains_are_one_group() {
         let mut sampler = Sampler::default();
         let name = |i: usize| format!("a.x{i}y").parse::<Subject>().unwrap();
-        (0..MAX_NAME_GROUPS + 5).for_each(|i| sampler.add(&name(i)));
+        (0..MAX_NAME_GROUPS + 5).for_each(|i| with_entry(&name(i), |e| sampler.add(e)));
         let groups = sampler.finish();
         assert_eq!(groups.len(), MAX_NAME_GROUPS + 1);
         let other = groups.iter().find(|g| g.group == OTHER_NAMES).unwrap();
         assert_eq!(other.entries, 5);
+    }
+
+    #[test]
+    fn digests_are_one_group_with_samples() {
+        let mut sampler = Sampler::default();
+        let digest = |i: usize| format!("{i:040x}").parse::<Subject>().unwrap();
+        (0..MAX_NAME_GROUPS + 5).for_each(|i| with_entry(&digest(i), |e| sampler.add(e)));
+        let groups = sampler.finish();
+        let counts: Vec<_> = groups
+            .iter()
+            .map(|g| (g.group.as_str(), g.entries))
+            .collect();
+        assert_eq!(counts, [(DIGESTS, MAX_NAME_GROUPS as u64 + 5)]);
+        assert_eq!(groups[0].samples.len(), SAMPLES);
     }
 }

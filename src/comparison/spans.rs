@@ -34,11 +34,17 @@ impl<I: Iterator<Item = Span>> SpanList<I> {
     }
 
     /// Opens the entries that begin at an address.
-    fn open_at(&mut self, address: u128) {
+    fn open_at(
+        &mut self,
+        address: u128,
+        on_open: &mut dyn FnMut(Span) -> io::Result<()>,
+    ) -> io::Result<()> {
         while let Some(span) = self.next.next_if(|s| s.first == address) {
+            on_open(span)?;
             let presences = Presences::default();
             self.open.push(OpenSpan { span, presences });
         }
+        Ok(())
     }
 
     /// The last address up to which nothing changes in this list, from an address on.
@@ -73,10 +79,12 @@ impl<I: Iterator<Item = Span>> SpanList<I> {
     }
 }
 
-/// Visits each entry of both lists with how far the other list has it, and counts the addresses.
+/// Visits each entry of both lists with how far the other list has it, and the listed entries of the
+/// other list in order. Counts the addresses.
 pub(super) fn compare_spans(
     theirs: impl Iterator<Item = Span>,
     ours: impl Iterator<Item = Span>,
+    on_listed: &mut dyn FnMut(Span) -> io::Result<()>,
     on_entry: &mut dyn FnMut(Owner, Span, Presence) -> io::Result<()>,
 ) -> io::Result<Coverage> {
     let (mut theirs, mut ours) = (SpanList::new(theirs), SpanList::new(ours));
@@ -90,8 +98,11 @@ pub(super) fn compare_spans(
                 None => return Ok(coverage),
             }
         }
-        theirs.open_at(address);
-        ours.open_at(address);
+        theirs.open_at(address, &mut |span| match span.is_exclusion {
+            true => Ok(()),
+            false => on_listed(span),
+        })?;
+        ours.open_at(address, &mut |_| Ok(()))?;
         let last = theirs.unchanged_until().min(ours.unchanged_until());
         let listed = [theirs.lists(), ours.lists()];
         coverage.add((last - address).saturating_add(1), listed);

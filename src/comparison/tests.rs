@@ -8,25 +8,33 @@ use super::{
     presence::{Owner, Presence},
     *,
 };
-use crate::model::{Domain, Prefix4, Prefix6, Scope, Subject};
+use crate::model::{Digest, Domain, Prefix4, Prefix6, Scope, Subject};
 
 fn set<'s>(entries: impl IntoIterator<Item = &'s (Subject, bool)>) -> EntrySet {
-    let mut set = EntrySet::default();
+    let place = tempfile::tempdir().unwrap();
+    let mut set = EntrySet::in_folder(place.path());
     for (subject, listed) in entries {
         set.push(subject, *listed).unwrap();
     }
     set.finish().unwrap()
 }
 
-/// Compares without tests and files.
-fn figures(theirs: &EntrySet, ours: &EntrySet) -> ComparisonFigures {
-    let mut lines = ComparisonLines {
-        only_theirs: &mut sink(),
+/// Compares without tests. Returns the result, the other list, and the entries that only it has.
+fn compare_untested(theirs: &EntrySet, ours: &EntrySet) -> (ComparedLists, [String; 2]) {
+    let (mut list, mut only_theirs) = (Vec::new(), Vec::new());
+    let lines = ComparisonLines {
+        list: &mut list,
+        only_theirs: &mut only_theirs,
         closed: &mut sink(),
         closed_by_us: &mut sink(),
     };
-    let compared = compare(theirs, ours, &TestedHosts::default(), &mut lines);
-    compared.unwrap().figures
+    let compared = compare(theirs, ours, &TestedHosts::default(), lines).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (compared, [text(list), text(only_theirs)])
+}
+
+fn figures(theirs: &EntrySet, ours: &EntrySet) -> ComparisonFigures {
+    compare_untested(theirs, ours).0.figures
 }
 
 /// The entry of a list that decides about a subject: the narrowest one that covers it; an exclusion
@@ -144,7 +152,8 @@ proptest! {
             .map(|n| Subject::Domain(Domain::from_canonical(&n, Scope::Name)))
             .collect();
         let mut found = [[0u64; 3]; 2];
-        super::names::compare_names(set(&theirs).names(), set(&ours).names(), &mut |owner, _, presence| {
+        let (their_set, our_set) = (set(&theirs), set(&ours));
+        super::names::compare_names(their_set.names(), our_set.names(), &mut |_, _| Ok(()), &mut |owner, _, presence| {
             let counts = &mut found[usize::from(owner == Owner::Ours)];
             counts[0] += 1;
             counts[1] += u64::from(presence != Presence::Whole);
@@ -200,12 +209,13 @@ fn audit_of_rss_has_the_figures_of_the_founding_document() {
         .collect();
     tested.add_file("tested.txt", &results.join("\n")).unwrap();
     let (mut only_theirs, mut closed) = (Vec::new(), Vec::new());
-    let mut lines = ComparisonLines {
+    let lines = ComparisonLines {
+        list: &mut sink(),
         only_theirs: &mut only_theirs,
         closed: &mut closed,
         closed_by_us: &mut sink(),
     };
-    let compared = compare(&set(&rss), &set(&orbs), &tested, &mut lines).unwrap();
+    let compared = compare(&set(&rss), &set(&orbs), &tested, lines).unwrap();
     let counts = compared.figures.total();
     assert_eq!((counts.theirs, counts.both), (31_193, 18_768));
     assert_eq!((counts.only_theirs, counts.only_ours), (12_425, 200_000));
@@ -265,4 +275,101 @@ fn prefix_that_our_list_has_in_parts_is_listed_as_a_whole() {
     assert_eq!(figures.ipv4_addresses.theirs, 1 << 32);
     assert_eq!(figures.ipv6_addresses.theirs, u128::MAX);
     assert_eq!(figures.ipv6.only_theirs, 1);
+}
+
+/// Reads subjects, each with whether it is listed: those with `!` are exclusions.
+fn parsed(texts: &[&str]) -> Vec<(Subject, bool)> {
+    let entry = |t: &&str| {
+        let listed = !t.starts_with('!');
+        (t.trim_start_matches('!').parse().unwrap(), listed)
+    };
+    texts.iter().map(entry).collect()
+}
+
+#[test]
+fn list_has_each_listed_entry_once_and_in_order() {
+    let theirs = set(&parsed(&[
+        "www.bad.example",
+        "2001:db8::/32",
+        "192.0.2.1",
+        "192.0.2.0/24",
+        "192.0.2.1",
+        "10.0.0.0/8",
+        "192.0.2.7",
+        "!192.0.2.7",
+        ".bad.example",
+        "bad.example",
+        "!other.example",
+    ]));
+    let (_, [list, _]) = compare_untested(&theirs, &set(&[]));
+    let expected = [
+        "10.0.0.0/8",
+        "192.0.2.0/24",
+        "192.0.2.1",
+        "2001:db8::/32",
+        "bad.example",
+        ".bad.example",
+        "www.bad.example",
+    ];
+    assert_eq!(list.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Lists that are long enough to be in files are compared as short ones are.
+#[test]
+fn long_lists_in_any_order_have_the_figures_of_their_sets() {
+    let host = |i: u32| Subject::host4(0x2d00_0000 + i.wrapping_mul(2_654_435_761) % 1_000_003);
+    let name = |i: u32| format!("n{}.x{}.example", i.wrapping_mul(40_503) % 7919, i % 13);
+    let domain = |i: u32| name(i).parse::<Subject>().unwrap();
+    let list = |range: std::ops::Range<u32>| -> BTreeSet<Subject> {
+        let names = range.clone().map(domain);
+        range.map(host).chain(names).collect()
+    };
+    let (theirs, ours) = (list(0..3000), list(1500..4500));
+    let shuffled = |list: &BTreeSet<Subject>| {
+        let mut all: Vec<_> = list.iter().map(|s| (s.clone(), true)).collect();
+        all.sort_by_key(|(s, _)| s.to_string().bytes().rev().collect::<Vec<u8>>());
+        set(&all)
+    };
+    let (compared, [list, only]) = compare_untested(&shuffled(&theirs), &shuffled(&ours));
+    let total = compared.figures.total();
+    let both = theirs.intersection(&ours).count() as u64;
+    assert_eq!(
+        (total.theirs, total.ours, total.both),
+        (theirs.len() as u64, ours.len() as u64, both)
+    );
+    let texts = |subjects: &mut dyn Iterator<Item = &Subject>| -> Vec<String> {
+        subjects.map(ToString::to_string).collect()
+    };
+    assert_eq!(list.lines().collect::<Vec<_>>(), texts(&mut theirs.iter()));
+    let expected = texts(&mut theirs.difference(&ours));
+    assert_eq!(only.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn digests_are_compared_as_names() {
+    let digest = |i: u32| Digest::Sha1Hex.read(&format!("{:040X}", u64::from(i) << 33));
+    let list = |range: std::ops::Range<u32>| {
+        let entry = |i| (Subject::Domain(digest(i).unwrap()), true);
+        set(&range.map(entry).collect::<Vec<_>>())
+    };
+    let (compared, [list, only]) = compare_untested(&list(0..300), &list(100..500));
+    let names = compared.figures.names;
+    assert_eq!(
+        (
+            names.theirs,
+            names.ours,
+            names.both,
+            names.only_theirs,
+            names.only_ours
+        ),
+        (300, 400, 200, 100, 200)
+    );
+    assert_eq!((names.untested, names.partly_ours), (100, 0));
+    assert_eq!(compared.figures.total(), names);
+    assert_eq!((list.lines().count(), only.lines().count()), (300, 100));
+    assert_eq!(only.lines().nth(1), Some(digest(1).unwrap().name()));
+    let [group] = &compared.samples[..] else {
+        panic!("{:?}", compared.samples);
+    };
+    assert_eq!((group.group.as_str(), group.entries), ("digests", 100));
 }

@@ -192,6 +192,15 @@ pub(super) fn authenticate(
     })
 }
 
+/// The owner of a token; `None` if the token is not valid.
+pub fn token_owner(app: &App, token: &str) -> Option<String> {
+    let (id, secret) = secrets::split_token(token)?;
+    let accounts = app.ledger.accounts();
+    let token = accounts.tokens.get(id);
+    let token = token.filter(|t| secrets::verify_token(t, secret))?;
+    Some(token.owner.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

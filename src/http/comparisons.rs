@@ -24,12 +24,12 @@ use super::{
 };
 use crate::{
     api::{
-        ComparisonCountsResponse, ComparisonFileResponse, ComparisonQuery, ComparisonResponse,
-        CoverageResponse, EntryGroupName, Page, ProblemDetails, SampleGroupResponse, ShareResponse,
+        ComparisonFileResponse, ComparisonQuery, ComparisonResponse, CoverageResponse,
+        EntryGroupName, Page, ProblemDetails, SampleGroupResponse, ShareResponse,
     },
     comparison::{
-        ComparisonCounts, ComparisonFile, ComparisonSettings, Coverage, EntryGroup, SampleGroup,
-        Share, StoredComparison, check_name,
+        ComparisonFile, ComparisonSettings, Coverage, EntryGroup, SampleGroup, Share,
+        StoredComparison, check_name,
     },
 };
 
@@ -207,10 +207,10 @@ fn response(app: &App, comparison: StoredComparison) -> ComparisonResponse {
         republish: settings.republish,
         errors: comparison.errors,
         left_out: comparison.left_out,
-        total: counts(figures.total()),
-        ipv4: counts(figures.ipv4),
-        ipv6: counts(figures.ipv6),
-        names: counts(figures.names),
+        total: figures.total(),
+        ipv4: figures.ipv4,
+        ipv6: figures.ipv6,
+        names: figures.names,
         ipv4_addresses: coverage(figures.ipv4_addresses),
         ipv6_addresses: coverage(figures.ipv6_addresses),
         shares: figures.shares().into_iter().map(share).collect(),
@@ -220,20 +220,6 @@ fn response(app: &App, comparison: StoredComparison) -> ComparisonResponse {
         problems: comparison.problems,
         name: comparison.name,
         zone: comparison.zone,
-    }
-}
-
-fn counts(c: ComparisonCounts) -> ComparisonCountsResponse {
-    ComparisonCountsResponse {
-        theirs: c.theirs,
-        ours: c.ours,
-        both: c.both,
-        only_theirs: c.only_theirs,
-        partly_ours: c.partly_ours,
-        only_ours: c.only_ours,
-        tested_open: c.tested_open,
-        tested_closed: c.tested_closed,
-        untested: c.untested,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Examples of comparisons: the audit of the founding document, and a list that may be published.
 
 use crate::api::{
-    ComparisonCountsResponse, ComparisonFileResponse, ComparisonResponse, EntryGroupName,
-    ShareResponse, Timestamp,
+    ComparisonCounts, ComparisonFileResponse, ComparisonResponse, EntryGroupName, ShareResponse,
+    Timestamp,
 };
 
 fn share(
@@ -27,7 +27,7 @@ fn file(name: &str, entries: u64) -> ComparisonFileResponse {
 
 /// The comparisons.
 pub(super) fn all(compared_at: Timestamp) -> Vec<ComparisonResponse> {
-    let counts = ComparisonCountsResponse {
+    let counts = ComparisonCounts {
         theirs: 31_193,
         ours: 218_768,
         both: 18_768,
@@ -35,7 +35,7 @@ pub(super) fn all(compared_at: Timestamp) -> Vec<ComparisonResponse> {
         only_ours: 200_000,
         tested_open: 828,
         tested_closed: 11_597,
-        ..ComparisonCountsResponse::default()
+        ..ComparisonCounts::default()
     };
     let theirs = (EntryGroupName::Theirs, counts.theirs);
     let tested = (EntryGroupName::Tested, counts.only_theirs);
@@ -57,14 +57,14 @@ pub(super) fn all(compared_at: Timestamp) -> Vec<ComparisonResponse> {
         files: vec![file("rss-vs-relays-ok.txt", 11_597)],
         ..ComparisonResponse::default()
     };
-    let few = ComparisonCountsResponse {
+    let few = ComparisonCounts {
         theirs: 7,
         ours: 9,
         both: 5,
         only_theirs: 2,
         only_ours: 4,
         untested: 2,
-        ..ComparisonCountsResponse::default()
+        ..ComparisonCounts::default()
     };
     let free = ComparisonResponse {
         name: "free".into(),

@@ -35,16 +35,20 @@ pub(super) async fn frame(
         && let Some(problem) = response.extensions_mut().remove::<ProblemDetails>()
     {
         let mut shown = error_page(&page, &problem);
-        // Headers of the response, such as `Allow` and `Retry-After`, are kept.
-        for (name, value) in response.headers() {
-            if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
-                shown.headers_mut().insert(name, value.clone());
-            }
-        }
+        keep_headers(response.headers(), &mut shown);
         response = shown;
     }
     add_headers(response.headers_mut());
     response
+}
+
+/// Keeps the headers of a response, such as `Allow` and `Retry-After`, in the one that replaces it.
+pub(super) fn keep_headers(headers: &HeaderMap, response: &mut Response) {
+    for (name, value) in headers {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
 }
 
 fn add_headers(headers: &mut HeaderMap) {

@@ -12,6 +12,8 @@
 //! `page: &PageContext` that derives `askama::Template`, a handler, its line in `routes.rs`, and
 //! the texts in `src/texts`. Errors are [`crate::api::ProblemDetails`]; `frame.rs` turns them into
 //! pages, adds the headers of all responses, and refuses requests that other sites forge.
+//!
+//! `operators.rs` has the pages for operators, which are on `[admin] listen` and not on this site.
 
 mod about;
 mod advice;
@@ -37,6 +39,7 @@ mod markup;
 mod negotiation;
 mod netblocks;
 mod news;
+mod operators;
 mod privacy;
 mod proofs;
 mod providers;
@@ -53,6 +56,7 @@ mod ticket;
 
 pub use context::PageContext;
 pub use markup::Markup;
+pub use operators::admin_router;
 pub use routes::router;
 pub use settings::SiteSettings;
 pub use state::Banner;

@@ -73,6 +73,7 @@ impl Language {
                 include_str!("en/correction.ftl"),
                 include_str!("en/comparison.ftl"),
                 include_str!("en/mail.ftl"),
+                include_str!("en/operators.ftl"),
             ],
             Language::De => &[
                 include_str!("de/common.ftl"),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     browser::crawl::get,
-    lab::{CONFIG, Daemon, Folder, free_port, query, udp},
+    lab::{CONFIG, DIGESTS, Daemon, Folder, free_port, query, udp},
     peers::program,
     primary::{ORIGIN, Primary, a},
     relay::{RelayLab, mta::MtaBehavior, v4},
@@ -223,6 +223,66 @@ fn names_are_compared_with_their_scopes() {
         (&json!(3), &json!(1))
     );
     assert_eq!(c["total"], *names);
+}
+
+/// Digests are compared in any letter case, and are one group of samples.
+#[test]
+fn lists_of_digests_are_compared_with_a_hash_zone() {
+    let config = format!("{CONFIG}[[reason]]\nname = 'drop-box'\ntext = 'Drop box $'\n");
+    let f = Folder::with(&config, &[("bl", crate::lab::ZONE), ("ebl", DIGESTS)]);
+    let _daemon = Daemon::start(&f);
+    let digest = |i: u64| format!("{:040x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let list = |range: std::ops::Range<u64>| -> String {
+        range.map(|i| format!("{}\n", digest(i))).collect()
+    };
+    f.write("ours.txt", &list(0..50));
+    f.ok(&[
+        "import", "--source", "own", "--reason", "drop-box", "ours.txt",
+    ]);
+    // A digest of another form is a line with an error.
+    let theirs = list(20..100).to_uppercase();
+    f.write(
+        "theirs.txt",
+        &format!("{theirs}d41d8cd98f00b204e9800998ecf8427e\n"),
+    );
+    let c = f.json(&[
+        "compare",
+        "--with",
+        "theirs.txt",
+        "--zone",
+        "ebl",
+        "--write",
+        "out",
+        "--json",
+    ]);
+    let names = &c["names"];
+    let numbers = [
+        "theirs",
+        "ours",
+        "both",
+        "only_theirs",
+        "only_ours",
+        "untested",
+    ];
+    let expected = [80, 50, 30, 50, 20, 50].map(|n| json!(n));
+    assert_eq!(numbers.map(|n| names[n].clone()), expected, "{c:#}");
+    assert_eq!(c["total"], *names);
+    assert_eq!(c["errors"], 1, "{c:#}");
+    assert_eq!(percent(&c, "only_theirs", "theirs"), json!(62.5));
+    let samples = c["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 1, "{c:#}");
+    assert_eq!(
+        (&samples[0]["group"], &samples[0]["entries"]),
+        (&json!("digests"), &json!(50))
+    );
+    let only = lines(&f.path().join("out/theirs-vs-ebl.txt"));
+    assert_eq!(only, (50..100).map(digest).collect());
+    // The list of a source is compared in the same way.
+    let c = f.json(&["compare", "--with", "source:own", "--zone", "ebl", "--json"]);
+    assert_eq!(
+        (&c["names"]["theirs"], &c["names"]["only_theirs"]),
+        (&json!(50), &json!(50))
+    );
 }
 
 /// Each zone is asked for at most once a day, by permission of its operator.

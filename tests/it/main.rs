@@ -36,6 +36,7 @@ mod mirrors;
 mod name_server;
 mod netblocks;
 mod notify;
+mod operator_pages;
 mod peers;
 mod people;
 mod primary;

@@ -9,8 +9,8 @@ use super::{busy, unwritable};
 use crate::{
     api::{ComparisonQuery, ProblemCode, ProblemDetails},
     comparison::{
-        ComparisonFile, ComparisonLines, EntrySet, ListTooLong, StoredComparison, TestedHosts,
-        TestedState, TransferSettings, check_name, compare, short_name,
+        ComparisonFile, ComparisonLines, EntrySet, StoredComparison, TestedHosts, TestedState,
+        TransferSettings, check_name, compare, short_name,
     },
     http::{
         App,
@@ -170,7 +170,9 @@ fn refused(why: impl Into<String>) -> ProblemDetails {
     ProblemDetails::new(ProblemCode::ListRefused, why.into())
 }
 
-fn too_long(e: ListTooLong) -> ProblemDetails {
+/// The problem of a list that cannot be sorted.
+#[allow(clippy::needless_pass_by_value)] // it is a function of `map_err`
+fn unsortable(e: io::Error) -> ProblemDetails {
     refused(e.to_string())
 }
 
@@ -195,40 +197,37 @@ pub(super) fn run(
         }
         OtherList::Body => {
             let format = &plan.query.format;
-            let theirs = read_list(app, &plan, &mut ListFiles(&mut body), format, &mut report);
-            let theirs = theirs.map_err(|why| problem(&mut body, why))?;
-            (theirs, published(&plan)?)
+            let mut files = ListFiles(&mut body);
+            let read = || read_list(app, &plan, &mut files, format, &mut report);
+            let (theirs, ours) = beside(|| published(app, &plan), read);
+            (theirs.map_err(|why| problem(&mut body, why))?, ours?)
         }
         OtherList::Zone(transfer) => {
             no_list(&mut body, &plan)?;
             let (mut zone, at) = zone_list(app, &plan, transfer, now)?;
             read_at = at;
             let format = zone.format;
-            let theirs = read_list(app, &plan, &mut zone, format, &mut report);
-            let theirs = theirs.map_err(refused)?;
-            (theirs, published(&plan)?)
+            let read = || read_list(app, &plan, &mut zone, format, &mut report);
+            let (theirs, ours) = beside(|| published(app, &plan), read);
+            (theirs.map_err(refused)?, ours?)
         }
     };
     let new = comparisons.folder.begin(&plan.name).map_err(unwritable)?;
     let create = |file| new.create(file).map_err(unwritable);
-    let mut list = create(ComparisonFile::List)?;
-    let mut write_list = || -> io::Result<()> {
-        theirs.listed().try_for_each(|s| writeln!(list, "{s}"))?;
-        list.flush()
-    };
-    write_list().map_err(unwritable)?;
     let mut files = [
+        create(ComparisonFile::List)?,
         create(ComparisonFile::OnlyTheirs)?,
         create(ComparisonFile::Closed)?,
         create(ComparisonFile::ClosedByUs)?,
     ];
-    let [only_theirs, closed, closed_by_us] = &mut files;
-    let mut lines = ComparisonLines {
+    let [list, only_theirs, closed, closed_by_us] = &mut files;
+    let lines = ComparisonLines {
+        list,
         only_theirs,
         closed,
         closed_by_us,
     };
-    let compared = compare(&theirs, &ours, &tested, &mut lines).map_err(unwritable)?;
+    let compared = compare(&theirs, &ours, &tested, lines).map_err(unwritable)?;
     let flushed = files.iter_mut().try_for_each(Write::flush);
     flushed.map_err(unwritable)?;
     if compared.figures.total().theirs == 0 {
@@ -415,7 +414,8 @@ fn read_list(
         now: app.ledger.now(),
         ..Options::default()
     };
-    let mut set = EntrySet::default();
+    let folder = &app.comparisons.folder;
+    let mut set = folder.entry_set().map_err(|e| e.to_string())?;
     imports::read_files(files, format, &options, report, &mut |_| (), &mut |entry| {
         // An implied exclusion ends one reason where another entry gives another one. A
         // comparison does not distinguish reasons.
@@ -429,15 +429,27 @@ fn read_list(
     set.finish().map_err(|e| e.to_string())
 }
 
+/// Reads our list on a thread of its own while the other list is read. Returns the other list, and
+/// ours.
+fn beside<T, U: Send>(ours: impl FnOnce() -> U + Send, theirs: impl FnOnce() -> T) -> (T, U) {
+    std::thread::scope(|scope| {
+        let ours = scope.spawn(ours);
+        let theirs = theirs();
+        match ours.join() {
+            Ok(ours) => (theirs, ours),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// The entries that our zone publishes.
-fn published(plan: &Plan) -> Result<EntrySet, ProblemDetails> {
+fn published(app: &App, plan: &Plan) -> Result<EntrySet, ProblemDetails> {
     let export = Export::new("list", "", &plan.snapshot, plan.zone);
     let export = export.map_err(|why| ProblemDetails::invalid(format!("zone: {why}")))?;
-    let mut set = EntrySet::default();
-    let visited =
-        export.entries(&mut |subject, listed| set.push(subject, listed).map_err(io::Error::other));
-    visited.map_err(|e| refused(e.to_string()))?;
-    set.finish().map_err(too_long)
+    let mut set = app.comparisons.folder.entry_set().map_err(unwritable)?;
+    let visited = export.entries(&mut |subject, listed| set.push(subject, listed));
+    visited.map_err(unsortable)?;
+    set.finish().map_err(unsortable)
 }
 
 /// The entries of a source, and those that all other sources list for the reasons of our zone.
@@ -448,8 +460,9 @@ fn source_and_others(
 ) -> Result<(EntrySet, EntrySet), ProblemDetails> {
     let store = &app.ledger.store;
     let reasons = plan.view().mask;
-    let (mut theirs, mut ours) = (EntrySet::default(), EntrySet::default());
-    let io = |e: ListTooLong| StoreError::Io(e.to_string());
+    let empty = || app.comparisons.folder.entry_set().map_err(unwritable);
+    let (mut theirs, mut ours) = (empty()?, empty()?);
+    let io = |e: io::Error| StoreError::Io(e.to_string());
     store.scan(&store.dictionary(), &mut |subject, verdict| {
         if let Some(listed) = lists_by(&verdict, source) {
             theirs.push(&subject, listed).map_err(io)?;
@@ -460,8 +473,8 @@ fn source_and_others(
         Ok(())
     })?;
     Ok((
-        theirs.finish().map_err(too_long)?,
-        ours.finish().map_err(too_long)?,
+        theirs.finish().map_err(unsortable)?,
+        ours.finish().map_err(unsortable)?,
     ))
 }
 

@@ -1,0 +1,37 @@
+# The pages for operators on the listener of the API, which are in English alone.
+
+operators-nav = Pages for operators
+operators-comparisons = Comparisons
+operators-overlap = Overlap of the sources
+operators-documentation = The API
+operators-lead = The last comparison with each other list, as the API returns it. What the public gets of it is on the public page.
+operators-start = Start a comparison by the command line or the API. This page starts none.
+operators-command = Command
+operators-with = The other list is { $with }.
+operators-public = The entries of the other list are public, because its operator permits it.
+operators-private = The entries of the other list are not public.
+operators-left-out = { $entries } entries of the other list were left out, such as test points.
+operators-errors = { $lines } lines of the other list were not read:
+operators-partly = { $entries } of the entries that only the other list has are partly in ours.
+operators-coverage = Covered addresses
+operators-files = Files
+operators-samples = Entries that only the other list has, by network
+operators-network = Network
+operators-some = Some of them
+operators-overlap-lead = How many entries each pair of sources has in common. Two entries are the same if they are equal: a prefix and an address in it are two entries.
+operators-overlap-none = No source has entries.
+operators-matrix = Common entries
+operators-matrix-note = Each cell has the entries that both sources have, and their share of all entries of the source at the left.
+operators-source = Source
+operators-sources = Sources
+operators-alone = In no other source
+operators-oldest = The oldest of these
+operators-not-dropped = Dropped by another source
+operators-since = { $subject } since { $when }
+operators-dropped = { $subject } since { $when }, dropped by { $source }
+operators-first = Who lists first
+operators-pair = { $first } and { $second }
+operators-pair-both = Both
+operators-was-first = { $source }: { $count } times first
+operators-was-first-by = { $source }: { $count } times first, by a median of { $duration }
+operators-same-time = { $count } at the same second
