@@ -13,6 +13,7 @@ use crate::{
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
     netblocks::KnownSenders,
+    query_sample::QuerySampleSettings,
     reverse_names::generic::GenericNameSettings,
     server,
     site::SiteSettings,
@@ -76,6 +77,8 @@ pub struct Config {
     pub tickets: TicketSettings,
     /// `[netblocks] known_senders`.
     pub known_senders: KnownSenders,
+    /// `[query_sample]`.
+    pub query_sample: QuerySampleSettings,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -117,6 +120,7 @@ mod netblocks;
 mod outputs;
 pub mod probe;
 pub mod proofs;
+mod query_sample;
 mod removal_policies;
 mod renamed;
 mod restart;
@@ -231,6 +235,7 @@ impl Config {
         site::check(&file, report);
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
+        let query_sample = query_sample::read(&file, &generic_names, report);
         let (netblock_rule, known_senders) = netblocks::read(&file, folder, &names, report);
         let config = Config {
             ledger: ledger::LedgerSettings {
@@ -295,6 +300,7 @@ impl Config {
             },
             proofs: proofs::settings(&file),
             known_senders,
+            query_sample,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 38] = [
+const MAY_IMPORT: [(&str, &[&str]); 39] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -44,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "netblocks",
         ],
     ),
+    ("query_sample", &["model", "random"]),
     ("advice", &[]),
     ("comparison", &["model"]),
     ("bounce", &["model", "lists"]),
@@ -78,6 +79,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "store",
             "ledger",
             "random",
+            "query_sample",
         ],
     ),
     (
@@ -131,7 +133,17 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
     (
         "server",
         &[
-            "api", "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "api",
+            "model",
+            "random",
+            "clock",
+            "index",
+            "dns",
+            "ledger",
+            "store",
+            "metrics",
+            "net",
+            "query_sample",
         ],
     ),
     (
@@ -170,10 +182,11 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "generic_names",
             "comparison",
             "netblocks",
+            "query_sample",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
-    ("netblocks", &["model", "store", "ledger"]),
+    ("netblocks", &["model", "store", "ledger", "query_sample"]),
     ("webhooks", &["model", "clock", "ledger"]),
     ("mail", &[]),
     ("resolver", &[]),
@@ -206,6 +219,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "generic_names",
             "comparison",
             "netblocks",
+            "query_sample",
         ],
     ),
     (
@@ -241,6 +255,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "quality",
             "comparison",
             "netblocks",
+            "query_sample",
         ],
     ),
     (

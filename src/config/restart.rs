@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 55] = [
+    const RELOADED: [&str; 58] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -95,6 +95,7 @@ mod tests {
         "generic_names.min_confidence",
         "generic_names.ranges",
         "generic_names.listed_hosts",
+        "generic_names.queried_hosts",
         "generic_names.allow_file",
         "generic_names.confirm_after",
         "generic_names.recheck",
@@ -103,6 +104,8 @@ mod tests {
         "netblocks.reason",
         "netblocks.required",
         "netblocks.known_senders",
+        "query_sample.one_in",
+        "query_sample.period",
     ];
 
     #[test]

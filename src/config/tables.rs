@@ -52,6 +52,7 @@ pub(super) struct File {
     pub(super) proofs: Table<ProofsTable>,
     pub(super) generic_names: Table<GenericNamesTable>,
     pub(super) netblocks: Table<NetblocksTable>,
+    pub(super) query_sample: Table<QuerySampleTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -88,6 +89,7 @@ impl File {
             proofs: d.table("proofs", report),
             generic_names: d.table("generic_names", report),
             netblocks: d.table("netblocks", report),
+            query_sample: d.table("query_sample", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -389,6 +391,7 @@ pub(super) struct GenericNamesTable {
     pub(super) ranges: Vec<String>,
     #[serde(default = "yes")]
     pub(super) listed_hosts: bool,
+    pub(super) queried_hosts: bool,
     pub(super) allow_file: PathBuf,
     #[serde(default = "seconds::<600>")]
     pub(super) confirm_after: Seconds,
@@ -408,6 +411,15 @@ pub(super) struct NetblocksTable {
     pub(super) reason: String,
     pub(super) required: bool,
     pub(super) known_senders: PathBuf,
+}
+
+/// `[query_sample]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct QuerySampleTable {
+    pub(super) one_in: u32,
+    #[serde(default = "days::<7>")]
+    pub(super) period: Seconds,
 }
 
 /// `[connections]`.

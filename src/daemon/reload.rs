@@ -82,6 +82,7 @@ impl Reloader {
         self.tickets.configure(config.tickets);
         self.generic_names.configure(config.generic_names);
         self.netblocks.configure(config.known_senders);
+        self.netblocks.query_sample.configure(config.query_sample);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),
