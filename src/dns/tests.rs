@@ -110,6 +110,7 @@ fn queried_address_is_that_of_a_whole_name_in_a_zone_of_addresses() {
         address(&format!("{six}bl"), rtype::A).unwrap(),
         "2a01:4f8::9"
     );
+    let short = format!("{}bl", &six[2..]);
     for (name, qtype) in [
         ("7.1.1.45.bl", rtype::MX),
         ("7.1.1.45.bl", rtype::IXFR),
@@ -120,7 +121,7 @@ fn queried_address_is_that_of_a_whole_name_in_a_zone_of_addresses() {
         ("7.1.1.45.dbl", rtype::A),
         ("name.test.dbl", rtype::A),
         ("7.1.1.45.elsewhere", rtype::A),
-        (&six[2..], rtype::A),
+        (&short, rtype::A),
     ] {
         assert_eq!(address(name, qtype), None, "{name}");
     }

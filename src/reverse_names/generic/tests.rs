@@ -447,7 +447,7 @@ fn candidates_from_queries_do_not_hold_up_those_of_the_operator() {
         queried_hosts: true,
         ..settings()
     }));
-    let (mut offered, mut good) = (0, |_| Behaviour::Answers(50));
+    let (mut offered, mut good) = (0u32, |_| Behaviour::Answers(50));
     let operator = |world: &World| {
         let all = world.look_ups.keys();
         all.filter(|a| a.to_string().starts_with("45.")).count()
@@ -489,7 +489,7 @@ fn known_addresses_are_no_candidates_from_queries_again() {
             world.engine.offer_queried(a, world.now);
             world.engine.offer_queried(a, world.now);
         }
-        let end = world.now + Duration::from_secs(3000);
+        let end = world.now + Duration::from_secs(1000);
         world.run(end, &mut |_| Behaviour::Answers(50));
     }
     assert_eq!(world.listed.len(), 1);
