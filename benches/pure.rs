@@ -3,19 +3,26 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::{hint::black_box, sync::Arc};
+use std::{
+    hint::black_box,
+    sync::{Arc, mpsc::RecvTimeoutError},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use orbsd::{
     advice::{self, SessionPart},
     comparison::{ComparisonLines, EntrySet, TestedHosts, compare},
-    dns::{Peer, PendingQuery, prefetch, query::NameBuf, respond},
+    dns::{Peer, PendingQuery, prefetch, queried_address, query::NameBuf, respond},
     index::{
         Builder, Changes, Published, RawFact, RawFacts, Snapshot, ZoneSet, ZoneView,
         derive::PublishRules, values::Derivations,
     },
     lists,
-    model::{Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Sources, Subject, Time, Zone},
+    model::{
+        Prefix4, Prefix6, ReasonId, Reasons, Serial, SourceId, Sources, Subject, Time, Uptime, Zone,
+    },
+    query_sample::{QueriedAddress, QuerySample, QuerySampleSettings},
+    random::Random,
 };
 
 fn listed() -> RawFacts {
@@ -246,6 +253,9 @@ fn bench_families(c: &mut Criterion) {
     for (name, queries) in &queries {
         bench_queries(c, name, &s, queries);
     }
+    for one_in in [0, 64, 1] {
+        bench_sampled(c, &s, &queries[0].1, one_in);
+    }
     let mut spread = |all: &[Subject]| all[numbers.below(all.len())].clone();
     let (six, names) = (networks(1_100_000), domains(1_100_000));
     let fresh = |all: &[Subject], spread: &mut dyn FnMut(&[Subject]) -> Subject| -> Vec<Subject> {
@@ -261,20 +271,67 @@ fn bench_families(c: &mut Criterion) {
 
 /// Answers queries in batches as a UDP listener does.
 fn bench_queries(c: &mut Criterion, name: &str, s: &Snapshot, queries: &[Vec<u8>]) {
+    bench_batches(c, name, s, queries, |_| ());
+}
+
+/// The same with a sample of one in so many queries. 0: it is off.
+fn bench_sampled(c: &mut Criterion, s: &Snapshot, queries: &[Vec<u8>], one_in: u32) {
+    let settings = QuerySampleSettings {
+        one_in,
+        ..QuerySampleSettings::default()
+    };
+    let sample = QuerySample::new(settings, Random::system());
+    let sampler = sample.worker();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            let interval = std::time::Duration::from_millis(250);
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                sample.collect(Uptime(0));
+            }
+        });
+        let name = match one_in {
+            0 => "IPv4, sample off".into(),
+            _ => format!("IPv4, one in {one_in} sampled"),
+        };
+        bench_batches(c, &name, s, queries, |query| {
+            if sampler.is_next()
+                && let Some(addr) = queried_address(s, query)
+            {
+                sampler.add(QueriedAddress {
+                    addr,
+                    is_listed: false,
+                });
+            }
+        });
+        drop(stop);
+    });
+}
+
+/// Answers queries in batches, and calls a function for each after its answer.
+fn bench_batches(
+    c: &mut Criterion,
+    name: &str,
+    s: &Snapshot,
+    queries: &[Vec<u8>],
+    answered: impl Fn(&[u8]),
+) {
     let mut out = [0u8; 1232];
     let peer = Peer::udp([127, 0, 0, 1].into());
     let mut batches = queries.chunks(32).cycle();
     let mut names: Vec<NameBuf> = (0..32).map(|_| NameBuf::default()).collect();
     c.bench_function(&format!("respond to 32 queries: {name}"), |bench| {
         bench.iter(|| {
-            let batch = batches.next().unwrap().iter().zip(&mut names);
+            let queries = batches.next().unwrap();
+            let batch = queries.iter().zip(&mut names);
             let pending: [PendingQuery; 32] = {
                 let mut all = batch.map(|(q, name)| PendingQuery::read(s, q, name));
                 std::array::from_fn(|_| all.next().unwrap())
             };
             prefetch(s, pending.iter());
-            for query in pending {
+            for (query, message) in pending.into_iter().zip(queries) {
                 black_box(query.answer(s, peer, Time(0), &mut out));
+                answered(message);
             }
         });
     });

@@ -13,6 +13,7 @@ use crate::{
     model::{MAX_REASONS, Reasons, Subject, Zone, names::suggest, reason::NameTable},
     net::ConnectionLimits,
     netblocks::KnownSenders,
+    query_sample::QuerySampleSettings,
     reverse_names::generic::GenericNameSettings,
     server,
     site::SiteSettings,
@@ -78,6 +79,8 @@ pub struct Config {
     pub dynamic_ranges: String,
     /// `[netblocks] known_senders`.
     pub known_senders: KnownSenders,
+    /// `[query_sample]`.
+    pub query_sample: QuerySampleSettings,
     /// `[connections]`.
     pub connections: ConnectionLimits,
     /// `[process] user`.
@@ -120,6 +123,7 @@ mod netblocks;
 mod outputs;
 pub mod probe;
 pub mod proofs;
+mod query_sample;
 mod removal_policies;
 mod renamed;
 mod restart;
@@ -234,6 +238,7 @@ impl Config {
         site::check(&file, report);
         removal_policies::check(&file, &zone_tables, &names, report);
         start_checks::check(&file, &store, &removals, &socket, report);
+        let query_sample = query_sample::read(&file, &generic_names, report);
         let (netblock_rule, known_senders) = netblocks::read(&file, folder, &names, report);
         let dynamic_ranges = dynamic_ranges::read(&file, &names, report);
         let config = Config {
@@ -300,6 +305,7 @@ impl Config {
             },
             proofs: proofs::settings(&file),
             known_senders,
+            query_sample,
             connections: file.connections.settings(),
             user: file.process.user.clone(),
             store: store::StoreSettings {

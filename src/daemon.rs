@@ -24,14 +24,11 @@ use crate::{
     mail::Mailer,
     model::Time,
     net::{ConnectionLimiter, ConnectionLimits, FileBudget},
-    netblocks::NetblockService,
     quality::{QualityArchive, QualityJob},
+    query_sample::QuerySample,
     random::Random,
     resolver::Resolver,
-    reverse_names::{
-        self, ReverseNames, ReverseResolver,
-        generic::{GenericNameService, NameDns},
-    },
+    reverse_names::{self, ReverseNames},
     server::{self, Certificates, ReservedClients, ServerContext, sys},
     site::SiteSettings,
     statistics::Statistics,
@@ -40,6 +37,7 @@ use crate::{
 
 pub mod comparisons;
 pub mod dynamic_ranges;
+mod name_look_ups;
 mod netblocks;
 mod quality;
 pub mod relay;
@@ -48,6 +46,8 @@ mod retention;
 mod scrub;
 mod served;
 pub mod tickets;
+
+pub use name_look_ups::generic_names;
 
 /// The seconds between two returns of free memory to the system.
 const TRIM_EVERY: u64 = 30;
@@ -133,7 +133,8 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let reported = report(&ledger, &mirrors);
     let ticket_work = tickets::Work::new(&config, &ledger, &tests.service, reported)?;
     let tickets = ticket_work.service.clone();
-    let netblocks = NetblockService::new(ledger.clone(), config.known_senders.clone());
+    shared.sample = QuerySample::new(config.query_sample.clone(), Random::system());
+    let netblocks = netblocks::service(&config, &ledger, &shared.sample);
     let dynamic_ranges = dynamic_ranges::service(&config, &tickets);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
@@ -223,7 +224,7 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
         &web_stopped,
     )?;
     let tester = tests.start(&background, collectors, &web_stopped)?;
-    web.extend(start_name_look_ups(&background, &app, names, &web_stopped));
+    web.extend(name_look_ups::start(&background, &app, names, &web_stopped));
     web.extend(repeat_work(&background, app, ticket_work, &web_stopped));
     let webhooks = crate::webhooks::run(ledger.clone(), outbound, web_stopped.clone());
     web.push(background.spawn(webhooks));
@@ -370,19 +371,6 @@ fn start_web(
     Ok(out)
 }
 
-/// Starts the look-ups of reverse names: those for pages, and those for listings by generic names.
-fn start_name_look_ups(
-    background: &tokio::runtime::Runtime,
-    app: &http::App,
-    resolver: ReverseResolver,
-    stop: &tokio::sync::watch::Receiver<bool>,
-) -> [tokio::task::JoinHandle<()>; 2] {
-    let (ledger, names) = (app.ledger.clone(), app.reverse_names.clone());
-    let pages = names.run(resolver, ledger.clock.clone(), stop.clone());
-    let listings = app.generic_names.clone().run(ledger, stop.clone());
-    [background.spawn(pages), background.spawn(listings)]
-}
-
 /// The host of the public pages, in lower case and without a port.
 fn public_host(base_url: &str) -> String {
     let rest = base_url.split_once("://").map_or("", |(_, rest)| rest);
@@ -394,15 +382,6 @@ fn public_host(base_url: &str) -> String {
 fn resolver(config: &Config) -> Arc<Result<Resolver, String>> {
     let resolver = Resolver::new(&config.http_client.resolvers, true);
     Arc::new(resolver.map_err(|e| format!("http_client.resolvers: {e}")))
-}
-
-/// Makes the service of listings by generic reverse names. Its resolver keeps no responses, so that
-/// two look-ups of a name are two questions.
-pub fn generic_names(config: &Config) -> GenericNameService {
-    let dns = Resolver::uncached(&config.http_client.resolvers)
-        .map(|r| Arc::new(r) as Arc<dyn NameDns>)
-        .map_err(|e| format!("http_client.resolvers: {e}"));
-    GenericNameService::new(config.generic_names.clone(), dns, Random::system())
 }
 
 /// The ways out that webhooks take.

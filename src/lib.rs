@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | domain | [`model`] | subjects, reasons, events, verdicts, zones, serials, users: values and rules |
 //! | | [`metrics`], [`random`] | counters of queries; random numbers |
+//! | | [`query_sample`] | a sample of the addresses that mail servers ask about |
 //! | protocol | [`index`] | the tables for queries, their rendering, and the differences of two states |
 //! | | [`dns`] | turns queries into replies; transfers, TSIG |
 //! | | [`lists`] | file formats: recognised, read and written |
@@ -48,6 +49,7 @@
 
 pub mod metrics;
 pub mod model;
+pub mod query_sample;
 pub mod random;
 
 pub mod advice;

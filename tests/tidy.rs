@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 38] = [
+const MAY_IMPORT: [(&str, &[&str]); 39] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),
@@ -46,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "comparison",
         ],
     ),
+    ("query_sample", &["model", "random"]),
     ("advice", &[]),
     ("comparison", &["model"]),
     ("bounce", &["model", "lists"]),
@@ -80,6 +81,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "store",
             "ledger",
             "random",
+            "query_sample",
         ],
     ),
     (
@@ -134,7 +136,17 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
     (
         "server",
         &[
-            "api", "model", "random", "clock", "index", "dns", "ledger", "store", "metrics", "net",
+            "api",
+            "model",
+            "random",
+            "clock",
+            "index",
+            "dns",
+            "ledger",
+            "store",
+            "metrics",
+            "net",
+            "query_sample",
         ],
     ),
     (
@@ -174,10 +186,11 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "comparison",
             "netblocks",
             "dynamic_ranges",
+            "query_sample",
         ],
     ),
     ("exports", &["api", "model", "index", "lists"]),
-    ("netblocks", &["model", "store", "ledger"]),
+    ("netblocks", &["model", "store", "ledger", "query_sample"]),
     (
         "dynamic_ranges",
         &["model", "random", "store", "ledger", "tickets"],
@@ -214,6 +227,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "generic_names",
             "comparison",
             "netblocks",
+            "query_sample",
         ],
     ),
     (
@@ -250,6 +264,7 @@ const MAY_IMPORT: [(&str, &[&str]); 38] = [
             "comparison",
             "netblocks",
             "dynamic_ranges",
+            "query_sample",
         ],
     ),
     (

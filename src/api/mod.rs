@@ -95,6 +95,7 @@ pub use netblocks::{
     CollateralResponse, NetblockContactRequest, NetblockContactResponse, NetblockRenewalRequest,
     NetblockRenewalResponse, NetblockRequest, NetblockResponse, NetblockStepResponse,
     NetblocksQuery, PublicNetblockContactResponse, PublicNetblockResponse,
+    QueriedAddressesResponse,
 };
 pub use notices::{
     NoticeRequest, NoticeResponse, NoticeState, PublicNoticeResponse, PublicNoticesResponse,

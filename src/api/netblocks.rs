@@ -182,6 +182,22 @@ pub struct NetblockResponse {
     pub history: Vec<NetblockStepResponse>,
 }
 
+/// How many addresses of a network were in a sample of the queries. There can be more that mail
+/// servers asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueriedAddressesResponse {
+    /// The number of different prefixes of the network that were sampled.
+    pub count: u64,
+    /// The length of the counted prefixes: 32 in an IPv4 network, which are single addresses, and 64
+    /// in an IPv6 network.
+    pub prefix_length: u8,
+    /// When the sample begins.
+    pub since: Timestamp,
+    /// One in so many queries is sampled.
+    #[schema(example = 64)]
+    pub one_in: u32,
+}
+
 /// What the listing of a network covers. Numbers of addresses are texts, because IPv6 networks have
 /// more addresses than a JSON number can count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -202,9 +218,8 @@ pub struct CollateralResponse {
     pub known_senders: Vec<String>,
     /// How many networks of known senders there are.
     pub known_sender_count: usize,
-    /// How many of its addresses mail servers asked about in the last days; null: not known, because
-    /// the server does not record which addresses it is asked about.
-    pub queried: Option<u64>,
+    /// How many of its addresses mail servers have asked about; null: queries are not sampled.
+    pub queried: Option<QueriedAddressesResponse>,
     /// Whether all listings inside were counted; if not, the numbers are least numbers.
     pub complete: bool,
 }

@@ -452,7 +452,8 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let served = crate::daemon::tickets::served(config, &ledger, mirrors.clone());
     let tickets = crate::daemon::tickets::service(config, &ledger, &relay, &served);
     let known_senders = config.known_senders.clone();
-    let netblocks = crate::netblocks::NetblockService::new(ledger.clone(), known_senders);
+    let netblocks =
+        crate::netblocks::NetblockService::new(ledger.clone(), known_senders, Default::default());
     let dynamic_ranges = crate::daemon::dynamic_ranges::service(config, &tickets);
     let data = crate::privacy::PersonalData {
         ledger: ledger.clone(),

@@ -261,8 +261,19 @@ fn print_collateral(c: &CollateralResponse) {
     c.exemptions.iter().for_each(|e| println!("    {e}"));
     println!("  known senders: {}", c.known_sender_count);
     c.known_senders.iter().for_each(|s| println!("    {s}"));
-    let queried = c.queried.map_or("not known".into(), |n| n.to_string());
-    println!("  queried recently: {queried}");
+    match &c.queried {
+        None => println!("  queried recently: not sampled"),
+        Some(q) => {
+            let unit = match q.prefix_length {
+                64 => "/64 prefixes",
+                _ => "addresses",
+            };
+            println!(
+                "  queried recently: at least {} {unit} since {}, in a sample of one in {} queries",
+                q.count, q.since, q.one_in
+            );
+        }
+    }
 }
 
 fn print_waiting(n: &NetblockResponse) {

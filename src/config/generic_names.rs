@@ -53,6 +53,11 @@ pub(super) fn read(
     ] {
         table.error_if(time.0 == 0, key, NO_PAUSE);
     }
+    table.error_if(
+        names.queried_hosts && file.query_sample.one_in == 0,
+        "queried_hosts",
+        "queries are not sampled; set one_in of [query_sample], such as 64",
+    );
     for (key, limit) in [
         ("max_queue", names.max_queue),
         ("max_listed", names.max_listed),
@@ -68,6 +73,7 @@ pub(super) fn read(
         min_confidence: names.min_confidence,
         ranges: ranges(&names.ranges, special, &mut table),
         listed_hosts: names.listed_hosts,
+        queried_hosts: names.queried_hosts,
         allow: allow_list(&names.allow_file, folder, &mut table),
         max_queue: names.max_queue,
         max_listed: names.max_listed,
@@ -193,6 +199,7 @@ mod tests {
             ("confirm_after='0s'", "confirm_after"),
             ("max_queue=0", "0 lists nothing"),
             ("max_listed=0", "0 lists nothing"),
+            ("queried_hosts=true", "set one_in of [query_sample]"),
         ] {
             let errors = with(&format!("[generic_names]\n{text}")).unwrap_err();
             assert!(

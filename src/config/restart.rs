@@ -47,7 +47,7 @@ mod tests {
 
     /// The keys that take effect at a reload, besides those of `[[reason]]`, `[[key]]`, `[[feed]]`
     /// and `[[export]]`.
-    const RELOADED: [&str; 56] = [
+    const RELOADED: [&str; 59] = [
         "retention.tickets",
         "retention.relay_evidence",
         "retention.reporter_texts",
@@ -95,6 +95,7 @@ mod tests {
         "generic_names.min_confidence",
         "generic_names.ranges",
         "generic_names.listed_hosts",
+        "generic_names.queried_hosts",
         "generic_names.allow_file",
         "generic_names.confirm_after",
         "generic_names.recheck",
@@ -104,6 +105,8 @@ mod tests {
         "netblocks.required",
         "netblocks.known_senders",
         "dynamic_ranges.reason",
+        "query_sample.one_in",
+        "query_sample.period",
     ];
 
     #[test]

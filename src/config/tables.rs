@@ -53,6 +53,7 @@ pub(super) struct File {
     pub(super) generic_names: Table<GenericNamesTable>,
     pub(super) netblocks: Table<NetblocksTable>,
     pub(super) dynamic_ranges: Table<DynamicRangesTable>,
+    pub(super) query_sample: Table<QuerySampleTable>,
     pub(super) reason: Vec<Table<ReasonTable>>,
     pub(super) key: Vec<Table<KeyTable>>,
     pub(super) feed: Vec<Table<FeedTable>>,
@@ -90,6 +91,7 @@ impl File {
             generic_names: d.table("generic_names", report),
             netblocks: d.table("netblocks", report),
             dynamic_ranges: d.table("dynamic_ranges", report),
+            query_sample: d.table("query_sample", report),
             reason: d.entries("reason", report),
             key: d.entries("key", report),
             feed: d.entries("feed", report),
@@ -391,6 +393,7 @@ pub(super) struct GenericNamesTable {
     pub(super) ranges: Vec<String>,
     #[serde(default = "yes")]
     pub(super) listed_hosts: bool,
+    pub(super) queried_hosts: bool,
     pub(super) allow_file: PathBuf,
     #[serde(default = "seconds::<600>")]
     pub(super) confirm_after: Seconds,
@@ -417,6 +420,15 @@ pub(super) struct NetblocksTable {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DynamicRangesTable {
     pub(super) reason: String,
+}
+
+/// `[query_sample]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct QuerySampleTable {
+    pub(super) one_in: u32,
+    #[serde(default = "days::<7>")]
+    pub(super) period: Seconds,
 }
 
 /// `[connections]`.

@@ -92,14 +92,14 @@ fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) ->
 pub(super) fn shapes(file: &File) -> Vec<Shape> {
     let File {
         store, clock, journal, history, retention, removal_log, dns, tls, admin, web, site, log, zones, limits, http_client, mail, probe, collector, connections, process,
-        proofs, generic_names, netblocks, dynamic_ranges, removal_policies: _, // its keys are names of reasons
+        proofs, generic_names, netblocks, dynamic_ranges, query_sample, removal_policies: _, // its keys are names of reasons
         reason, key, feed, export, comparison,
     } = file;
     vec![
         one("store", store), one("clock", clock), one("journal", journal), one("history", history), one("retention", retention), one("removal_log", removal_log), one("dns", dns),
         one("tls", tls), one("admin", admin), one("web", web), one("site", site), one("log", log), one("zones", zones), one("limits", limits),
         one("http_client", http_client), one("mail", mail), one("probe", probe), one("collector", collector), one("process", process),
-        one("connections", connections), one("proofs", proofs), one("generic_names", generic_names), one("netblocks", netblocks),
+        one("connections", connections), one("proofs", proofs), one("generic_names", generic_names), one("netblocks", netblocks), one("query_sample", query_sample),
         one("dynamic_ranges", dynamic_ranges),
         many("reason", reason), many("key", key), many("feed", feed), many("export", export), many("comparison", comparison),
     ]

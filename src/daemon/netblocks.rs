@@ -2,7 +2,18 @@
 
 use tokio::sync::watch;
 
-use crate::netblocks::{NetblockService, SETTLE_INTERVAL};
+use crate::{
+    config::Config,
+    ledger::Ledger,
+    netblocks::{NetblockService, SETTLE_INTERVAL},
+    query_sample::QuerySample,
+};
+
+/// Makes the service of netblocks.
+pub(super) fn service(config: &Config, ledger: &Ledger, sample: &QuerySample) -> NetblockService {
+    let known_senders = config.known_senders.clone();
+    NetblockService::new(ledger.clone(), known_senders, sample.clone())
+}
 
 /// Settles entries until `stop` is set.
 pub async fn run(service: NetblockService, mut stop: watch::Receiver<bool>) {

@@ -85,6 +85,7 @@ impl Reloader {
         self.generic_names.configure(config.generic_names);
         self.netblocks.configure(config.known_senders);
         self.dynamic_ranges.configure(config.dynamic_ranges);
+        self.netblocks.query_sample.configure(config.query_sample);
         if !request.force {
             match self.ledger.left_behind_now() {
                 Ok(names) => left_behind.extend(names),

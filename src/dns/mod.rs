@@ -25,7 +25,7 @@ pub mod wire;
 
 pub use answer::Answer;
 pub use min_ttl::min_ttl;
-pub use respond::{PendingQuery, prefetch, respond};
+pub use respond::{PendingQuery, prefetch, queried_address, respond};
 pub use wire::Rcode;
 
 /// The EDNS buffer size of this server, which avoids fragmentation on all common paths (DNS flag

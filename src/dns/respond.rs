@@ -1,11 +1,14 @@
 //! The entry point of all transports: a query's bytes in, a reply's bytes out.
 
+use std::net::IpAddr;
+
 use super::{
     AnswerKind, Peer, QueryOutcome, QueryTime, Rcode, TCP_SIZE,
     answer::{self, ZonePlace},
     encode,
     query::{NameBuf, Query, QueryError},
     tsig,
+    wire::rtype,
 };
 use crate::index::{Prefetch, Snapshot};
 
@@ -134,6 +137,22 @@ pub fn prefetch<'p, 'a: 'p>(
         prefetch.add(&snapshot.zones.all()[place.zone], &place.asked);
     }
     prefetch.run();
+}
+
+/// Returns the address whose listing a query asks for: that in its name. `None` for other names and
+/// other types of records, and for zones of recent log-ins, whose addresses belong to users.
+pub fn queried_address(snapshot: &Snapshot, message: &[u8]) -> Option<IpAddr> {
+    let mut name_buf = NameBuf::default();
+    let query = Query::parse(message, &mut name_buf).ok()?;
+    if !matches!(query.qtype, rtype::A | rtype::TXT | rtype::ANY) {
+        return None;
+    }
+    let place = ZonePlace::of(snapshot, query.labels)?;
+    let zone = &snapshot.zones.all()[place.zone];
+    match zone.logins {
+        None => place.asked.address(zone),
+        Some(_) => None,
+    }
 }
 
 /// The reply to a request with an invalid signature (RFC 8945 section 5.3.2).

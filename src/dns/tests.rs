@@ -88,6 +88,49 @@ pub(crate) fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
     m
 }
 
+#[test]
+fn queried_address_is_that_of_a_whole_name_in_a_zone_of_addresses() {
+    let s = snapshot(&[("45.1.1.7", 0, None)]);
+    let nibbles = |addr: &str| -> String {
+        let bits = u128::from(addr.parse::<std::net::Ipv6Addr>().unwrap());
+        (0..32)
+            .map(|i| format!("{:x}.", bits >> (4 * i) & 15))
+            .collect()
+    };
+    let six = nibbles("2a01:4f8::9");
+    let address = |name: &str, qtype: u16| {
+        let found = queried_address(&s, &query(&format!("{name}.orbs.example"), qtype, true));
+        found.map(|a| a.to_string())
+    };
+    for qtype in [rtype::A, rtype::TXT, rtype::ANY] {
+        assert_eq!(address("7.1.1.45.bl", qtype).as_deref(), Some("45.1.1.7"));
+    }
+    assert_eq!(address("8.1.1.45.BL", rtype::A).unwrap(), "45.1.1.8");
+    assert_eq!(
+        address(&format!("{six}bl"), rtype::A).unwrap(),
+        "2a01:4f8::9"
+    );
+    let short = format!("{}bl", &six[2..]);
+    for (name, qtype) in [
+        ("7.1.1.45.bl", rtype::MX),
+        ("7.1.1.45.bl", rtype::IXFR),
+        ("1.1.45.bl", rtype::A),
+        ("x.7.1.1.45.bl", rtype::A),
+        ("256.1.1.45.bl", rtype::A),
+        ("www.bl", rtype::A),
+        ("7.1.1.45.dbl", rtype::A),
+        ("name.test.dbl", rtype::A),
+        ("7.1.1.45.elsewhere", rtype::A),
+        (&short, rtype::A),
+    ] {
+        assert_eq!(address(name, qtype), None, "{name}");
+    }
+    let mut reply = query("7.1.1.45.bl.orbs.example", rtype::A, false);
+    reply[2] |= 0x80;
+    assert_eq!(queried_address(&s, &reply), None);
+    assert_eq!(queried_address(&s, &reply[..9]), None);
+}
+
 fn raw(s: &Snapshot, q: &[u8], stream: bool) -> (QueryOutcome, Vec<u8>) {
     let mut out = vec![0; TCP_SIZE];
     let outcome = respond(s, q, peer(stream), Time(0), &mut out);

@@ -88,6 +88,11 @@ pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
     }
     for (name, help, value) in [
         (
+            "generic_names_queried_total",
+            "Candidates from the sample of queries that were added to the queue",
+            c.queried,
+        ),
+        (
             "generic_names_lookups_total",
             "Look-ups of names of candidates and listed addresses",
             c.lookups,

@@ -71,6 +71,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     write_sources(&mut out, &app);
     write_reverse_names(&mut out, &app);
     generic_names::write_metrics(&mut out, &app);
+    write_query_sample(&mut out, &app);
     write_connections(&mut out, &(app.connections)());
     write_feeds(&mut out, &(app.feeds)());
     write_mirrors(&mut out, &(app.mirrors)());
@@ -83,6 +84,51 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     let text = out.0 + &more.await.unwrap_or_default().0;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Writes the state of the sample of queried addresses, if queries are sampled.
+fn write_query_sample(out: &mut Exposition, app: &App) {
+    let Some(stats) = app.netblocks.query_sample.stats() else {
+        return;
+    };
+    for (name, help, value) in [
+        (
+            "query_sample_one_in",
+            "One in so many DNS queries is sampled",
+            f64::from(stats.one_in),
+        ),
+        (
+            "query_sample_networks",
+            "Networks (IPv4 /24, IPv6 /56) with a sampled address",
+            stats.networks as f64,
+        ),
+        (
+            "query_sample_waiting",
+            "Sampled addresses that wait for a look-up of their reverse name",
+            stats.waiting as f64,
+        ),
+    ] {
+        out.gauge(name, help, value);
+    }
+    for (name, help, value) in [
+        (
+            "query_sample_addresses_total",
+            "Sampled queries about an address",
+            stats.sampled,
+        ),
+        (
+            "query_sample_dropped_total",
+            "Sampled queries that were dropped because too many waited",
+            stats.dropped,
+        ),
+        (
+            "query_sample_candidates_total",
+            "Sampled addresses that were added to those that wait for a look-up",
+            stats.candidates,
+        ),
+    ] {
+        out.counter(name, help, value);
+    }
 }
 
 /// Writes the counters of the cache of reverse names.

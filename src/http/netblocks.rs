@@ -18,7 +18,7 @@ use crate::{
         CollateralResponse, NetblockContactRequest, NetblockContactResponse,
         NetblockRenewalRequest, NetblockRenewalResponse, NetblockRequest, NetblockResponse,
         NetblockStepResponse, NetblocksQuery, Page, ProblemDetails, PublicNetblockContactResponse,
-        PublicNetblockResponse, Timestamp,
+        PublicNetblockResponse, QueriedAddressesResponse, Timestamp,
     },
     model::{
         Entry, Role, SourceId, Subject, Time,
@@ -29,6 +29,7 @@ use crate::{
         Collateral, ContactAnswer, Netblock, NetblockAuthor, NetblockContact, NetblockError,
         NetblockService, NetblockState, NewNetblock,
     },
+    query_sample::QueriedCount,
     store::Dictionary,
 };
 
@@ -190,7 +191,19 @@ pub(super) fn page_of_listing(app: &App, listed: &Subject, entry: &Entry) -> Opt
     has_page.then(|| page_path(listed))
 }
 
-fn collateral_response(prefix: &Subject, c: &Collateral) -> CollateralResponse {
+fn queried_response(prefix: &Subject, c: QueriedCount, now: Time) -> QueriedAddressesResponse {
+    QueriedAddressesResponse {
+        count: c.count,
+        prefix_length: match prefix {
+            Subject::V6(_) => 64,
+            _ => 32,
+        },
+        since: Time(now.0.saturating_sub(c.period.0)).into(),
+        one_in: c.one_in,
+    }
+}
+
+fn collateral_response(prefix: &Subject, c: &Collateral, now: Time) -> CollateralResponse {
     let listed = c.listed.iter();
     CollateralResponse {
         prefix: prefix.to_string(),
@@ -200,7 +213,7 @@ fn collateral_response(prefix: &Subject, c: &Collateral) -> CollateralResponse {
         exemption_count: c.exemption_count,
         known_senders: c.known_senders.iter().map(ToString::to_string).collect(),
         known_sender_count: c.known_sender_count,
-        queried: None,
+        queried: c.queried.map(|q| queried_response(prefix, q, now)),
         complete: c.is_complete,
     }
 }
@@ -364,7 +377,7 @@ pub async fn get_collateral(
     let prefix = read_prefix(&text)?;
     let found = call(&app, move |n| {
         let collateral = n.collateral(&prefix)?;
-        Ok(collateral_response(&prefix, &collateral))
+        Ok(collateral_response(&prefix, &collateral, n.now()))
     });
     found.await.map(Json)
 }

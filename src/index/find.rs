@@ -1,5 +1,7 @@
 //! Finds what a zone has at a name, as RFC 4592 would find it in the zone's rendering.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::{
     build::Tables,
     listing::{Items, Listing, Where},
@@ -63,6 +65,15 @@ impl<'a> Asked<'a> {
             }
         }
         out
+    }
+
+    /// The address that the whole name spells in a zone: as four octets, or as 32 nibbles.
+    pub fn address(&self, zone: &ZoneView) -> Option<IpAddr> {
+        if zone.has_ip4 && self.count == 4 && self.octets_len == 4 {
+            return Some(Ipv4Addr::from(self.octets).into());
+        }
+        let is_whole = zone.has_ip6 && self.count == 32 && self.nibbles_len == 32;
+        is_whole.then(|| Ipv6Addr::from(address6(&self.nibbles)).into())
     }
 
     /// Whether the name is in the part of a domain zone that has addresses: below a label of an

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{KnownSender, KnownSenders};
 use crate::{
     model::{ReasonId, Subject, Verdict},
+    query_sample::QueriedCount,
     store::{Store, StoreError, schema::covered_ranges},
 };
 
@@ -28,6 +29,8 @@ pub struct Collateral {
     pub known_senders: Vec<KnownSender>,
     /// How many networks of known senders there are.
     pub known_sender_count: usize,
+    /// How many of its addresses mail servers have asked about; `None` if queries are not sampled.
+    pub queried: Option<QueriedCount>,
     /// Whether all of the store's subjects inside were read; if not, the counts are least numbers.
     pub is_complete: bool,
 }
@@ -127,6 +130,7 @@ impl CollateralCount {
                 .cloned()
                 .collect(),
             known_sender_count: known.inside(&self.prefix).count(),
+            queried: None,
             is_complete,
         }
     }

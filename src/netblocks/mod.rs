@@ -7,7 +7,7 @@
 //! | `contact` | what was asked of an owner, and what came back |
 //! | `entry` | an entry with its states and rules: no I/O and no clock |
 //! | `tables`, `service` | the stored entries; decisions are committed with their listings |
-//! | `collateral` | what a listing would cover: a count of listings, exemptions and known senders |
+//! | `collateral` | what a listing would cover: a count of listings, exemptions, known senders and sampled addresses |
 //! | `known_senders` | the operator's file of senders whose listing would be a mistake |
 
 mod collateral;

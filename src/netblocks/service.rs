@@ -19,6 +19,7 @@ use crate::{
         retention::ERASED,
         special::unlistable,
     },
+    query_sample::QuerySample,
     store::schema::{AuditRecord, revision},
 };
 
@@ -35,6 +36,8 @@ const SETTLER: &str = "expiry";
 pub struct NetblockService {
     /// The ledger.
     pub ledger: Ledger,
+    /// The sample of queried addresses.
+    pub query_sample: QuerySample,
     known_senders: Arc<ArcSwap<KnownSenders>>,
     /// Locked during each decision.
     lock: Arc<Mutex<()>>,
@@ -42,9 +45,14 @@ pub struct NetblockService {
 
 impl NetblockService {
     /// Creates a service on a ledger.
-    pub fn new(ledger: Ledger, known_senders: KnownSenders) -> NetblockService {
+    pub fn new(
+        ledger: Ledger,
+        known_senders: KnownSenders,
+        query_sample: QuerySample,
+    ) -> NetblockService {
         NetblockService {
             ledger,
+            query_sample,
             known_senders: Arc::new(ArcSwap::from_pointee(known_senders)),
             lock: Arc::default(),
         }
@@ -331,7 +339,10 @@ impl NetblockService {
     /// The store cannot be read.
     pub fn collateral(&self, prefix: &Subject) -> Result<Collateral, NetblockError> {
         let known = self.known_senders.load();
-        Ok(collateral::read(&self.ledger.store, prefix, &known)?)
+        Ok(Collateral {
+            queried: self.query_sample.count(prefix),
+            ..collateral::read(&self.ledger.store, prefix, &known)?
+        })
     }
 
     /// Returns the private texts that `named` accepts, each with the prefix of its entry.

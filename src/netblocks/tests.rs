@@ -45,7 +45,7 @@ impl Bench {
         let zone: Zone = toml::from_str(ZONE).unwrap();
         let relay = RelayBench::with(&["netblock"], vec![zone]);
         let known = KnownSenders::parse("127.64.1.16/28 Example Mail").unwrap();
-        let netblocks = NetblockService::new(relay.ledger().clone(), known);
+        let netblocks = NetblockService::new(relay.ledger().clone(), known, Default::default());
         Bench { relay, netblocks }
     }
 

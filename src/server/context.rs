@@ -10,10 +10,11 @@ use std::{
 use super::{Mirrors, transfer::Transfers};
 use crate::{
     clock::{uptime, wall},
-    dns::{AnswerKind, Peer, QueryOutcome, QueryTime, TCP_SIZE, respond},
+    dns::{AnswerKind, Peer, QueryOutcome, QueryTime, TCP_SIZE, queried_address, respond},
     index::{Published, Snapshot},
     metrics::{Metrics, Totals, WorkerCounters},
     model::Uptime,
+    query_sample::{QueriedAddress, QuerySample, QuerySampler},
 };
 
 thread_local! {
@@ -31,6 +32,8 @@ pub struct ServerContext {
     pub published: Arc<Published>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The sample of queried addresses.
+    pub sample: QuerySample,
     /// Zone transfers. `None` without a ledger.
     pub transfers: Option<Arc<Transfers>>,
     /// Handles a NOTIFY: the zone in wire form, the sender, and the key that signed it. Returns
@@ -47,6 +50,7 @@ impl ServerContext {
         ServerContext {
             published: ledger.published.clone(),
             metrics: Arc::default(),
+            sample: QuerySample::default(),
             transfers,
             on_notify: None,
             stop: Arc::default(),
@@ -103,6 +107,37 @@ pub fn count(totals: &mut Totals, outcome: &QueryOutcome, bytes_in: usize) {
     *counter += 1;
 }
 
+/// Counts a query for the sample, and adds its address if it is chosen.
+#[inline]
+pub(super) fn sample_query(
+    sampler: &QuerySampler,
+    snapshot: &Snapshot,
+    query: &[u8],
+    outcome: &QueryOutcome,
+) {
+    if sampler.is_next() {
+        add_to_sample(sampler, snapshot, query, outcome);
+    }
+}
+
+/// Adds the address of a query to the sample, if it was answered from a zone of addresses.
+#[cold]
+fn add_to_sample(
+    sampler: &QuerySampler,
+    snapshot: &Snapshot,
+    query: &[u8],
+    outcome: &QueryOutcome,
+) {
+    let is_listed = match outcome.kind {
+        AnswerKind::Listed => true,
+        AnswerKind::NotListed | AnswerKind::NoData => false,
+        _ => return,
+    };
+    if let Some(addr) = queried_address(snapshot, query) {
+        sampler.add(QueriedAddress { addr, is_listed });
+    }
+}
+
 /// Adds one answer to the counters of a worker.
 pub(super) fn count_one(counters: &WorkerCounters, outcome: &QueryOutcome, bytes_in: usize) {
     let mut totals = Totals::default();
@@ -123,6 +158,7 @@ pub(super) fn reply(
         let snapshot = shared.published.load();
         let outcome = respond(&snapshot, query, peer, query_time(&snapshot), buffer);
         count_one(counters, &outcome, query.len());
+        sample_query(shared.sample.streams(), &snapshot, query, &outcome);
         output.extend(&buffer[..outcome.len]);
         outcome.len > 0
     })

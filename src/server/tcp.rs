@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::context::{ANSWER_BUFFER, ServerContext, count_one, query_time};
+use super::context::{ANSWER_BUFFER, ServerContext, count_one, query_time, sample_query};
 use crate::{
     dns::{AnswerKind, Peer, encode::IDLE_DECISECONDS, notify, respond},
     metrics::WorkerCounters,
@@ -245,6 +245,7 @@ fn answer(
         let snapshot = shared.published.load();
         let outcome = respond(&snapshot, query, peer, query_time(&snapshot), buffer);
         count_one(counters, &outcome, query.len());
+        sample_query(shared.sample.streams(), &snapshot, query, &outcome);
         let acknowledged = if notify::is_notify(query) {
             shared.acknowledge_notify(query, peer.addr)
         } else {
@@ -288,6 +289,7 @@ mod tests {
         ServerContext {
             published: Arc::new(Published::new(snapshot)),
             metrics: Arc::new(Metrics::default()),
+            sample: Default::default(),
             transfers: None,
             on_notify: None,
             stop: Arc::default(),

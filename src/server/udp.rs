@@ -16,7 +16,7 @@ use libc::{cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 use socket2::{Domain, Socket, Type};
 
 use super::{
-    context::{ServerContext, count, query_time},
+    context::{ServerContext, count, query_time, sample_query},
     sys::set_option as set,
 };
 use crate::{
@@ -316,7 +316,7 @@ fn work(
     name: &str,
     deferred: &std::sync::mpsc::SyncSender<DeferredReply>,
 ) -> io::Result<()> {
-    let counters = shared.metrics.worker(name);
+    let (counters, sampler) = (shared.metrics.worker(name), shared.sample.worker());
     let info = socket.local_addr()?.ip().is_unspecified();
     let (mut incoming, mut outgoing) = (Incoming::new(info), Outgoing::new());
     let mut names: Vec<NameBuf> = (0..BATCH).map(|_| NameBuf::default()).collect();
@@ -363,6 +363,7 @@ fn work(
                 incoming.headers[i].msg_len as usize,
             );
             used[slot] = true;
+            sample_query(&sampler, &snapshot, incoming.query(i), &outcome);
             if outcome.kind == AnswerKind::Transfer
                 || outcome.kind == AnswerKind::Malformed && notify::is_notify(incoming.query(i))
             {
@@ -438,6 +439,7 @@ mod tests {
             let shared = ServerContext {
                 published: Arc::new(Published::default()),
                 metrics: Arc::new(Metrics::default()),
+                sample: Default::default(),
                 transfers: None,
                 on_notify: None,
                 stop: Arc::default(),
@@ -489,6 +491,7 @@ mod tests {
         let shared = ServerContext {
             published: Arc::new(Published::default()),
             metrics: Arc::new(Metrics::default()),
+            sample: Default::default(),
             transfers: None,
             on_notify: None,
             stop: Arc::default(),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    lab::{CONFIG, free_port, query, shown, udp},
+    lab::{CONFIG, free_port, query, shown, tcp, udp},
     name_server::NameServer,
 };
 
@@ -23,7 +23,7 @@ fn addr(host: u8) -> IpAddr {
     IpAddr::from([45, 51, 100, host])
 }
 
-/// A daemon that looks up the names of 45.51.100.0/29.
+/// A daemon that looks up names.
 struct Lab {
     api: Api,
     names: NameServer,
@@ -33,6 +33,11 @@ struct Lab {
 
 impl Lab {
     fn new(names: impl FnOnce(&NameServer)) -> Lab {
+        Lab::with("ranges = [\"45.51.100.0/29\"]\n", names)
+    }
+
+    /// A daemon with further lines of `[generic_names]`, and other tables after them.
+    fn with(lines: &str, names: impl FnOnce(&NameServer)) -> Lab {
         let [dns, web] = [0; 2].map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let server = NameServer::start(dns);
         names(&server);
@@ -43,7 +48,7 @@ impl Lab {
             "{CONFIG}[[reason]]\nname = \"generic\"\ntext = \"Generic $\"\n\
              [web]\nlisten = \"{web}\"\nbase_url = \"https://list.example\"\n\
              [http_client]\nresolvers = [\"{dns}\"]\n\
-             [generic_names]\nreason = \"generic\"\nranges = [\"45.51.100.0/29\"]\nconfirm_after = \"1s\"\nrecheck = \"1s\"\nallow_file = \"{}\"\n",
+             [generic_names]\nreason = \"generic\"\nconfirm_after = \"1s\"\nrecheck = \"1s\"\nallow_file = \"{}\"\n{lines}",
             allow_file.display()
         );
         let api = Api::with_zones(&config, &[("bl", crate::lab::ZONE), ("generic", ZONE)]);
@@ -255,4 +260,77 @@ fn check_explains_names_and_addresses() {
     lab.names.set_silent(true);
     let problem = lab.api.get("/v1/generic-names/check?q=45.51.100.1");
     assert_eq!(problem.status, 503, "{problem:?}");
+}
+
+const SAMPLED: &str = "queried_hosts = true\n[query_sample]\none_in = 1\n";
+
+#[test]
+fn address_that_mail_servers_ask_about_is_looked_up_and_counted() {
+    let host = |network: u8, host: u8| IpAddr::from([45, 53, network, host]);
+    let lab = Lab::with(SAMPLED, |names| {
+        names.pointer(host(8, 9), "45-53-8-9.pool.isp.example");
+        names.pointer(host(8, 10), "mail.sender.example");
+        names.pointer(host(9, 1), "45-53-9-1.pool.isp.example");
+    });
+    let collateral = |prefix: &str| {
+        let path = format!("/v1/netblocks/{}/collateral", prefix.replace('/', "%2F"));
+        lab.api.get(&path).ok()["queried"].clone()
+    };
+    assert_eq!(collateral("45.53.8.0/24")["count"], json!(0));
+    // Each of many addresses once, as somebody asks who tries random names.
+    for n in 0..600u16 {
+        let [high, low] = n.to_be_bytes();
+        assert!(!lab.answers(&format!("7.{low}.{high}.46")));
+    }
+    assert!(!lab.answers("1.9.53.45"), "once");
+    assert!(!lab.answers("10.8.53.45") && !lab.answers("10.8.53.45"));
+    lab.until("its name was looked up", || {
+        lab.status()["lookups"] == json!(1)
+    });
+    lab.until("its generic name is listed", || lab.answers("9.8.53.45"));
+    let asked = lab.names.take_asked();
+    let times = |name: &str| asked.iter().filter(|n| n.starts_with(name)).count();
+    assert!(times("9.8.53.45.") >= 2, "two look-ups agree: {asked:?}");
+    assert_eq!(times("10.8.53.45."), 1, "remembered: {asked:?}");
+    assert_eq!(times("1.9.53.45."), 0, "asked about once: {asked:?}");
+    let strangers = |n: &&String| n.ends_with(".46.in-addr.arpa");
+    assert_eq!(asked.iter().filter(strangers).count(), 0, "{asked:?}");
+
+    // Queries over streams are sampled too, and names that are not addresses are not.
+    let stream = query("11.8.53.45.bl.orbs.example", 1, true);
+    assert!(tcp(lab.api.f.addr(), &stream).is_some());
+    assert!(!lab.answers("8.53.45") && !lab.answers("x.12.8.53.45"));
+    lab.until("the stream is counted", || {
+        collateral("45.53.8.0/24")["count"] == json!(3)
+    });
+    let found = collateral("45.53.8.10/31");
+    assert_eq!(found["count"], json!(2));
+    assert_eq!(
+        (&found["prefix_length"], &found["one_in"]),
+        (&json!(32), &json!(1))
+    );
+    assert_eq!(collateral("45.53.0.0/16")["count"], json!(4));
+    let text = lab.api.f.ok(&["netblock", "collateral", "45.53.8.0/24"]);
+    let expected = "queried recently: at least 3 addresses since ";
+    assert!(text.contains(expected), "{text}");
+    let metrics = lab.api.get("/metrics").text();
+    for line in [
+        "orbsd_query_sample_one_in 1\n",
+        "orbsd_query_sample_dropped_total 0\n",
+        "orbsd_generic_names_queried_total 2\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+
+    // A reload forgets the sample.
+    let path = lab.api.f.path().join("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace(SAMPLED, "")).unwrap();
+    lab.api.f.ok(&["reload"]);
+    assert_eq!(collateral("45.53.8.0/24"), Value::Null);
+    assert!(lab.answers("9.8.53.45"), "the listing stays");
+    let text = lab.api.f.ok(&["netblock", "collateral", "45.53.8.0/24"]);
+    assert!(text.contains("queried recently: not sampled"), "{text}");
+    let metrics = lab.api.get("/metrics").text();
+    assert!(!metrics.contains("orbsd_query_sample"), "{metrics}");
 }

@@ -54,7 +54,11 @@ fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
         ledger: ledger.clone(),
         relay: tickets.relay.clone(),
         tickets,
-        netblocks: NetblockService::new(ledger.clone(), KnownSenders::default()),
+        netblocks: NetblockService::new(
+            ledger.clone(),
+            KnownSenders::default(),
+            Default::default(),
+        ),
         reverse_names: ReverseNames::default(),
         erasures: Erasures::new(f.config().erasures(), Random::system()),
     })

@@ -2,7 +2,7 @@
 //! are those since the start of the service; no clock and no I/O.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     time::Duration,
 };
@@ -34,6 +34,9 @@ pub(super) const MAX_FAILURES: u32 = 3;
 /// While fewer addresses than this wait, the walk through the ranges and the reading of listed hosts
 /// go on.
 pub(super) const LOW_QUEUE: usize = 200;
+/// The most candidates from queries in the queue. Strangers choose which addresses are asked about,
+/// so they must not hold up those of the operator.
+pub(super) const MAX_QUERIED: usize = 100;
 /// The longest time that is added to the time between two look-ups, in milliseconds.
 const START_JITTER_MS: u64 = 50;
 /// Times are longer by up to one part in this many, so that look-ups of the same time spread.
@@ -43,7 +46,7 @@ fn seconds(time: Seconds) -> Duration {
     Duration::from_secs(time.0)
 }
 
-/// Numbers about the engine, of which the last five count since the start.
+/// Numbers about the engine, of which the last six count since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GenericNameCounters {
     /// Addresses that are listed.
@@ -54,6 +57,8 @@ pub struct GenericNameCounters {
     pub remembered: usize,
     /// Addresses that the present pass through the ranges has left.
     pub range_left: u64,
+    /// Candidates from queries that were added to the queue.
+    pub queried: u64,
     /// Look-ups that were started.
     pub lookups: u64,
     /// Look-ups that failed.
@@ -75,6 +80,8 @@ pub(super) struct GenericNameEngine {
     hosts: HashMap<IpAddr, HostState>,
     remembered: Remembered,
     walk: RangeWalk,
+    /// The candidates from queries that are in the queue.
+    queried: HashSet<IpAddr>,
     /// The changes that are not committed yet: a listing, or its end.
     changes: BTreeMap<IpAddr, Option<ListedName>>,
     counters: GenericNameCounters,
@@ -90,6 +97,7 @@ impl GenericNameEngine {
             schedule: LookupSchedule::default(),
             hosts: HashMap::new(),
             remembered: Remembered::default(),
+            queried: HashSet::new(),
             changes: BTreeMap::new(),
             counters: GenericNameCounters::default(),
         }
@@ -150,20 +158,36 @@ impl GenericNameEngine {
         self.candidates() < LOW_QUEUE.min(self.settings.max_queue)
     }
 
-    /// Adds a candidate, unless it is known, cannot be listed, or the queue is full.
-    pub(super) fn offer(&mut self, addr: IpAddr, now: Duration) {
+    /// Adds a candidate, unless it is known, cannot be listed, or the queue is full. Returns whether
+    /// it was added.
+    pub(super) fn offer(&mut self, addr: IpAddr, now: Duration) -> bool {
         let addr = addr.to_canonical();
         if unlistable(&Subject::host(addr), &self.settings.special).is_some()
             || self.settings.allow.address(addr).is_some()
             || self.hosts.contains_key(&addr)
             || self.remembered.contains(addr, now)
         {
-            return;
+            return false;
         }
         if self.candidates() >= self.settings.max_queue {
             self.counters.dropped += 1;
-        } else {
-            self.schedule.add(addr, now);
+            return false;
+        }
+        self.schedule.add(addr, now)
+    }
+
+    /// Whether the queue has room for a candidate from queries.
+    pub(super) fn takes_queried(&self) -> bool {
+        let most = (self.settings.max_queue / 2).clamp(1, MAX_QUERIED);
+        self.settings.queried_hosts && self.queried.len() < most
+    }
+
+    /// Adds a candidate from queries, if there is room for it.
+    pub(super) fn offer_queried(&mut self, addr: IpAddr, now: Duration) {
+        let addr = addr.to_canonical();
+        if self.takes_queried() && self.offer(addr, now) {
+            self.queried.insert(addr);
+            self.counters.queried += 1;
         }
     }
 
@@ -185,6 +209,7 @@ impl GenericNameEngine {
     pub(super) fn start_next(&mut self, now: Duration) -> Option<IpAddr> {
         let jitter = self.part_of(Duration::from_millis(START_JITTER_MS));
         let addr = self.schedule.start_next(now, jitter)?;
+        self.queried.remove(&addr);
         self.counters.lookups += 1;
         Some(addr)
     }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     ledger::{Import, Ledger},
     model::{EntryText, Subject, Verdict, reason::GENERIC_NAME_SOURCE},
+    query_sample::QuerySample,
     random::Random,
     store::{
         StoreError,
@@ -113,13 +114,14 @@ impl GenericNameService {
         look_up(&*dns, addr.to_canonical(), &settings).await
     }
 
-    /// Looks up names and keeps the listings current until `stop` is set.
-    pub async fn run(self, ledger: Ledger, mut stop: watch::Receiver<bool>) {
+    /// Looks up names and keeps the listings current until `stop` is set. `sample` has the addresses
+    /// that mail servers have asked about.
+    pub async fn run(self, ledger: Ledger, sample: QuerySample, mut stop: watch::Receiver<bool>) {
         loop {
             let settings = self.settings();
             let work = async {
                 match settings.is_enabled() {
-                    true => self.work(&ledger, &settings).await,
+                    true => self.work(&ledger, &sample, &settings).await,
                     false => std::future::pending().await,
                 }
             };
@@ -145,7 +147,12 @@ impl GenericNameService {
     }
 
     /// Works with the same settings until the state has to be read from the store again.
-    async fn work(&self, ledger: &Ledger, settings: &Arc<GenericNameSettings>) {
+    async fn work(
+        &self,
+        ledger: &Ledger,
+        sample: &QuerySample,
+        settings: &Arc<GenericNameSettings>,
+    ) {
         let dns = match &self.0.dns {
             Ok(dns) => dns.clone(),
             Err(why) => {
@@ -168,6 +175,7 @@ impl GenericNameService {
         let mut round = Round {
             service: self,
             ledger,
+            sample,
             dns,
             engine,
             start: Instant::now(),
@@ -188,6 +196,7 @@ impl GenericNameService {
 struct Round<'a> {
     service: &'a GenericNameService,
     ledger: &'a Ledger,
+    sample: &'a QuerySample,
     dns: Arc<dyn NameDns>,
     engine: Arc<Mutex<GenericNameEngine>>,
     start: Instant,
@@ -209,6 +218,7 @@ impl Round<'_> {
             self.check().await;
         }
         if self.is_resolver_good {
+            self.take_queried();
             self.read_hosts().await;
             self.start_look_ups();
         }
@@ -234,6 +244,17 @@ impl Round<'_> {
         self.service.report(result.err());
     }
 
+    /// Offers addresses that mail servers have asked about.
+    fn take_queried(&self) {
+        let now = self.now();
+        let mut engine = self.engine.lock();
+        while engine.takes_queried()
+            && let Some(addr) = self.sample.take_candidate()
+        {
+            engine.offer_queried(addr, now);
+        }
+    }
+
     /// Offers hosts that others have listed, while the queue is almost empty.
     async fn read_hosts(&mut self) {
         let now = self.now();
@@ -253,7 +274,9 @@ impl Round<'_> {
             Ok((hosts, found)) => {
                 self.hosts = hosts;
                 let mut engine = self.engine.lock();
-                found.into_iter().for_each(|addr| engine.offer(addr, now));
+                for addr in found {
+                    engine.offer(addr, now);
+                }
             }
             Err(error) => {
                 tracing::warn!(error, "listed hosts cannot be read for look-ups of names");

@@ -20,6 +20,8 @@ pub struct GenericNameSettings {
     pub ranges: Vec<Subject>,
     /// Whether the hosts are looked up that people, relay tests and traps have listed.
     pub listed_hosts: bool,
+    /// Whether addresses are looked up that mail servers have asked about, by the sample of queries.
+    pub queried_hosts: bool,
     /// The addresses and names that are never listed.
     pub allow: AllowList,
     /// The most candidates that wait for a look-up.
@@ -41,6 +43,7 @@ impl Default for GenericNameSettings {
             min_confidence: NameConfidence::default(),
             ranges: Vec::new(),
             listed_hosts: true,
+            queried_hosts: false,
             allow: AllowList::default(),
             max_queue: 10_000,
             max_listed: 500_000,

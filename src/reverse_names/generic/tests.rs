@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::{
-    engine::{GenericNameEngine, LOW_QUEUE, MAX_FAILURES},
+    engine::{GenericNameEngine, LOW_QUEUE, MAX_FAILURES, MAX_QUERIED},
     host::ListedName,
     lookup::{AssessedName, AssessedNames, NameDns, assess_address},
     schedule::LOOKUP_INTERVAL,
@@ -437,6 +437,71 @@ fn walk_through_ranges_leaves_room_and_reaches_each_address() {
     }
     assert!(world.look_ups.values().all(|n| *n == 1));
     assert!(world.now >= LOOKUP_INTERVAL * 2047);
+}
+
+/// Strangers can make the sample offer any number of addresses.
+#[test]
+fn candidates_from_queries_do_not_hold_up_those_of_the_operator() {
+    let mut world = World::new(engine(GenericNameSettings {
+        ranges: vec!["45.51.0.0/24".parse().unwrap()],
+        queried_hosts: true,
+        ..settings()
+    }));
+    let (mut offered, mut good) = (0u32, |_| Behaviour::Answers(50));
+    let operator = |world: &World| {
+        let all = world.look_ups.keys();
+        all.filter(|a| a.to_string().starts_with("45.")).count()
+    };
+    while operator(&world) < 256 {
+        assert!(world.now < Duration::from_secs(180), "{}", operator(&world));
+        while world.engine.takes_queried() {
+            let stranger = IpAddr::from((0x5000_0001 + (offered << 8)).to_be_bytes());
+            world.engine.offer_queried(stranger, world.now);
+            offered += 1;
+        }
+        world.engine.walk(world.now, 1000);
+        assert!(world.engine.counters().waiting <= LOW_QUEUE + MAX_QUERIED);
+        let end = world.now + Duration::from_secs(1);
+        world.run(end, &mut good);
+    }
+    assert!(world.look_ups.len() > 256 + 100, "strangers' come too");
+    let counters = world.engine.counters();
+    assert_eq!(
+        (counters.queried, counters.dropped),
+        (u64::from(offered), 0)
+    );
+}
+
+#[test]
+fn known_addresses_are_no_candidates_from_queries_again() {
+    let with = |queried_hosts, max_queue| {
+        World::new(engine(GenericNameSettings {
+            queried_hosts,
+            max_queue,
+            ..settings()
+        }))
+    };
+    let mut world = with(true, 10_000);
+    let (ordinary, listed) = (host(1, 7), host(2, 7));
+    world.names.insert(listed, vec![generic(listed, 1)]);
+    for _ in 0..3 {
+        for a in [ordinary, listed] {
+            world.engine.offer_queried(a, world.now);
+            world.engine.offer_queried(a, world.now);
+        }
+        let end = world.now + Duration::from_secs(1000);
+        world.run(end, &mut |_| Behaviour::Answers(50));
+    }
+    assert_eq!(world.listed.len(), 1);
+    assert_eq!((world.look_ups[&ordinary], world.look_ups[&listed]), (1, 2));
+    assert_eq!(world.engine.counters().queried, 2);
+    // A short queue has room for others; without the setting there are none.
+    let mut short = with(true, 4);
+    (0..9).for_each(|n| short.engine.offer_queried(host(n, 7), Duration::ZERO));
+    assert_eq!(short.engine.counters().waiting, 2);
+    let mut off = with(false, 10_000);
+    off.engine.offer_queried(ordinary, Duration::ZERO);
+    assert_eq!(off.engine.counters().waiting, 0);
 }
 
 #[test]
