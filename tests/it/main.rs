@@ -12,6 +12,7 @@ mod command;
 mod comparison;
 mod connections;
 mod demo;
+mod doctor;
 mod doh;
 mod export_samples;
 mod exports;
