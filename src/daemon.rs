@@ -450,7 +450,7 @@ fn listener_configs(
 }
 
 /// Returns a function that reads the state of disks, files and certificates for metrics.
-fn machine_state(
+pub fn machine_state(
     config: &Config,
     certificates: Option<Arc<Certificates>>,
 ) -> http::Report<http::MachineState> {

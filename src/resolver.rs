@@ -140,6 +140,23 @@ impl Resolver {
         }))
     }
 
+    /// Returns the names of a zone's name servers (NS), at most eight.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered.
+    pub async fn name_servers(&self, zone: &str) -> Result<Vec<String>, String> {
+        let found = match self.resolver.ns_lookup(absolute(zone)).await {
+            Ok(found) => found,
+            Err(e) if e.is_no_records_found() => return Ok(Vec::new()),
+            Err(e) => return Err(format!("{zone}: {e}")),
+        };
+        Ok(names(&found, |r| match r {
+            RData::NS(n) => Some(&n.0),
+            _ => None,
+        }))
+    }
+
     /// Returns the TXT records of a name, after its CNAME; the strings of a record are joined.
     ///
     /// # Errors

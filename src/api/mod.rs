@@ -125,12 +125,12 @@ pub use quality::{
 pub use status::{
     BackupRequest, BackupResponse, ClockAcceptedResponse, ClockResponse, ClockStateName,
     ConfigurationCheckResponse, ConnectionCounts, DamageResponse, ExportStatusResponse,
-    IntegrityResponse, ListedCounts, NameClassResponse, ReasonResponse, RejectedNamesQuery,
-    RejectedNamesResponse, ReloadQuery, ReloadResponse, RemovalGapResponse, RemovalLogResponse,
-    RenameRequest, RenameResponse, RetirementResponse, RetirementStage, ScrubProgressResponse,
-    ScrubReportResponse, ScrubRequest, ScrubsResponse, SourceStatusResponse, StatusResponse,
-    TesterResponse, UnconfiguredKind, UnconfiguredResponse, WorkerResponse, WriteState,
-    ZoneStatusResponse,
+    IntegrityResponse, LastBackupResponse, ListedCounts, NameClassResponse, ReasonResponse,
+    RejectedNamesQuery, RejectedNamesResponse, ReloadQuery, ReloadResponse, RemovalGapResponse,
+    RemovalLogResponse, RenameRequest, RenameResponse, RetirementResponse, RetirementStage,
+    ScrubProgressResponse, ScrubReportResponse, ScrubRequest, ScrubsResponse, SourceStatusResponse,
+    StatusResponse, TesterResponse, UnconfiguredKind, UnconfiguredResponse, WorkerResponse,
+    WriteState, ZoneStatusResponse,
 };
 pub use subjects::{
     AppliedRuleResponse, BounceResponse, CoverResponse, HopResponse, HopStanding, HostNameResponse,

@@ -16,7 +16,7 @@ use crate::{
     metrics::Totals,
     model::{ZoneKind, retirement::RetirementPlan},
     net::LimiterStats,
-    store::{FoundBy, ScrubReport},
+    store::{FoundBy, LastBackup, ScrubReport},
 };
 
 /// Whether writes are accepted.
@@ -408,6 +408,9 @@ pub struct StatusResponse {
     pub problem: Option<String>,
     /// The removal log.
     pub removal_log: RemovalLogResponse,
+    /// The last backup that was written and read back; null if none was recorded.
+    #[serde(default)]
+    pub last_backup: Option<LastBackupResponse>,
     /// Damage of the store, and scrubs.
     pub integrity: IntegrityResponse,
     /// The number of commits since the start.
@@ -573,6 +576,24 @@ pub struct BackupResponse {
     pub rows: u64,
     /// When the backup was made.
     pub at: Timestamp,
+}
+
+/// The last backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastBackupResponse {
+    /// When the backup was made.
+    pub at: Timestamp,
+    /// The number of the last commit in the backup.
+    pub commit: u64,
+}
+
+impl From<LastBackup> for LastBackupResponse {
+    fn from(b: LastBackup) -> LastBackupResponse {
+        LastBackupResponse {
+            at: b.at.into(),
+            commit: b.commit,
+        }
+    }
 }
 
 /// The options of a scrub.

@@ -127,7 +127,7 @@ fn check_valid(config: &Config) -> Findings {
 }
 
 /// The system's message about a file that this user cannot read.
-const UNREADABLE: &str = "Permission denied";
+pub(super) const UNREADABLE: &str = "Permission denied";
 
 /// Asks the daemon to check its configuration, which this user cannot read. `None` if no daemon
 /// answers.

@@ -343,7 +343,7 @@ pub(super) fn unreadable(e: &serde_json::Error) -> CliError {
 }
 
 /// The certificate authorities of a file, or those of this machine. The error names the file.
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, (&Path, String)> {
+pub(super) fn roots(ca: Option<&Path>) -> Result<RootCertStore, (&Path, String)> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -3,10 +3,10 @@
 use clap::Subcommand;
 
 use super::{
-    CliError, Common, audit, backup, change, check, clock, compare, export, feed, generic_names,
-    hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal, provider,
-    purge, relay, rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch,
-    webhook, zone,
+    CliError, Common, audit, backup, change, check, clock, compare, doctor, export, feed,
+    generic_names, hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal,
+    provider, purge, relay, rename, retire, scrub, serve, status, tickets, transfer, undo, users,
+    watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -40,6 +40,7 @@ pub(super) enum Command {
     /// Run the daemon
     Serve,
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Reload(status::Reload),
     /// Show zones, serials, counters and problems
     Status,
@@ -87,6 +88,7 @@ impl Command {
             Command::Privacy(c) => privacy::run(common, &c),
             Command::Serve => serve::run(common),
             Command::Check(c) => check::run(common, &c),
+            Command::Doctor(c) => doctor::run(common, &c),
             Command::Reload(c) => status::reload(common, &c),
             Command::Status => status::run(common),
             Command::Watch(c) => watch::run(common, &c),

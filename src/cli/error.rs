@@ -16,6 +16,10 @@ pub enum CliError {
     Probe(ProbeExit),
     /// Wrong usage of `orbsd relay probe`.
     ProbeUsage(String),
+    /// The result of `orbsd doctor`, which the output has.
+    Doctor(DoctorExit),
+    /// Wrong usage of `orbsd doctor`.
+    DoctorUsage(String),
 }
 
 /// The results of `orbsd relay probe` that have an exit code of their own.
@@ -27,6 +31,17 @@ pub enum ProbeExit {
     Accepted,
     /// The tests have no verdict.
     NoVerdict,
+}
+
+/// The results of `orbsd doctor` that have an exit code of their own, as plugins of Nagios do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoctorExit {
+    /// There is a warning, and no fault.
+    Warning,
+    /// There is a fault.
+    Fault,
+    /// Something was not seen, and all else is good; or the command line is wrong.
+    Unknown,
 }
 
 /// The exit code of an incomplete standard output (`EX_IOERR` of sysexits.h).
@@ -50,6 +65,10 @@ impl CliError {
             CliError::Probe(ProbeExit::NoVerdict) => 4,
             // EX_USAGE of sysexits.h: 2 is a result of this command.
             CliError::ProbeUsage(_) => 64,
+            // The codes of Nagios: wrong usage leaves the state unknown.
+            CliError::Doctor(DoctorExit::Warning) => 1,
+            CliError::Doctor(DoctorExit::Fault) => 2,
+            CliError::Doctor(DoctorExit::Unknown) | CliError::DoctorUsage(_) => 3,
         }
     }
 
@@ -59,8 +78,9 @@ impl CliError {
             CliError::Refused(text)
             | CliError::Usage(text)
             | CliError::ListRefused(text)
-            | CliError::ProbeUsage(text) => text,
-            CliError::Probe(_) => "",
+            | CliError::ProbeUsage(text)
+            | CliError::DoctorUsage(text) => text,
+            CliError::Probe(_) | CliError::Doctor(_) => "",
         }
     }
 
@@ -103,6 +123,10 @@ mod tests {
             CliError::Probe(ProbeExit::Accepted),
             CliError::Probe(ProbeExit::NoVerdict),
             CliError::ProbeUsage(text()),
+            CliError::Doctor(DoctorExit::Warning),
+            CliError::Doctor(DoctorExit::Fault),
+            CliError::Doctor(DoctorExit::Unknown),
+            CliError::DoctorUsage(text()),
         ];
         let mut codes: Vec<u8> = errors.iter().map(CliError::exit_code).collect();
         codes.extend([0, OUTPUT_FAILED]);

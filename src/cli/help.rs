@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory};
+use clap::{ArgMatches, Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, CliError};
 
 /// A heading and the commands under it.
 type Group = (&'static str, &'static [&'static str]);
@@ -39,7 +39,8 @@ const GROUPS: [Group; 6] = [
     (
         "Operation",
         &[
-            "serve", "check", "reload", "status", "watch", "clock", "backup", "restore", "scrub",
+            "serve", "check", "doctor", "reload", "status", "watch", "clock", "backup", "restore",
+            "scrub",
         ],
     ),
     (
@@ -99,6 +100,19 @@ pub(super) fn command() -> Command {
     text +=
         "\nOptions of all commands:\n{options}\n\n`orbsd COMMAND --help` describes a command.\n";
     root.help_template(text)
+}
+
+/// The usage error of the command that the arguments name.
+pub(super) fn usage_error(arguments: &[String]) -> CliError {
+    let lenient = command().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments).ok();
+    match matches.as_ref().and_then(ArgMatches::subcommand) {
+        Some(("doctor", _)) => CliError::DoctorUsage(String::new()),
+        Some(("relay", m)) if m.subcommand_name() == Some("probe") => {
+            CliError::ProbeUsage(String::new())
+        }
+        _ => CliError::Usage(String::new()),
+    }
 }
 
 /// Adds the line of a command.

@@ -14,6 +14,7 @@ mod clock;
 mod command;
 mod common;
 mod compare;
+mod doctor;
 mod error;
 mod export;
 mod feed;
@@ -55,14 +56,14 @@ mod zone;
 use std::process::ExitCode;
 
 use clap::{
-    ArgMatches, FromArgMatches, Parser,
+    FromArgMatches, Parser,
     error::{ContextKind, ContextValue},
 };
 
 use crate::model::text::escape;
 use command::Command;
 pub use common::Common;
-pub use error::{CliError, ProbeExit};
+pub use error::{CliError, DoctorExit, ProbeExit};
 
 /// Authoritative DNS blocklist server with evidence, history and delisting
 #[derive(Debug, Parser)]
@@ -101,24 +102,13 @@ pub fn run() -> ExitCode {
                 Some(text) => error::print_error(&text),
                 None => print_usage_error(&e),
             }
-            return ExitCode::from(usage_error(&arguments).exit_code());
+            return ExitCode::from(help::usage_error(&arguments).exit_code());
         }
     };
     let json = common.json;
     match command.run(&common) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => e.report(json),
-    }
-}
-
-/// The usage error of the command that the arguments name.
-fn usage_error(arguments: &[String]) -> CliError {
-    let lenient = help::command().ignore_errors(true);
-    let matches = lenient.try_get_matches_from(arguments).ok();
-    let inner = |m: &ArgMatches, name: &str| m.subcommand_matches(name).cloned();
-    match matches.and_then(|m| inner(&inner(&m, "relay")?, "probe")) {
-        Some(_) => CliError::ProbeUsage(String::new()),
-        None => CliError::Usage(String::new()),
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
     handler::{Call, StatusResult, blocking},
     input::JsonBody,
 };
-use crate::api::{BackupRequest, BackupResponse, ProblemDetails};
+use crate::{
+    api::{BackupRequest, BackupResponse, ProblemDetails},
+    store::LastBackup,
+};
 
 /// Copies the store while it is in use, and reads the copy back. Only callers at the socket may
 /// make a backup.
@@ -33,7 +36,11 @@ pub async fn create_backup(
     let (backup, at) = blocking(move || {
         let now = ledger.now();
         let backup = ledger.store.backup(&path, now.to_string())?;
-        let recorded = ledger.backed_up(backup.removals);
+        let recorded = ledger.backed_up(LastBackup {
+            at: now,
+            commit: backup.commit,
+            removal_line: backup.removals,
+        });
         recorded.map_err(of_ledger(&ledger))?;
         Ok((backup, now))
     })

@@ -91,6 +91,13 @@ pub async fn get_status(State(app): State<App>) -> Json<StatusResponse> {
         },
         problem: refused.or_else(|| degraded.into_iter().next()),
         removal_log: integrity::removal_log(&app),
+        last_backup: app
+            .ledger
+            .store
+            .last_backup()
+            .ok()
+            .flatten()
+            .map(Into::into),
         integrity: integrity::report(&app),
         commits: app.ledger.health.commits.load(Relaxed),
         changes: app.ledger.health.changes.load(Relaxed),

@@ -30,7 +30,7 @@ use crate::{
     clock::Clock,
     index::Published,
     model::{Change, SourceId, Time},
-    store::Store,
+    store::{LastBackup, Store},
 };
 
 /// The handle of the ledger. Clones share it.
@@ -167,9 +167,9 @@ impl Ledger {
         self.call(Writer::verify_removals)
     }
 
-    /// Reports a backup that has the removal log up to a line. May block.
-    pub fn backed_up(&self, line: u64) -> Result<(), LedgerError> {
-        self.call(move |writer| writer.backed_up(line))
+    /// Records a backup that was written and read back. May block.
+    pub fn backed_up(&self, backup: LastBackup) -> Result<(), LedgerError> {
+        self.call(move |writer| writer.backed_up(backup))
     }
 
     /// Stops the writer, which writes an image and closes the store. May block.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{Serial, Time},
-    store::{Batch, schema},
+    store::{Batch, LastBackup, schema},
 };
 
 /// What an operator can do about a lost log.
@@ -171,14 +171,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Records a backup that includes the log up to a line: lines that were lost before it are no
-    /// longer needed.
-    pub(super) fn backed_up(&mut self, line: u64) -> Result<(), LedgerError> {
+    /// Records a backup. Lines of the log that were lost before its last line are no longer needed.
+    pub(super) fn backed_up(&mut self, backup: LastBackup) -> Result<(), LedgerError> {
+        let mut batch = Batch::default();
+        backup.record(&mut batch);
         let gap = self.health.removals().gap;
-        if gap.is_some_and(|gap| gap.line <= line) {
-            let mut batch = Batch::default();
+        let is_covered = gap.is_some_and(|gap| gap.line <= backup.removal_line);
+        if is_covered {
             batch.delete(schema::META, schema::REMOVALS_GAP.to_vec());
-            self.commit_batch(batch)?;
+        }
+        self.commit_batch(batch)?;
+        if is_covered {
             self.health.set_removal_gap(None);
         }
         Ok(())

@@ -5,12 +5,34 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, IteratorMode, checkpoint::Checkpoint};
 use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, StoreError, cf, damaged, private::restrict_dir, schema};
+use super::{Batch, Result, Store, StoreError, cf, damaged, private::restrict_dir, schema};
+use crate::model::Time;
 
 /// The folder of the copy's database, beside its description.
 const FOLDER: &str = "store";
 /// The file that describes a copy, for operators and for the restore.
 const DESCRIPTION: &str = "backup.json";
+
+/// The key of the row in the family `meta`.
+const LAST_BACKUP: &[u8] = b"last-backup";
+
+/// The last backup that was written and read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBackup {
+    /// When it was made.
+    pub at: Time,
+    /// The last commit in it.
+    pub commit: u64,
+    /// The last line of the removal log that it has.
+    pub removal_line: u64,
+}
+
+impl LastBackup {
+    /// Adds the row to a batch.
+    pub fn record(&self, batch: &mut Batch) {
+        batch.put(schema::META, LAST_BACKUP.to_vec(), schema::encode(self));
+    }
+}
 
 /// The content of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +106,15 @@ fn read(path: &Path, at: String) -> Result<Backup> {
 }
 
 impl Store {
+    /// The last backup of this store that was written and read back; `None` if none was recorded.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or the record is damaged.
+    pub fn last_backup(&self) -> Result<Option<LastBackup>> {
+        self.read(schema::META, LAST_BACKUP, "the last backup")
+    }
+
     /// Copies the store, in a state between two commits, into a new folder, and reads the copy back
     /// to verify it. Files that RocksDB no longer changes become hard links if the folder is on the
     /// same file system.

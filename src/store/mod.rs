@@ -41,7 +41,7 @@ mod retention;
 mod tests;
 
 #[cfg(feature = "daemon")]
-pub use backup::{Backup, Restoration};
+pub use backup::{Backup, LastBackup, Restoration};
 pub use encoded::EncodedRow;
 #[cfg(all(test, feature = "daemon"))]
 pub(crate) use handle::CommitFault;

@@ -5,7 +5,7 @@ use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The mode bits of a group and of others.
@@ -55,22 +55,47 @@ fn restrict(path: &Path, mode: u32) {
     }
 }
 
+/// The mode of a file or directory that users other than its owner can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenMode {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Whether every user of this machine can read it, and not only its group.
+    pub is_for_all: bool,
+    /// What is wrong with the mode.
+    pub problem: String,
+    /// The command that makes it private.
+    pub command: String,
+}
+
+/// The mode of a file or directory if users other than its owner can read it; `None` if only the
+/// owner can, or it does not exist.
+pub fn open_mode(path: &Path) -> Option<OpenMode> {
+    let meta = fs::metadata(path).ok()?;
+    let mode = meta.mode() & 0o7777;
+    let who = match (mode & NOT_OWNER, mode & 0o007) {
+        (0, _) => return None,
+        (_, 0) => "its group",
+        _ => "every user of this machine",
+    };
+    let right = if meta.is_dir() { "700" } else { "600" };
+    Some(OpenMode {
+        path: path.into(),
+        is_for_all: mode & 0o007 != 0,
+        problem: format!("its mode is {mode:04o}, so {who} can read its secrets"),
+        command: format!("chmod {right} {}", path.display()),
+    })
+}
+
 /// A warning that users other than the owner can read a file or directory, with the command that
 /// changes it; `None` if only the owner can read it, or it does not exist.
 pub fn readable_by_others(path: &Path) -> Option<String> {
-    let meta = fs::metadata(path).ok()?;
-    let mode = meta.mode() & 0o7777;
-    let (who, right) = match (mode & NOT_OWNER, mode & 0o007) {
-        (0, _) => return None,
-        (_, 0) => ("its group", if meta.is_dir() { "700" } else { "600" }),
-        _ => (
-            "every user of this machine",
-            if meta.is_dir() { "700" } else { "600" },
-        ),
-    };
+    let open = open_mode(path)?;
     Some(format!(
-        "{}: its mode is {mode:04o}, so {who} can read its secrets; run `chmod {right} {0}`",
-        path.display()
+        "{}: {}; run `{}`",
+        path.display(),
+        open.problem,
+        open.command
     ))
 }
 

@@ -47,6 +47,7 @@
 //! | `notes/` commit | [`FeedNote`] list: the notes that the commit's rows had before it |
 //! | `erased/` name | the number of the last audit record that was read for an erasure (`store::retention`) |
 //! | `configured` | the names of the last accepted configuration (`store::configured`) |
+//! | `last-backup` | the last backup (`store::backup`) |
 //! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.

@@ -21,13 +21,13 @@ const LISTED: &str = "45.51.1.1";
 const EXEMPT: &str = "45.51.1.2";
 
 /// A daemon whose wall clock the test controls.
-struct Machine {
-    api: Api,
+pub struct Machine {
+    pub api: Api,
     ahead: PathBuf,
 }
 
 impl Machine {
-    fn new() -> Machine {
+    pub fn new() -> Machine {
         let api = Api::new();
         let ahead = api.f.path().join("ahead");
         let mut machine = Machine { api, ahead };
@@ -36,7 +36,7 @@ impl Machine {
     }
 
     /// Sets how far the wall clock is ahead, in seconds.
-    fn set(&self, ahead: i64) {
+    pub fn set(&self, ahead: i64) {
         fs::write(self.ahead.with_extension("new"), format!("{ahead:+}\n")).unwrap();
         fs::rename(self.ahead.with_extension("new"), &self.ahead).unwrap();
     }
@@ -76,7 +76,7 @@ impl Machine {
         });
     }
 
-    fn until(&self, what: &str, done: impl Fn(&Machine) -> bool) {
+    pub fn until(&self, what: &str, done: impl Fn(&Machine) -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !done(self) {
             assert!(Instant::now() < end, "{what}\n{}", self.api.f.log());
@@ -88,7 +88,7 @@ impl Machine {
         self.api.f.json(&["--json", "status"])["clock"].clone()
     }
 
-    fn state(&self) -> String {
+    pub fn state(&self) -> String {
         self.clock()["state"].as_str().unwrap().to_string()
     }
 

@@ -12,6 +12,7 @@ mod command;
 mod comparison;
 mod connections;
 mod demo;
+mod doctor;
 mod doh;
 mod dynamic_ranges;
 mod export_samples;

@@ -10,7 +10,7 @@ use hickory_proto::{
     op::{Message, MessageType, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, MX, PTR, SOA, TXT},
+        rdata::{A, AAAA, MX, NS, PTR, SOA, TXT},
     },
 };
 
@@ -37,6 +37,10 @@ struct Tables {
     is_silent: bool,
     /// The name that every address has which has no other.
     invented: Option<String>,
+    /// The servers of delegated zones, with their glue.
+    delegated: HashMap<String, Vec<(String, Option<IpAddr>)>>,
+    /// Another server, which answers for all names in a zone.
+    forwarded: Option<(String, SocketAddr)>,
 }
 
 /// The records of a DNS server, which answers over UDP until the process ends.
@@ -51,6 +55,10 @@ impl NameServer {
             let mut buffer = [0; 1500];
             while let Ok((n, from)) = socket.recv_from(&mut buffer) {
                 let is_silent = own.0.lock().unwrap().is_silent;
+                if let Some(reply) = own.forwarded_reply(&buffer[..n]) {
+                    let _ = socket.send_to(&reply, from);
+                    continue;
+                }
                 if let Ok(query) = Message::from_vec(&buffer[..n])
                     && !is_silent
                 {
@@ -71,6 +79,29 @@ impl NameServer {
     pub fn zone(&self, apex: &str) {
         let soa = SOA::new(name("ns.example"), name("host.example"), 1, 60, 60, 60, 0);
         self.add(RecordType::SOA, apex, RData::SOA(soa));
+    }
+
+    /// Delegates a zone: queries in it get a referral to these servers, with their glue.
+    pub fn delegate(&self, apex: &str, servers: &[(&str, Option<IpAddr>)]) {
+        let servers = servers.iter().map(|(name, glue)| ((*name).into(), *glue));
+        let delegated = &mut self.0.lock().unwrap().delegated;
+        delegated.insert(apex.into(), servers.collect());
+    }
+
+    /// Lets another server answer for all names in a zone.
+    pub fn forward(&self, apex: &str, to: SocketAddr) {
+        self.0.lock().unwrap().forwarded = Some((apex.into(), to));
+    }
+
+    /// The reply of the other server to a query in its zone.
+    fn forwarded_reply(&self, query: &[u8]) -> Option<Vec<u8>> {
+        let (apex, to) = self.0.lock().unwrap().forwarded.clone()?;
+        let message = Message::from_vec(query).ok()?;
+        let at = key(message.queries.first()?.name());
+        if !is_within(&at, &apex) {
+            return None;
+        }
+        crate::lab::udp(to, query, std::time::Duration::from_millis(500))
     }
 
     pub fn text(&self, at: &str, text: &str) {
@@ -171,6 +202,18 @@ impl NameServer {
             out.metadata.response_code = ResponseCode::ServFail;
             return out;
         }
+        let mut delegated = tables.delegated.iter();
+        if let Some((apex, servers)) = delegated.find(|(apex, _)| is_within(&at, apex)) {
+            for (server, glue) in servers {
+                let data = RData::NS(NS(name(server)));
+                out.add_authority(Record::from_rdata(name(apex), 60, data));
+                if let Some(glue) = glue {
+                    let data = address_data(*glue).1;
+                    out.add_additional(Record::from_rdata(name(server), 60, data));
+                }
+            }
+            return out;
+        }
         let records = &tables.records;
         let found = records.get(&(q.query_type(), at.clone()));
         for data in found.into_iter().flatten() {
@@ -200,6 +243,11 @@ impl NameServer {
         }
         out
     }
+}
+
+/// Whether a name is a zone or in it.
+fn is_within(at: &str, apex: &str) -> bool {
+    at == apex || at.ends_with(&format!(".{apex}"))
 }
 
 fn address_data(addr: IpAddr) -> (RecordType, RData) {

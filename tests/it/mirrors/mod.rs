@@ -8,10 +8,10 @@ mod churn;
 mod faults;
 mod proxy;
 mod readers;
-mod servers;
+pub mod servers;
 mod tickets;
 pub mod wire;
-mod worlds;
+pub mod worlds;
 
 use std::time::Duration;
 

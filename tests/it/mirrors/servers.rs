@@ -103,17 +103,18 @@ impl Kind {
         }
     }
 
-    fn pairs(self, dir: &str, here: u16, control: u16) -> Pairs {
+    fn pairs(self, dir: &str, here: SocketAddr, control: u16) -> Pairs {
+        let listen = format!("{}@{}", here.ip(), here.port());
         match self {
             Kind::Nsd => vec![
-                ("192.0.2.53@53", format!("127.0.0.1@{here}")),
+                ("192.0.2.53@53", listen),
                 ("192.0.2.1 ", "127.0.0.1 ".into()),
                 ("username: nsd", "username: \"\"".into()),
                 ("/var/lib/nsd", dir.into()),
                 ("/run/nsd", dir.into()),
             ],
             Kind::Knot => vec![
-                ("192.0.2.53@53", format!("127.0.0.1@{here}")),
+                ("192.0.2.53@53", listen),
                 ("address: 192.0.2.1\n", "address: 127.0.0.1\n".into()),
                 ("    user: knot:knot\n", String::new()),
                 ("/var/lib/knot", dir.into()),
@@ -128,7 +129,7 @@ impl Kind {
             Kind::Bind => vec![
                 (
                     "listen-on port 53 { 192.0.2.53; }",
-                    format!("listen-on port {here} {{ 127.0.0.1; }}"),
+                    format!("listen-on port {} {{ {}; }}", here.port(), here.ip()),
                 ),
                 ("/var/cache/bind", dir.into()),
                 ("/run/named", dir.into()),
@@ -152,9 +153,12 @@ fn shown(name: &str) -> String {
 impl Mirror {
     /// Prepares a mirror of the primary at `ours`. [`Mirror::start`] starts it.
     pub fn new(kind: Kind, ours: SocketAddr, zones: &[&str]) -> Mirror {
-        Mirror::make(kind, ([127, 0, 0, 1], free_port()).into(), ours, |text| {
-            for_each(&text, zones)
-        })
+        Mirror::at(kind, ([127, 0, 0, 1], free_port()).into(), ours, zones)
+    }
+
+    /// As [`Mirror::new`], at an address. PowerDNS is always at 127.0.0.1.
+    pub fn at(kind: Kind, addr: SocketAddr, ours: SocketAddr, zones: &[&str]) -> Mirror {
+        Mirror::make(kind, addr, ours, |text| for_each(&text, zones))
     }
 
     /// Prepares a mirror at an address that knows only the catalog.
@@ -269,7 +273,7 @@ impl Mirror {
         let dir = mirror.dir().to_str().unwrap().to_string();
         let (from, to) = kind.primary(mirror.wire.addr.port());
         let text = filled(&whole(shown(kind.files().0)), &[(from, &to)]);
-        let pairs = kind.pairs(&dir, addr.port(), mirror.control);
+        let pairs = kind.pairs(&dir, addr, mirror.control);
         let text = filled(
             &text,
             &pairs.iter().map(|(a, b)| (*a, &b[..])).collect::<Vec<_>>(),
