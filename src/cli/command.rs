@@ -4,8 +4,9 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, compare, export, feed, generic_names,
-    hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal, purge, relay,
-    rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook, zone,
+    hold, import, init, key, logins, lookup, mirror, netblock, notice, privacy, proposal, purge,
+    relay, rename, retire, scrub, serve, status, tickets, transfer, undo, users, watch, webhook,
+    zone,
 };
 
 /// The commands, in the order of the help.
@@ -35,6 +36,7 @@ pub(super) enum Command {
     Tickets(tickets::Tickets),
     Notice(notice::Notice),
     Privacy(privacy::Privacy),
+    Init(init::Init),
     /// Run the daemon
     Serve,
     Check(check::Check),
@@ -82,6 +84,7 @@ impl Command {
             Command::Tickets(c) => tickets::run(common, c),
             Command::Notice(c) => notice::run(common, c),
             Command::Privacy(c) => privacy::run(common, &c),
+            Command::Init(c) => init::run(common, c),
             Command::Serve => serve::run(common),
             Command::Check(c) => check::run(common, &c),
             Command::Reload(c) => status::reload(common, &c),
