@@ -277,6 +277,36 @@ fn page_of_recent_logins_shows_its_files_as_they_are() {
 }
 
 #[test]
+fn measurements_of_the_first_page_are_those_of_the_benchmarks() {
+    let page = fs::read_to_string("README.md").unwrap();
+    let mut rows = 0;
+    for row in page.lines().filter(|l| l.contains("](benches/")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, what, measured, from, command, _] = cells[..] else {
+            panic!("README.md: a row of measurements has four columns: {row}");
+        };
+        let file = from.split(['(', ')']).nth(1).unwrap();
+        let results = fs::read_to_string(file).unwrap();
+        assert!(
+            results.contains(measured),
+            "README.md: {what}: {file} has no {measured}"
+        );
+        let script = command
+            .split(' ')
+            .find(|w| w.starts_with("benches/"))
+            .unwrap();
+        let name = Path::new(file).file_name().unwrap().to_str().unwrap();
+        let writer = fs::read_to_string(script).unwrap();
+        assert!(
+            writer.contains(name),
+            "README.md: {what}: {script} does not write {name}"
+        );
+        rows += 1;
+    }
+    assert_eq!(rows, 5);
+}
+
+#[test]
 fn safety_rules_are_numbered_without_gaps() {
     let page = fs::read_to_string("docs/safety-rules.md").unwrap();
     let numbers: BTreeSet<u32> = page

@@ -55,6 +55,7 @@ pub(super) struct Check {
 /// store that would not be accepted today. If no daemon runs, the store is compared with the names
 /// of the configuration.
 pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
+    common.require_config()?;
     let mut found = match Config::load(&common.config) {
         Ok(config) => check_valid(&config),
         Err(e) => {

@@ -103,7 +103,6 @@ impl Client {
         }
         let socket = common.socket()?;
         let runtime = runtime()?;
-        let mut own = None;
         let stream = match runtime.block_on(UnixStream::connect(&socket)) {
             Ok(s) => s,
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -117,12 +116,23 @@ impl Client {
                 )));
             }
             Err(_) => {
-                own = Some(open_store(&runtime, &common.load()?)?);
-                runtime.block_on(UnixStream::connect(&socket))?
+                let config = common.load()?;
+                check_owner(&config)?;
+                return Client::on_store(&config);
             }
         };
         let mut client = Client::over(runtime, stream)?;
-        (client.own, client.socket) = (own, socket);
+        client.socket = socket;
+        Ok(client)
+    }
+
+    /// Opens the store, and connects to the API on it.
+    pub(super) fn on_store(config: &Config) -> Result<Client, CliError> {
+        let runtime = runtime()?;
+        let own = open_store(&runtime, config)?;
+        let stream = runtime.block_on(UnixStream::connect(&config.socket))?;
+        let mut client = Client::over(runtime, stream)?;
+        (client.own, client.socket) = (Some(own), config.socket.clone());
         Ok(client)
     }
 
@@ -422,20 +432,25 @@ fn failure(status: StatusCode, body: &[u8]) -> CliError {
     }
 }
 
-/// Opens the store in this process and serves the API on the socket.
-fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
+/// Checks that the store belongs to this user: the daemon could not use the files of another one.
+fn check_owner(config: &Config) -> Result<(), CliError> {
     use std::os::unix::fs::MetadataExt;
     let owner = match std::fs::metadata(&config.store.path) {
         Ok(meta) => Some(meta.uid()).filter(|uid| *uid != sys::uid()),
         // A daemon that is not root could not use a store of root.
         Err(_) => super::owner::of_daemon(config)?.map(|owner| owner.user),
     };
-    if let Some(uid) = owner {
-        return Err(CliError::Refused(format!(
+    match owner {
+        Some(uid) => Err(CliError::Refused(format!(
             "no daemon runs, and the store {} belongs to uid {uid}: run this as that user, or start the daemon",
             config.store.path.display(),
-        )));
+        ))),
+        None => Ok(()),
     }
+}
+
+/// Opens the store in this process and serves the API on the socket.
+fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
     let (ledger, mirrors) = crate::daemon::open_ledger(config).map_err(CliError::Refused)?;
     // The server ends with the runtime of the command.
     let stop = tokio::sync::watch::channel(false).1;

@@ -4,9 +4,9 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, compare, doctor, export, feed,
-    generic_names, hold, import, key, logins, lookup, mirror, netblock, notice, privacy, proposal,
-    provider, purge, relay, rename, retire, scrub, serve, status, tickets, transfer, undo, users,
-    watch, webhook, zone,
+    generic_names, hold, import, init, key, logins, lookup, mirror, netblock, notice, privacy,
+    proposal, provider, purge, relay, rename, retire, scrub, serve, status, tickets, transfer,
+    undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -37,6 +37,7 @@ pub(super) enum Command {
     Tickets(tickets::Tickets),
     Notice(notice::Notice),
     Privacy(privacy::Privacy),
+    Init(init::Init),
     /// Run the daemon
     Serve,
     Check(check::Check),
@@ -86,6 +87,7 @@ impl Command {
             Command::Tickets(c) => tickets::run(common, c),
             Command::Notice(c) => notice::run(common, c),
             Command::Privacy(c) => privacy::run(common, &c),
+            Command::Init(c) => init::run(common, c),
             Command::Serve => serve::run(common),
             Command::Check(c) => check::run(common, &c),
             Command::Doctor(c) => doctor::run(common, &c),

@@ -39,8 +39,8 @@ const GROUPS: [Group; 6] = [
     (
         "Operation",
         &[
-            "serve", "check", "doctor", "reload", "status", "watch", "clock", "backup", "restore",
-            "scrub",
+            "init", "serve", "check", "doctor", "reload", "status", "watch", "clock", "backup",
+            "restore", "scrub",
         ],
     ),
     (
@@ -54,7 +54,8 @@ const GROUPS: [Group; 6] = [
 const RELAY_TESTING: &str = "Relay testing";
 
 /// Examples: a command line, and what it does.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
+    ("orbsd init", "write a first configuration"),
     ("orbsd check", "report errors of the configuration"),
     ("orbsd list 192.0.2.1 --reason relay", "list an address"),
     ("orbsd lookup 192.0.2.1", "show why it is listed"),

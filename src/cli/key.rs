@@ -68,11 +68,7 @@ pub(super) fn run(common: &Common, c: &Key) -> Result<(), CliError> {
     let file = args.file.clone();
     let file = file.unwrap_or_else(|| Path::new("keys").join(&name));
     let path = common.config.parent().unwrap_or(Path::new("")).join(&file);
-    let mut secret = vec![0; algorithm.mac_len()];
-    Random::system()
-        .fill(&mut secret)
-        .map_err(io::Error::from)?;
-    let key = TsigKey::new(&name, algorithm, &secret).map_err(CliError::Usage)?;
+    let key = new_key(&name, algorithm)?;
     let new_folder = owner::missing_folder(&path).map(Path::to_path_buf);
     write(&path, &bind_clause(&key))?;
     // The daemon reads it again on a reload, when it is not root.
@@ -104,6 +100,15 @@ pub(super) fn run(common: &Common, c: &Key) -> Result<(), CliError> {
     Ok(())
 }
 
+/// A key with a random secret.
+pub(super) fn new_key(name: &str, algorithm: Algorithm) -> Result<TsigKey, CliError> {
+    let mut secret = vec![0; algorithm.mac_len()];
+    Random::system()
+        .fill(&mut secret)
+        .map_err(io::Error::from)?;
+    TsigKey::new(name, algorithm, &secret).map_err(CliError::Usage)
+}
+
 /// Reads an address; its default port is 53.
 fn server(text: &str) -> Result<SocketAddr, CliError> {
     let with_port = text
@@ -130,7 +135,7 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
 }
 
 /// The content of the file: BIND includes it, and `dig -k` reads it.
-fn bind_clause(key: &TsigKey) -> String {
+pub(super) fn bind_clause(key: &TsigKey) -> String {
     format!(
         "key \"{}\" {{\n\talgorithm {};\n\tsecret \"{}\";\n}};\n",
         key.name(),
@@ -148,8 +153,6 @@ fn lines_for_both_sides(
     zone: &str,
 ) -> [(&'static str, &'static str, String); 6] {
     let (name, algorithm) = (key.name(), key.algorithm().name());
-    let (clause, secret) = (bind_clause(key), BASE64.encode(key.secret()));
-    let (ip, port) = (server.ip(), server.port());
     let file = file.to_string_lossy();
     let file = file.replace('\\', "\\\\").replace('"', "\\\"");
     let config =
@@ -157,6 +160,27 @@ fn lines_for_both_sides(
     let zone_file = format!(
         "[transfer]\nallow = [\"key:{name}\"]\nnotify = [{{ address = \"192.0.2.53:53\", key = \"{name}\" }}]\n"
     );
+    let for_zone = "orbsd, the zone's file; for each mirror its address";
+    let [nsd, knot, bind, powerdns] = lines_for_mirrors(key, server, zone);
+    [
+        ("orbsd, config.toml", "orbsd_config", config),
+        (for_zone, "orbsd_zone", zone_file),
+        (nsd.0, "nsd", nsd.1),
+        (knot.0, "knot", knot.1),
+        (bind.0, "bind", bind.1),
+        (powerdns.0, "powerdns", powerdns.1),
+    ]
+}
+
+/// The lines that use a key on mirrors: for each software a title and the text.
+pub(super) fn lines_for_mirrors(
+    key: &TsigKey,
+    server: SocketAddr,
+    zone: &str,
+) -> [(&'static str, String); 4] {
+    let (name, algorithm) = (key.name(), key.algorithm().name());
+    let (clause, secret) = (bind_clause(key), BASE64.encode(key.secret()));
+    let (ip, port) = (server.ip(), server.port());
     let nsd = format!(
         "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{secret}\"\nzone:\n    name: \"{zone}\"\n    \
          request-xfr: {ip}@{port} {name}\n    allow-notify: {ip} {name}\n"
@@ -174,13 +198,10 @@ fn lines_for_both_sides(
         "pdnsutil import-tsig-key {name} {algorithm} '{secret}'\npdnsutil create-secondary-zone {zone} {server}\n\
          pdnsutil activate-tsig-key {zone} {name} secondary\n"
     );
-    let for_zone = "orbsd, the zone's file; for each mirror its address";
     [
-        ("orbsd, config.toml", "orbsd_config", config),
-        (for_zone, "orbsd_zone", zone_file),
-        ("NSD, nsd.conf", "nsd", nsd),
-        ("Knot, knot.conf", "knot", knot),
-        ("BIND, named.conf", "bind", bind),
-        ("PowerDNS, commands", "powerdns", powerdns),
+        ("NSD, nsd.conf", nsd),
+        ("Knot, knot.conf", knot),
+        ("BIND, named.conf", bind),
+        ("PowerDNS, commands", powerdns),
     ]
 }

@@ -22,6 +22,7 @@ mod generic_names;
 mod help;
 mod hold;
 mod import;
+mod init;
 mod job;
 mod key;
 mod logins;
@@ -58,6 +59,7 @@ use std::process::ExitCode;
 use clap::{
     FromArgMatches, Parser,
     error::{ContextKind, ContextValue},
+    parser::ValueSource,
 };
 
 use crate::model::text::escape;
@@ -87,11 +89,17 @@ pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
-    let parsed = help::command()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = help::command().try_get_matches().and_then(|matches| {
+        let default = matches.value_source("config") == Some(ValueSource::DefaultValue);
+        Cli::from_arg_matches(&matches).map(|cli| (cli, default))
+    });
     let Cli { common, command } = match parsed {
-        Ok(cli) => cli,
+        Ok((mut cli, default)) => {
+            if default {
+                cli.common.use_default_config();
+            }
+            cli
+        }
         // Help and version contain no text of others.
         Err(e) if !e.use_stderr() => {
             output::written(e.print());

@@ -35,6 +35,12 @@ pub(super) fn error_line(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{}", escape(&text.to_string()));
 }
 
+/// Prints a question on standard error; the answer is typed on the same line.
+pub(super) fn prompt(question: &str) {
+    let mut out = io::stderr().lock();
+    let _ = write!(out, "{}", escape(question)).and_then(|()| out.flush());
+}
+
 /// Prints one line in a colour (SGR code) where standard output is a terminal.
 pub(super) fn coloured_line(code: &str, text: Arguments<'_>) {
     if !io::stdout().is_terminal() {

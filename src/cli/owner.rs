@@ -24,17 +24,21 @@ pub(super) fn of_daemon(config: &Config) -> Result<Option<Owner>, CliError> {
         return Ok(None);
     }
     if !config.user.is_empty() {
-        let found = nix::unistd::User::from_name(&config.user)
-            .map_err(|e| CliError::Refused(format!("process.user: {e}")))?;
-        let user = found.ok_or_else(|| {
-            CliError::Refused(format!("process.user: there is no user `{}`", config.user))
-        })?;
-        return Ok(Some(Owner {
-            user: user.uid.as_raw(),
-            group: user.gid.as_raw(),
-        }));
+        let missing =
+            || CliError::Refused(format!("process.user: there is no user `{}`", config.user));
+        return of_user(&config.user)?.ok_or_else(missing).map(Some);
     }
     Ok(of_folder(&config.store.path))
+}
+
+/// The owner with the name of a user and their group; `None` if this machine has no such user.
+pub(super) fn of_user(name: &str) -> Result<Option<Owner>, CliError> {
+    let found = nix::unistd::User::from_name(name)
+        .map_err(|e| CliError::Refused(format!("user {name}: {e}")))?;
+    Ok(found.map(|user| Owner {
+        user: user.uid.as_raw(),
+        group: user.gid.as_raw(),
+    }))
 }
 
 /// The owner of a folder, or of the nearest existing folder above it; `None` if it is root.
@@ -56,6 +60,17 @@ impl Owner {
                 "{}: it cannot be given to uid {}: {e}",
                 path.display(),
                 self.user
+            ))
+        })
+    }
+
+    /// Changes the group of a file of the configuration, which the daemon reads.
+    pub(super) fn let_group_read(self, path: &Path) -> Result<(), CliError> {
+        lchown(path, None, Some(self.group)).map_err(|e| {
+            CliError::Refused(format!(
+                "{}: it cannot be given to gid {}: {e}",
+                path.display(),
+                self.group
             ))
         })
     }

@@ -140,7 +140,7 @@ pub(super) fn user(common: &Common, c: User) -> Result<(), CliError> {
 }
 
 /// Prints a user, and the secrets that are displayed once.
-fn print_user(done: &UserSecretsResponse) {
+pub(super) fn print_user(done: &UserSecretsResponse) {
     let off = done.user.disabled.map_or("", |_| " (disabled)");
     println!("{}: {}{off}", done.user.name, done.user.role.name());
     if let Some(uri) = &done.totp_uri {

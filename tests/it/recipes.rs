@@ -1,4 +1,5 @@
-//! Runs the code blocks of README.md, CONTRIBUTING.md and docs/ as they are printed.
+//! Runs the code blocks of CONTRIBUTING.md and docs/ as they are printed; `guides.rs` runs those of
+//! README.md and of the pages whose commands follow each other.
 
 use std::{
     fs,
@@ -116,7 +117,7 @@ enum Check {
 const RECIPES: &str = "docs/mail-servers.md";
 
 fn check_of(b: &Block) -> Option<Check> {
-    if b.document == RECIPES {
+    if b.document == RECIPES || crate::guides::runs(b) {
         return Some(Check::Elsewhere);
     }
     match b.language.as_str() {
@@ -457,7 +458,7 @@ echo "dig $("$DIG" +time=2 +tries=1 +short "$@" | tr '\n' ' ') $*" >> "$RAN"
 
 /// Whether printed lines match the lines of a page: `…` matches any text in a line, and any number
 /// of lines if it is alone on a line.
-fn is_shown(page: &[&str], lines: &[&str]) -> bool {
+pub fn is_shown(page: &[&str], lines: &[&str]) -> bool {
     let fits = |shown: &str, line: &str| {
         let mut parts = shown.split('…');
         let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or("")) else {
@@ -535,7 +536,7 @@ fn documented_sessions_print_what_is_shown() {
             }
         }
     }
-    assert!(commands >= 7, "{commands}");
+    assert!(commands >= 1, "{commands}");
 }
 
 /// The commands of all pages run with the shipped configuration: each is accepted, and each that
@@ -590,7 +591,7 @@ fn documented_commands_run() {
             .any(|(e, parts)| *e == how && parts.iter().any(|p| line.contains(p)));
         assert!(good || excuse, "{line}\n\n{ran}");
     }
-    for (program, least) in [("orbsd ", 30), ("curl ", 6), ("dig ", 2), ("make ", 3)] {
+    for (program, least) in [("orbsd ", 30), ("curl ", 6), ("dig ", 2), ("make ", 1)] {
         let n = ran.lines().filter(|l| l.starts_with(program)).count();
         assert!(n >= least, "{n} of {program}\n{ran}");
     }
