@@ -62,6 +62,8 @@ mkdir -p "$root/etc/orbsd"
 
 # Man pages and completions, as the program writes them.
 "$help" packaging help-files "$work/help"
+# The program writes private files.
+chmod -R u=rwX,go=rX "$work/help"
 mkdir -p "$root/usr/share/man"
 cp -r "$work/help/man1" "$root/usr/share/man/man1"
 gzip -9n "$root"/usr/share/man/man1/*.1

@@ -56,7 +56,7 @@ if [ "$arch" = "$(dpkg --print-architecture)" ]; then
 else
     echo "no image of $arch: the libraries in it come from a machine of that architecture"
 fi
-lintian --allow-root --fail-on error "$out"/*.deb
+lintian --allow-root --fail-on error,warning "$out"/*.deb
 (cd "$out" && find . -type f ! -name 'SHA256SUMS*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)
 if [ -n "${MINISIGN_KEY:-}" ]; then
     minisign -S -s "$MINISIGN_KEY" -m "$out/SHA256SUMS" -t "orbsd $version $arch"

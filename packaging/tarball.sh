@@ -20,6 +20,8 @@ mkdir "$folder"
 install -m 0755 "$program" "$folder/orbsd"
 "${cross}strip" --strip-unneeded --remove-section=.comment "$folder/orbsd"
 "${HELP_PROGRAM:-$program}" packaging help-files "$folder/help"
+# The program writes private files.
+chmod -R u=rwX,go=rX "$folder/help"
 "$packaging/example.sh" "$folder/examples"
 cp -r "$source/docs" "$folder/docs"
 for file in orbsd.service README.md CHANGELOG.md SECURITY.md LICENSE-MIT LICENSE-APACHE; do

@@ -108,7 +108,7 @@ def installation(root):
     check("systemd accepts the unit, with low exposure", all(f"{c} passed" in log for c in ("verify", "security")), log)
     check("the service does not start without a configuration", "not started: /etc/orbsd/config.toml" in log, log)
     for page in ("orbsd", "orbsd-list", "orbsd-relay-probe"):
-        root.run("man", "-w", page)
+        root.run("runuser", "-u", "nobody", "--", "man", "-w", page)
     warnings = root.run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "/usr/share/man/man1/orbsd.1.gz")
     check("groff reads the man page without a warning", "warning" not in warnings.split("x T utf8")[0], warnings[:500])
     files = root.run("dpkg", "-L", "orbsd").splitlines()
