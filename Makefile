@@ -7,7 +7,7 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs
+.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs release packages
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,8 @@ test: check peers deny ## run all tests but the long ones: units, properties, sc
 	TMPDIR=$$(sh tests/tmpdir.sh) $(CARGO) test --lib --locked -q
 	TMPDIR=$$(sh tests/tmpdir.sh) ORBSD_PEERS=$(TARGET)/peers $(CARGO) test --test it --locked -- --include-ignored --skip drill --test-threads=$(THREADS)
 	@cat $(TARGET)/tmp/relay-matrix.txt
+	@if [ "$$(id -u)" = 0 ]; then TMPDIR=$$(sh tests/tmpdir.sh) sh tests/packages/run.sh $(TARGET)/debug/orbsd $(TARGET)/peers/roots bookworm; \
+	else echo "skipped: the tests of packages need root; run: sudo make packages"; fi
 
 bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md, SITE.md, LOGINS.md, QUALITY.md and COMPARISON.md of benches/
 	$(CARGO) build --release --bins --examples --locked
@@ -84,3 +86,14 @@ N ?= 10000000
 mirrors: need peers ## show the lag of NSD and Knot as mirrors of a zone of N addresses (10000000)
 	$(CARGO) build --release --bins --locked
 	ORBSD_PEERS=$(TARGET)/peers python3 tests/demo/mirrors.py $(TARGET) $(N)
+
+# A release of another architecture than this machine's needs a cross compiler, which packaging/need.sh installs.
+ARCH ?= $(shell dpkg --print-architecture 2>/dev/null)
+OUT ?= $(TARGET)/release-$(VERSION)-$(ARCH)
+release: need ## make the artefacts of a release from its tag: make release VERSION=0.2.0 [ARCH=arm64]
+	@BINARY=$(BINARY) sh packaging/release.sh "$(VERSION)" "$(ARCH)" $(TARGET) $(OUT)
+
+# The Debian releases on which packages are tested, the one on which they are built first.
+SUITES ?= bookworm trixie
+packages: need ## test artefacts of a release on Debian 12 and 13; BINARY= is a ready program; needs root
+	@BINARY=$(BINARY) sh tests/packages/release.sh $(TARGET) $(SUITES)

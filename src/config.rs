@@ -135,7 +135,7 @@ mod value_errors;
 mod values;
 mod zones;
 
-pub use files::socket;
+pub use files::{socket, store_path};
 pub use values::{DEFAULT_MIN_DURATION, DEFAULT_PAUSE, DEFAULT_PORTS};
 
 impl Config {

@@ -4,9 +4,9 @@ use clap::Subcommand;
 
 use super::{
     CliError, Common, audit, backup, change, check, clock, compare, doctor, export, feed,
-    generic_names, hold, import, init, key, logins, lookup, mirror, netblock, notice, privacy,
-    proposal, provider, purge, relay, rename, retire, scrub, serve, status, tickets, transfer,
-    undo, users, watch, webhook, zone,
+    generic_names, hold, import, init, key, logins, lookup, mirror, netblock, notice, packaging,
+    privacy, proposal, provider, purge, relay, rename, retire, scrub, serve, status, tickets,
+    transfer, undo, users, watch, webhook, zone,
 };
 
 /// The commands, in the order of the help.
@@ -56,6 +56,7 @@ pub(super) enum Command {
     Webhook(webhook::Webhook),
     Key(key::Key),
     Relay(relay::Relay),
+    Packaging(packaging::Packaging),
 }
 
 impl Command {
@@ -104,6 +105,7 @@ impl Command {
             Command::Webhook(c) => webhook::run(common, &c),
             Command::Key(c) => key::run(common, &c),
             Command::Relay(c) => relay::run(common, c),
+            Command::Packaging(c) => packaging::run(common, &c),
         }
     }
 }

@@ -116,6 +116,27 @@ pub(super) fn usage_error(arguments: &[String]) -> CliError {
     }
 }
 
+/// The command tree without hidden commands, for man pages and completions of shells.
+pub(super) fn visible_command() -> Command {
+    let root = command();
+    let visible = root.get_subcommands().filter(|c| !c.is_hide_set()).cloned();
+    let subcommands: Vec<Command> = visible.collect();
+    let about = root.get_about().cloned().unwrap_or_default();
+    Command::new("orbsd")
+        .about(about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg_required_else_help(true)
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .args(root.get_arguments().cloned())
+        .subcommands(subcommands)
+}
+
+/// The examples of the help: command lines, each with what it does.
+pub(super) const fn examples() -> &'static [(&'static str, &'static str)] {
+    &EXAMPLES
+}
+
 /// Adds the line of a command.
 fn line(text: &mut String, name: &str, command: &Command) {
     let about = command.get_about().map(ToString::to_string);
@@ -147,7 +168,8 @@ mod tests {
     /// Calls `check` with each command and its path.
     fn each(command: &Command, path: &str, check: &mut dyn FnMut(&str, &Command)) {
         check(path, command);
-        for inner in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        let inner = command.get_subcommands();
+        for inner in inner.filter(|c| c.get_name() != "help" && !c.is_hide_set()) {
             each(inner, &format!("{path} {}", inner.get_name()), check);
         }
     }
@@ -162,7 +184,11 @@ mod tests {
             .collect();
         let unique: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(unique.len(), names.len());
-        let commands: BTreeSet<&str> = root.get_subcommands().map(Command::get_name).collect();
+        let commands: BTreeSet<&str> = root
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set())
+            .map(Command::get_name)
+            .collect();
         assert_eq!(unique, commands);
     }
 

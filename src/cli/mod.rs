@@ -3,6 +3,7 @@
 #[macro_use]
 mod output;
 mod owner;
+mod packaging;
 
 mod advice;
 mod audit;

@@ -1,4 +1,4 @@
-//! The path of the socket, and warnings of files that other users can read.
+//! The paths of the socket and the store, and warnings of files that other users can read.
 
 use std::{
     io::ErrorKind,
@@ -14,6 +14,26 @@ use crate::store::private::readable_by_others;
 ///
 /// The file cannot be read, or is not TOML.
 pub fn socket(path: &Path) -> Result<PathBuf, String> {
+    let file = read_table(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(socket_path(
+        path_in(&file, "admin", "socket").as_deref(),
+        folder,
+        &store_in(&file, folder),
+    ))
+}
+
+/// Reads the path of the store from a configuration file, which may have errors elsewhere.
+///
+/// # Errors
+///
+/// The file cannot be read, or is not TOML.
+pub fn store_path(path: &Path) -> Result<PathBuf, String> {
+    let file = read_table(path)?;
+    Ok(store_in(&file, path.parent().unwrap_or(Path::new(""))))
+}
+
+fn read_table(path: &Path) -> Result<toml::Table, String> {
     let shown = path.display();
     let text = super::document::read_bytes(path)
         .and_then(|b| String::from_utf8(b).map_err(std::io::Error::other))
@@ -23,17 +43,16 @@ pub fn socket(path: &Path) -> Result<PathBuf, String> {
             }
             _ => format!("{shown}: {e}"),
         })?;
-    let file: toml::Table = text
-        .parse()
-        .map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))?;
-    let path_of = |table: &str, key: &str| file.get(table)?.get(key)?.as_str().map(PathBuf::from);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let store = folder.join(path_of("store", "path").unwrap_or_else(|| DEFAULT_STORE.into()));
-    Ok(socket_path(
-        path_of("admin", "socket").as_deref(),
-        folder,
-        &store,
-    ))
+    text.parse()
+        .map_err(|e: toml::de::Error| format!("{shown}: {}", e.message()))
+}
+
+fn path_in(file: &toml::Table, table: &str, key: &str) -> Option<PathBuf> {
+    file.get(table)?.get(key)?.as_str().map(PathBuf::from)
+}
+
+fn store_in(file: &toml::Table, folder: &Path) -> PathBuf {
+    folder.join(path_in(file, "store", "path").unwrap_or_else(|| DEFAULT_STORE.into()))
 }
 
 /// The default of `[store] path`.

@@ -1,5 +1,7 @@
 //! Opening a store: options, version, identity.
 
+use std::path::Path;
+
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -97,7 +99,7 @@ fn open_with(settings: &StoreSettings, recovery: DBRecoveryMode) -> Result<DB> {
 
 /// Whether a folder has no database yet. A folder with database files but without `CURRENT` is a
 /// damaged store and not a new one.
-fn is_fresh(path: &std::path::Path) -> Result<bool> {
+fn is_fresh(path: &Path) -> Result<bool> {
     if path.join("CURRENT").exists() {
         return Ok(false);
     }
@@ -112,6 +114,14 @@ fn is_fresh(path: &std::path::Path) -> Result<bool> {
         )));
     }
     Ok(true)
+}
+
+/// Whether a folder has a database. The error names the file that cannot be looked up.
+fn has_database(folder: &Path) -> Result<bool> {
+    let current = folder.join("CURRENT");
+    current
+        .try_exists()
+        .map_err(|e| StoreError::Io(format!("{}: {e}", current.display())))
 }
 
 /// The most table files that a store keeps open, if the system allows so many open files.
@@ -176,6 +186,24 @@ impl Store {
         Ok(bytes.transpose()?.map(u32::from_be_bytes))
     }
 
+    /// The version of the store in a folder, also while another process has it open and if a newer
+    /// program wrote it. `None` if there is no store.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or has no version.
+    pub fn version_in(folder: &Path) -> Result<Option<u32>> {
+        if !has_database(folder)? {
+            return Ok(None);
+        }
+        let options = super::scrub::copy_options();
+        let db = DB::open_cf_for_read_only(&options, folder, [schema::META], false)?;
+        let bytes = db.get_cf(&super::cf(&db, schema::META)?, b"version")?;
+        let version = bytes.and_then(|v| v.try_into().ok());
+        let version = version.map(u32::from_be_bytes);
+        version.ok_or_else(|| damaged("the version")).map(Some)
+    }
+
     /// Opens a store read-only, also while another process has it open; nothing in its folder
     /// changes. `None` if there is no store.
     ///
@@ -183,11 +211,7 @@ impl Store {
     ///
     /// The store cannot be read, or another version wrote it.
     pub fn open_read_only(settings: StoreSettings) -> Result<Option<Store>> {
-        let current = settings.path.join("CURRENT");
-        if !current
-            .try_exists()
-            .map_err(|e| StoreError::Io(format!("{}: {e}", current.display())))?
-        {
+        if !has_database(&settings.path)? {
             return Ok(None);
         }
         let db = DB::open_cf_for_read_only(

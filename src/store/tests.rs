@@ -222,6 +222,25 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     assert_eq!(rows(&store), expected);
 }
 
+#[test]
+fn version_is_read_from_older_newer_and_open_stores_without_changing_them() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Store::version_in(dir.path()).unwrap(), None);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let store = store(dir.path());
+    for version in [schema::VERSION, schema::VERSION - 1, schema::VERSION + 1] {
+        store.commit(super::upgrade::version_row(version)).unwrap();
+        let before = rows(&store);
+        assert_eq!(Store::version_in(dir.path()).unwrap(), Some(version));
+        assert_eq!(rows(&store), before);
+    }
+    store.close().unwrap();
+    let newer = Some(schema::VERSION + 1);
+    assert_eq!(Store::version_in(dir.path()).unwrap(), newer);
+    std::fs::write(dir.path().join("CURRENT"), "damaged").unwrap();
+    assert!(Store::version_in(dir.path()).is_err());
+}
+
 /// A value that no serializer can write.
 struct Broken;
 
