@@ -22,6 +22,7 @@ fn listed() -> RawFacts {
     RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,
@@ -322,6 +323,7 @@ fn bench_changes(c: &mut Criterion) {
     });
     let own = RawFacts {
         facts: vec![RawFact {
+            aged: Default::default(),
             text: "a text of its own".into(),
             ..listed().facts[0].clone()
         }],
@@ -350,6 +352,7 @@ fn bench_changes(c: &mut Criterion) {
         own.clone(),
         RawFacts {
             facts: vec![RawFact {
+                aged: Default::default(),
                 text: "third".into(),
                 ..own.facts[0].clone()
             }],
@@ -398,6 +401,7 @@ fn bench_rules(c: &mut Criterion) {
         // Each source lists two thirds of the pool.
         let sources = (0..3).filter(|_| numbers.below(3) > 0);
         let facts = sources.map(|s| RawFact {
+            aged: Default::default(),
             source: SourceId(s),
             ..listed().facts[0].clone()
         });
@@ -443,6 +447,7 @@ fn bench_rules(c: &mut Criterion) {
     let two = RawFacts {
         facts: (0..2)
             .map(|s| RawFact {
+                aged: Default::default(),
                 source: SourceId(s),
                 ..listed().facts[0].clone()
             })

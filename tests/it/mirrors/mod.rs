@@ -9,6 +9,7 @@ mod faults;
 mod proxy;
 mod readers;
 mod servers;
+mod sights;
 mod tickets;
 pub mod wire;
 mod worlds;
