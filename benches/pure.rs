@@ -29,6 +29,7 @@ fn listed() -> RawFacts {
     RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,
@@ -379,6 +380,7 @@ fn bench_changes(c: &mut Criterion) {
     });
     let own = RawFacts {
         facts: vec![RawFact {
+            aged: Default::default(),
             text: "a text of its own".into(),
             ..listed().facts[0].clone()
         }],
@@ -407,6 +409,7 @@ fn bench_changes(c: &mut Criterion) {
         own.clone(),
         RawFacts {
             facts: vec![RawFact {
+                aged: Default::default(),
                 text: "third".into(),
                 ..own.facts[0].clone()
             }],
@@ -455,6 +458,7 @@ fn bench_rules(c: &mut Criterion) {
         // Each source lists two thirds of the pool.
         let sources = (0..3).filter(|_| numbers.below(3) > 0);
         let facts = sources.map(|s| RawFact {
+            aged: Default::default(),
             source: SourceId(s),
             ..listed().facts[0].clone()
         });
@@ -500,6 +504,7 @@ fn bench_rules(c: &mut Criterion) {
     let two = RawFacts {
         facts: (0..2)
             .map(|s| RawFact {
+                aged: Default::default(),
                 source: SourceId(s),
                 ..listed().facts[0].clone()
             })

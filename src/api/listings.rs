@@ -223,6 +223,9 @@ pub struct ListingResponse {
     pub source: String,
     /// When the listing began.
     pub since: Timestamp,
+    /// When the source last saw it: when it listed or renewed it, or, for a feed's entry, the last
+    /// import of the feed.
+    pub last_seen: Timestamp,
     /// When the listing expires; null for a feed's entry, which ends with the feed.
     pub until: Option<Timestamp>,
     /// The text of this listing, instead of that of its reason; `$` stands for the subject.

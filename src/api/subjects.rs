@@ -36,6 +36,9 @@ pub struct AppliedRuleResponse {
     pub missing_reasons: Vec<String>,
     /// The sources with a listing that counts, each once.
     pub sources: Vec<String>,
+    /// The sources whose listings do not count because they were last seen too long ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen_sources: Vec<String>,
     /// How many sources the rule needs.
     pub sources_needed: u32,
     /// What the weights of these sources add up to; absent: the rule has no score.

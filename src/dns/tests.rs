@@ -28,6 +28,7 @@ pub(crate) fn snapshot(listed: &[(&str, u8, Option<&str>)]) -> Snapshot {
     let mut b = Builder::default();
     for (s, r, text) in listed {
         let fact = RawFact {
+            aged: Default::default(),
             reason: ReasonId(*r),
             source: SourceId(0),
             exclusion: false,
@@ -585,6 +586,7 @@ fn with_zones(listed: &[(&str, u8, Option<&str>)], zones: Vec<crate::index::Zone
 fn exempt_name_in_a_listed_tree_is_a_node_with_hinfo() {
     let mut b = Builder::default();
     let fact = RawFact {
+        aged: Default::default(),
         reason: ReasonId(0),
         source: SourceId(0),
         exclusion: false,
@@ -645,6 +647,7 @@ fn equal_texts_are_one_record_and_the_first_reason_with_a_text_is_used() {
     ];
     let mut s = with_zones(&listed, vec![zone_with("address", "txt = 'all'")]);
     let facts = |r, text: &str| RawFact {
+        aged: Default::default(),
         reason: ReasonId(r),
         source: SourceId(0),
         exclusion: false,

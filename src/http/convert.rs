@@ -64,6 +64,9 @@ pub fn listing(
     history: &[Event],
 ) -> ListingResponse {
     let last = last_listed(e, history);
+    let record = dictionary.records.get(usize::from(e.source.0));
+    let feed = record.filter(|_| e.source.is_feed());
+    let last_seen = feed.map_or(e.seen, |r| r.refreshed);
     let evidence = history
         .iter()
         .filter(|h| lists(h, e) && h.at >= e.since)
@@ -76,6 +79,7 @@ pub fn listing(
         reason: dictionary.reasons.name(e.reason).into(),
         source: dictionary.sources.name(e.source).into(),
         since: e.since.into(),
+        last_seen: last_seen.into(),
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
         exclusion: e.exclusion,

@@ -104,6 +104,7 @@ mod tests {
         let listed = RawFacts {
             exempt: false,
             facts: vec![RawFact {
+                aged: Default::default(),
                 reason: ReasonId(0),
                 source: SourceId(0),
                 exclusion: false,

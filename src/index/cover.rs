@@ -3,10 +3,14 @@
 
 use std::cmp::Reverse;
 
-use super::values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId};
-use crate::model::{ReasonId, SourceId, SubjectFamily};
+use super::{
+    derive::Listed,
+    values::{Facts, FactsId, Interned, Interner, Item, TextId, Value, ValueId},
+};
+use crate::model::{ReasonId, SightAge, SourceId, SubjectFamily};
 
-/// The longest match of one source for one reason so far.
+/// The longest match of one source for one reason so far; and, for rules that do not count it
+/// because it was last seen too long ago, each longest match that was seen later.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     reason: ReasonId,
@@ -14,6 +18,9 @@ struct Part {
     /// `None` for an exclusion.
     listed: Option<TextId>,
     len: u8,
+    aged: SightAge,
+    /// Whether it is the longest match.
+    is_longest: bool,
 }
 
 /// The matches on the way from a wide range to a narrow one. Cloned where the way branches.
@@ -34,15 +41,21 @@ impl State {
                 source: f.source,
                 listed: (!f.exclusion).then_some(f.text),
                 len,
+                aged: f.aged,
+                is_longest: true,
             };
-            match self
-                .parts
-                .iter_mut()
-                .find(|p| (p.reason, p.source) == (f.reason, f.source))
-            {
-                Some(p) => *p = part,
-                None => self.parts.push(part),
-            }
+            let mut part = Some(part);
+            self.parts.retain_mut(|p| {
+                if (p.reason, p.source) != (f.reason, f.source) {
+                    return true;
+                }
+                p.is_longest = false;
+                if !f.exclusion && p.listed.is_some() && p.aged < f.aged {
+                    return true;
+                }
+                part.take().map(|part| *p = part).is_some()
+            });
+            self.parts.extend(part);
         }
     }
 
@@ -76,7 +89,7 @@ impl State {
             return ValueId::EXEMPT;
         }
         let mut items: Vec<Candidate> = Vec::new();
-        for p in &self.parts {
+        for p in self.parts.iter().filter(|p| p.is_longest) {
             let Some(text) = p.listed else { continue };
             let new = (
                 Item::new(
@@ -98,7 +111,14 @@ impl State {
         }
         let mut items: Vec<Item> = items.into_iter().map(|(i, ..)| i).collect();
         let listings = self.parts.iter();
-        let listings = listings.filter_map(|p| Some((p.reason, p.source, p.listed?, p.len)));
+        let listings = listings.filter_map(|p| {
+            let listed = Listed {
+                reason: p.reason,
+                source: p.source,
+                aged: p.aged,
+            };
+            Some((listed, p.listed?, p.len))
+        });
         items.extend(interner.derivations.items(family, interned, &listings));
         items.sort_by_key(|i| i.reason);
         interner.value(interned, Value::new(items))

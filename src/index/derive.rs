@@ -12,7 +12,8 @@ use std::{
 use serde::Serialize;
 
 use crate::model::{
-    MAX_REASONS, Mask, PublishRule, ReasonId, Reasons, SourceId, Sources, SubjectFamily, Zone,
+    MAX_REASONS, Mask, PublishRule, ReasonId, Reasons, SightAge, SourceId, Sources, SubjectFamily,
+    Time, Zone,
 };
 
 /// A listing as a point has it: the longest match of a source for a reason.
@@ -22,6 +23,55 @@ pub struct Listed {
     pub reason: ReasonId,
     /// The source.
     pub source: SourceId,
+    /// The longest limit that it has outlived since it was last seen.
+    pub aged: SightAge,
+}
+
+/// A change of listings or exclusions, by which zones can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FactChange {
+    /// The family of the subjects.
+    pub family: SubjectFamily,
+    /// The reasons.
+    pub reasons: Mask,
+    /// The source; `None`: any.
+    pub source: Option<SourceId>,
+    /// The ages before and after, if nothing else changes.
+    pub ages: Option<[SightAge; 2]>,
+}
+
+impl FactChange {
+    /// The changes of a source in these reasons: those of addresses, and those of names.
+    pub fn of_masks(
+        [addresses, names]: [Mask; 2],
+        source: Option<SourceId>,
+    ) -> impl Iterator<Item = FactChange> {
+        let families = [
+            (SubjectFamily::Ipv4, addresses),
+            (SubjectFamily::Ipv6, addresses),
+            (SubjectFamily::Name, names),
+        ];
+        let changes = families
+            .into_iter()
+            .map(move |(family, reasons)| FactChange {
+                family,
+                reasons,
+                source,
+                ages: None,
+            });
+        changes.filter(|c| c.reasons != 0)
+    }
+}
+
+/// When a feed last saw its entries.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedSight {
+    /// The feed.
+    pub source: SourceId,
+    /// The reasons that it lists.
+    pub reasons: Mask,
+    /// When it was last imported.
+    pub seen: Time,
 }
 
 /// A [`PublishRule`] with numbers for names.
@@ -46,6 +96,10 @@ pub struct DerivedReason {
     weights: Box<[(SourceId, u32)]>,
     /// What the weights of the sources with a listing that counts have to add up to; 0: anything.
     pub min_score: u64,
+    /// The limit that a listing that counts has not outlived.
+    seen_within: Option<SightAge>,
+    /// The feeds that have outlived it, in order.
+    unseen: Box<[SourceId]>,
 }
 
 impl DerivedReason {
@@ -83,7 +137,33 @@ impl DerivedReason {
             min_sources: rule.min_sources.unwrap_or(1),
             weights: weights.into(),
             min_score: rule.min_score.unwrap_or(0).into(),
+            seen_within: rule.seen_within.map(SightAge::of),
+            unseen: Box::default(),
         })
+    }
+
+    /// Leaves out the feeds that were last imported too long before `now`.
+    fn leave_out_unseen(&mut self, feeds: &[FeedSight], now: Time) {
+        let Some(limit) = self.seen_within else {
+            return;
+        };
+        let unseen = feeds.iter().filter(|f| {
+            let is_used = f.reasons & self.reasons != 0 && self.has_source(f.source);
+            is_used && limit.since(f.seen) <= now
+        });
+        let mut unseen: Vec<SourceId> = unseen.map(|f| f.source).collect();
+        unseen.sort_unstable();
+        self.unseen = unseen.into();
+    }
+
+    /// The feeds that are left out because they were last imported too long ago.
+    pub fn unseen(&self) -> &[SourceId] {
+        &self.unseen
+    }
+
+    fn has_source(&self, source: SourceId) -> bool {
+        let named = self.sources.as_ref();
+        named.is_none_or(|all| all.binary_search(&source).is_ok())
     }
 
     /// Whether listings of a family count.
@@ -93,12 +173,32 @@ impl DerivedReason {
 
     /// Whether a listing counts. The longest one that does gives the derived one its text.
     pub fn counts(&self, family: SubjectFamily, listed: Listed) -> bool {
+        self.concerns(family, listed) && !self.is_unseen(listed)
+    }
+
+    /// Whether a listing would count if it were seen now.
+    pub fn concerns(&self, family: SubjectFamily, listed: Listed) -> bool {
         self.reasons & listed.reason.bit() != 0
             && self.has_family(family)
-            && self
-                .sources
-                .as_ref()
-                .is_none_or(|all| all.binary_search(&listed.source).is_ok())
+            && self.has_source(listed.source)
+    }
+
+    /// Whether a listing was last seen too long ago.
+    fn is_unseen(&self, listed: Listed) -> bool {
+        self.seen_within.is_some_and(|limit| {
+            limit <= listed.aged || self.unseen.binary_search(&listed.source).is_ok()
+        })
+    }
+
+    /// Whether a change can change what is listed.
+    pub fn is_changed_by(&self, change: &FactChange) -> bool {
+        let outlived = |age: SightAge| self.seen_within.is_some_and(|limit| limit <= age);
+        self.reasons & change.reasons != 0
+            && self.has_family(change.family)
+            && change.source.is_none_or(|s| self.has_source(s))
+            && change
+                .ages
+                .is_none_or(|[before, after]| outlived(before) != outlived(after))
     }
 
     /// Whether the listings that count are enough; none never are.
@@ -162,6 +262,15 @@ impl PublishRules {
             Ok((rule, Arc::new(derived)))
         });
         derived.collect::<Result<_, String>>().map(PublishRules)
+    }
+
+    /// The rules at a time: without the feeds that were last imported too long ago.
+    #[must_use]
+    pub fn at(mut self, now: Time, feeds: &[FeedSight]) -> PublishRules {
+        for derived in self.0.values_mut() {
+            Arc::make_mut(derived).leave_out_unseen(feeds, now);
+        }
+        self
     }
 
     /// The derived reason of a rule.

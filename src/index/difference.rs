@@ -540,6 +540,7 @@ mod tests {
         let listed = RawFacts {
             exempt: false,
             facts: vec![crate::index::RawFact {
+                aged: Default::default(),
                 reason: crate::model::ReasonId(0),
                 source: crate::model::SourceId(0),
                 exclusion: false,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::derive::{DerivedReason, Listed};
+use super::derive::{DerivedReason, FactChange, Listed};
 use crate::model::{MAX_REASONS, Mask, ReasonId, SubjectFamily};
 
 /// A published reason.
@@ -54,6 +54,14 @@ impl PublishedReason {
         match &self.derived {
             None => listed.reason == self.reason,
             Some(derived) => derived.counts(family, listed),
+        }
+    }
+
+    /// Whether a change can change what is listed.
+    pub fn is_changed_by(&self, change: &FactChange) -> bool {
+        match &self.derived {
+            None => change.ages.is_none() && change.reasons & self.reason.bit() != 0,
+            Some(derived) => derived.is_changed_by(change),
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     build::{Builder, Changes, Tables},
-    derive::PublishRules,
+    derive::{FeedSight, PublishRules},
     find::{Asked, Found, find},
     image,
     listing::{Items, Listing},
@@ -16,8 +16,8 @@ use super::{
     zones::{ZoneView, rtype},
 };
 use crate::model::{
-    Domain, Prefix4, Prefix6, ReasonId, Reasons, Scope, SourceId, Sources, Subject, SubjectFamily,
-    Zone, zone_addresses::octet,
+    Domain, Mask, Prefix4, Prefix6, ReasonId, Reasons, Scope, SightAge, SourceId, Sources, Subject,
+    SubjectFamily, Time, Zone, zone_addresses::octet,
 };
 
 /// The key of a zone of bit masks.
@@ -51,6 +51,9 @@ pub(crate) fn test_zone(kind: &str, publish: &[usize], extra: &str) -> ZoneView 
     ZoneView::new(&zone, &reasons, &texts).unwrap()
 }
 
+/// The shorter limit of the rules of the tests on the last sight of listings, in seconds.
+const WEEK: u32 = 7 * 86_400;
+
 pub(crate) type Facts = BTreeMap<Subject, RawFacts>;
 
 pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
@@ -60,6 +63,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
         prop_oneof![8 => 0u16..2, 1 => Just(2)],
         prop::bool::weighted(0.3),
         prop::option::weighted(0.2, "t[a-c] \\$"),
+        prop_oneof![2 => Just(0), 1 => Just(WEEK), 1 => Just(5 * WEEK)].prop_map(SightAge),
     );
     (
         prop::bool::weighted(0.07),
@@ -70,13 +74,14 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
                 exempt,
                 facts: vec![],
             };
-            for (r, s, exclusion, text) in facts {
+            for (r, s, exclusion, text, aged) in facts {
                 let (source, exclusion) = if s == 2 {
                     (SourceId::ALL, true)
                 } else {
                     (SourceId(s), exclusion)
                 };
                 let f = RawFact {
+                    aged,
                     reason: ReasonId(r),
                     source,
                     exclusion,
@@ -434,7 +439,7 @@ fn image_of(tables: &Tables) -> Vec<u8> {
 }
 
 /// What the rules of the tests are, as keys of an entry of `publish`.
-const RULES: [&str; 7] = [
+const RULES: [&str; 10] = [
     "any = ['r0', 'r1', 'r2'], sources = ['prober']",
     "any = ['r0', 'r1', 'r2'], families = ['ipv6']",
     "any = ['r0', 'r1', 'r2'], min_sources = 2",
@@ -442,16 +447,28 @@ const RULES: [&str; 7] = [
     "all = ['r0', 'r1']",
     "all = ['r1', 'r2'], sources = ['operator'], families = ['name', 'ipv4']",
     "reason = 'r0', sources = ['operator', 'prober'], min_sources = 2",
+    "any = ['r0', 'r1', 'r2'], seen_within = '7d'",
+    "any = ['r0', 'r1'], sources = ['operator'], seen_within = '14d'",
+    "any = ['r0', 'r1', 'r2'], seen_within = '7d', min_sources = 2",
 ];
 
-/// Whether [`RULES`] list a point with these listings: the rules again, as one would say them.
-fn naive_listed(matches: &Matches, family: SubjectFamily) -> [bool; RULES.len()] {
-    let listed: HashSet<(u8, u16)> = matches
-        .iter()
-        .filter(|(_, part)| part.is_some())
-        .map(|(pair, _)| *pair)
-        .collect();
-    let by = |source| listed.iter().any(|(_, s)| *s == source);
+/// Whether [`RULES`] list a point: the rules again, as one would say them. `matches` are the listings
+/// of the point, without those that were not seen within a time.
+fn naive_listed(
+    matches: impl Fn(Option<u32>) -> Matches,
+    family: SubjectFamily,
+) -> [bool; RULES.len()] {
+    let listed = |within| {
+        let matches = matches(within);
+        let listed = matches.iter().filter(|(_, part)| part.is_some());
+        listed
+            .map(|(pair, _)| *pair)
+            .collect::<HashSet<(u8, u16)>>()
+    };
+    let recent = [WEEK, 2 * WEEK].map(|within| listed(Some(within)));
+    let listed = listed(None);
+    let of = |all: &HashSet<(u8, u16)>, source| all.iter().any(|(_, s)| *s == source);
+    let by = |source| of(&listed, source);
     let [operator, prober] = [0, 1];
     [
         by(prober),
@@ -463,8 +480,29 @@ fn naive_listed(matches: &Matches, family: SubjectFamily) -> [bool; RULES.len()]
             && listed.contains(&(1, operator))
             && listed.contains(&(2, operator)),
         listed.contains(&(0, operator)) && listed.contains(&(0, prober)),
+        !recent[0].is_empty(),
+        [0, 1].iter().any(|r| recent[1].contains(&(*r, operator))),
+        of(&recent[0], operator) && of(&recent[0], prober),
     ]
 }
+
+/// The facts without the listings that were not seen within a time. `unseen_feed` was last imported
+/// ten days ago.
+fn seen_within(facts: &Facts, within: Option<u32>, unseen_feed: Option<SourceId>) -> Facts {
+    let Some(within) = within else {
+        return facts.clone();
+    };
+    let mut out = facts.clone();
+    for facts in out.values_mut() {
+        facts.facts.retain(|f| {
+            let is_feed = unseen_feed == Some(f.source) && within < TEN_DAYS;
+            f.exclusion || f.aged < SightAge(within) && !is_feed
+        });
+    }
+    out
+}
+
+const TEN_DAYS: u32 = 10 * 86_400;
 
 /// The entries of `publish` of [`RULES`], and of the plain reasons behind them.
 fn test_entries(chosen: &[usize]) -> String {
@@ -495,13 +533,24 @@ fn test_reasons() -> Reasons {
 
 /// [`RULES`] with their numbers.
 fn numbered_rules() -> PublishRules {
+    rules_without(None)
+}
+
+/// [`RULES`] when a feed was last imported ten days ago.
+fn rules_without(unseen_feed: Option<SourceId>) -> PublishRules {
     let all: Vec<usize> = (0..RULES.len()).collect();
     let zone = zone_with_rules("address", &all);
     let mut sources = Sources::default();
     for name in SourceId::DECIDING {
         sources.add(name).unwrap();
     }
-    PublishRules::of([&zone], &test_reasons(), &sources).unwrap()
+    let rules = PublishRules::of([&zone], &test_reasons(), &sources).unwrap();
+    let feeds = unseen_feed.map(|source| FeedSight {
+        source,
+        reasons: Mask::MAX,
+        seen: Time(0),
+    });
+    rules.at(Time(TEN_DAYS.into()), feeds.as_slice())
 }
 
 /// A zone that publishes some of [`RULES`] and reasons.
@@ -556,8 +605,10 @@ proptest! {
     /// score list: each point is listed as the rule says of its listings, and the zone is as any
     /// other.
     #[test]
-    fn rules_list_a_point_by_its_listings_alone(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8)) {
-        let mut builder = Builder::deriving(Derivations::from(&numbered_rules()));
+    fn rules_list_a_point_by_its_listings_alone(world in any_world(), more in any_world(), noise in prop::collection::vec(any::<u32>(), 8), unseen in prop::option::of(0u16..2)) {
+        let unseen = unseen.map(SourceId);
+        let derivations = || Derivations::from(&rules_without(unseen));
+        let mut builder = Builder::deriving(derivations());
         apply(&mut builder, &world);
         apply(&mut builder, &more);
         let facts: Facts = world.iter().chain(&more).cloned().collect();
@@ -582,7 +633,7 @@ proptest! {
                     }
                     _ => None,
                 };
-                let matches = longest_matches(&facts, covers);
+                let matches = |within| longest_matches(&seen_within(&facts, within, unseen), covers);
                 let name = match &point {
                     Subject::V4(p) => p.first().to_le_bytes().map(|o| o.to_string()).join("."),
                     Subject::V6(p) => super::ip6::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect::<Vec<_>>().join("."),
@@ -597,19 +648,18 @@ proptest! {
                 };
                 let want = (0u8..).zip(naive_listed(&matches, point.family()));
                 let want: Vec<u8> = want.filter(|(_, listed)| *listed).map(|(i, _)| i).collect();
-                prop_assert_eq!(got, want, "{} {:?}", point, matches);
+                prop_assert_eq!(got, want, "{} {:?}", point, matches(None));
             }
         }
         // However the same facts and rules were reached, the rendering is the same.
-        let mut at_once = Builder::deriving(Derivations::from(&numbered_rules()));
+        let mut at_once = Builder::deriving(derivations());
         apply(&mut at_once, &facts.clone().into_iter().collect::<Vec<_>>());
         let mut plain = Builder::default();
         apply(&mut plain, &world);
         apply(&mut plain, &more);
-        let rederived = plain.rederived(Derivations::from(&numbered_rules()));
-        let derivations = builder.derivations().clone();
-        let from_image = image::read(&mut &image_of(builder.tables())[..], derivations).unwrap();
-        for chosen in [&[0][..], &[1], &[2], &[3], &[4], &[5, 6], &[7, 2, 3]] {
+        let rederived = plain.rederived(derivations());
+        let from_image = image::read(&mut &image_of(builder.tables())[..], derivations()).unwrap();
+        for chosen in [&[0][..], &[1], &[2], &[3], &[4], &[5, 6], &[7], &[8, 9], &[10, 2, 7]] {
             for kind in ["address", "domain"] {
                 let zone = test_zone_with_rules(kind, chosen);
                 let naive = Naive4592::new(&builder, &zone);
@@ -786,6 +836,7 @@ fn no_apex_wildcard_and_no_family_is_taken_for_the_other() {
     let listed = RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,
@@ -825,6 +876,7 @@ fn listed() -> RawFacts {
     RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,
@@ -1137,6 +1189,7 @@ fn a_block_of_many_runs_is_answered_quickly() {
     let listed = RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,

@@ -18,7 +18,7 @@ use super::{
     pvec::PersistentVec,
 };
 use crate::model::{
-    EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SourceId, SubjectFamily,
+    EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SightAge, SourceId, SubjectFamily,
 };
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
@@ -61,6 +61,19 @@ pub struct Fact {
     pub exclusion: bool,
     /// Its own text, and its path.
     pub text: TextId,
+    /// The longest limit that it has outlived since it was last seen.
+    pub aged: SightAge,
+}
+
+impl Fact {
+    /// The listing that it is, unless it is an exclusion.
+    fn listed(&self) -> Option<Listed> {
+        (!self.exclusion).then_some(Listed {
+            reason: self.reason,
+            source: self.source,
+            aged: self.aged,
+        })
+    }
 }
 
 /// One reason of an answer: its text and the length of the prefix (or the labels of the name) that
@@ -170,8 +183,8 @@ impl Facts {
                 None => items.push(own),
             }
         }
-        let own = facts.iter().filter(|f| !f.exclusion);
-        let own = own.map(|f| (f.reason, f.source, f.text, OWN));
+        let own = facts.iter();
+        let own = own.filter_map(|f| Some((f.listed()?, f.text, OWN)));
         items.extend(derivations.items(SubjectFamily::Ipv4, interned, &own));
         let mask = items.iter().fold(0, |m, i| m | i.reason.bit());
         Facts {
@@ -266,6 +279,7 @@ impl Interned {
             reason: f.reason,
             source: f.source,
             exclusion: f.exclusion,
+            aged: f.aged,
             text: self
                 .texts
                 .get(f.text.0 as usize)
@@ -306,6 +320,8 @@ pub struct RawFact {
     pub exclusion: bool,
     /// Its own text, and its path.
     pub text: EntryText,
+    /// The longest limit that it has outlived since it was last seen; 0 for entries of feeds.
+    pub aged: SightAge,
 }
 
 /// The facts of one subject, as the ledger passes them. Empty: remove the subject.
@@ -321,11 +337,19 @@ impl RawFacts {
     /// The facts of a verdict. A hold counts as an exclusion, so that the subject also stays out of
     /// a wider listing.
     pub fn of(v: &crate::model::Verdict) -> RawFacts {
-        let facts = v.entries.iter().map(|e| RawFact {
-            reason: e.reason,
-            source: e.source,
-            exclusion: e.exclusion || v.is_suppressed(e.reason, e.source),
-            text: e.text.clone(),
+        let facts = v.entries.iter().map(|e| {
+            let exclusion = e.exclusion || v.is_suppressed(e.reason, e.source);
+            RawFact {
+                reason: e.reason,
+                source: e.source,
+                exclusion,
+                text: e.text.clone(),
+                aged: if exclusion {
+                    SightAge::default()
+                } else {
+                    e.aged
+                },
+            }
         });
         // A hold without an entry keeps the subject out of what is wider.
         let lone = v
@@ -337,6 +361,7 @@ impl RawFacts {
             source: h.source,
             exclusion: true,
             text: EntryText::default(),
+            aged: SightAge::default(),
         });
         let mut facts: Vec<RawFact> = facts.chain(lone).collect();
         facts.sort_by_key(|f| (f.reason, f.source));
@@ -344,6 +369,12 @@ impl RawFacts {
             exempt: v.exempt.is_some(),
             facts,
         }
+    }
+
+    /// The fact of a reason and source.
+    pub fn fact(&self, reason: ReasonId, source: SourceId) -> Option<&RawFact> {
+        let mut facts = self.facts.iter();
+        facts.find(|f| (f.reason, f.source) == (reason, source))
     }
 }
 
@@ -386,19 +417,18 @@ impl Derivations {
         super::fnv::fnv(&bytes.unwrap_or_default())
     }
 
-    /// The items of a point that has these listings: reason, source, text, and length of the
+    /// The items of a point that has these listings, each with its text and the length of the
     /// subject.
     pub fn items(
         &self,
         family: SubjectFamily,
         interned: &Interned,
-        listings: &(impl Iterator<Item = (ReasonId, SourceId, TextId, u8)> + Clone),
+        listings: &(impl Iterator<Item = (Listed, TextId, u8)> + Clone),
     ) -> Vec<Item> {
         let mut out = Vec::new();
         for derived in self.0.iter() {
             let counted = listings
                 .clone()
-                .map(|(reason, source, text, len)| (Listed { reason, source }, text, len))
                 .filter(|(listed, ..)| derived.counts(family, *listed));
             if !derived.is_listed(counted.clone().map(|(listed, ..)| listed)) {
                 continue;
@@ -417,11 +447,7 @@ impl Derivations {
 
     /// The derived reasons of a subject by its own facts alone.
     pub fn mask(&self, family: SubjectFamily, facts: &Facts) -> Mask {
-        let listed = facts.facts.iter().filter(|f| !f.exclusion);
-        let listed = listed.map(|f| Listed {
-            reason: f.reason,
-            source: f.source,
-        });
+        let listed = facts.facts.iter().filter_map(Fact::listed);
         let derived = self.0.iter().filter(|derived| {
             let counted = listed.clone().filter(|l| derived.counts(family, *l));
             derived.is_listed(counted)
@@ -542,6 +568,7 @@ impl Interner {
                 source: f.source,
                 exclusion: f.exclusion,
                 text: self.text(to, &f.text),
+                aged: f.aged,
             })
             .collect();
         self.facts(to, raw.exempt, facts)

@@ -8,7 +8,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    derive::{Listed, PublishRules},
+    derive::{FactChange, Listed, PublishRules},
     fnv::fnv,
     listing::labels_in,
     logins::LoginView,
@@ -191,6 +191,11 @@ impl ZoneView {
             // Without the names of its keys, a rule could have the bytes of another one.
             hash = fnv(&[&hash.to_le_bytes()[..], format!("{rules:?}").as_bytes()].concat());
         }
+        let derived = publish.iter().filter_map(|p| p.derived.as_ref());
+        let unseen: Vec<_> = derived.map(|d| d.unseen()).collect();
+        if unseen.iter().any(|feeds| !feeds.is_empty()) {
+            hash = fnv(&[&hash.to_le_bytes()[..], format!("{unseen:?}").as_bytes()].concat());
+        }
         if zone.bitmask {
             // Earlier versions answered one record for each code, with the hash of the zone alone.
             hash = fnv(&[&hash.to_le_bytes()[..], b"bitmask"].concat());
@@ -255,14 +260,17 @@ impl ZoneView {
         self
     }
 
-    /// Whether changes of listings can change the zone: `masks` are the reasons of the changed
-    /// addresses, and those of the changed names.
-    pub fn changed_by(&self, [addresses, names]: [Mask; 2]) -> bool {
-        let of = |is_published: bool, mask: Mask| {
-            let published = if is_published { self.listing_mask } else { 0 };
-            mask & published
+    /// Whether changes of listings can change the zone.
+    pub fn changed_by<'c>(&self, changes: impl IntoIterator<Item = &'c FactChange>) -> bool {
+        let is_published = |change: &FactChange| match change.family {
+            SubjectFamily::Ipv4 | SubjectFamily::Ipv6 => self.has_ip4,
+            SubjectFamily::Name => self.spec.has_names(),
         };
-        of(self.has_ip4, addresses) | of(self.spec.has_names(), names) != 0
+        // A zone that is retired publishes no reason.
+        self.listing_mask != 0
+            && changes.into_iter().any(|change| {
+                is_published(change) && self.publish.iter().any(|p| p.is_changed_by(change))
+            })
     }
 
     /// Whether listings of a subject, without those of what covers it, are published.

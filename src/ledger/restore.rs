@@ -205,6 +205,7 @@ pub fn restore(
     dictionary_rows(&v, &mut batch);
     store.commit(batch)?;
     store.set_dictionary(v.clone());
+    let limits = store.sight_limits()?;
     for part in events.chunks(REPLAY_BATCH) {
         let mut transaction = Transaction::new(now);
         for (at, e) in part {
@@ -215,7 +216,7 @@ pub fn restore(
         }
         let seq = store.seq()? + 1;
         let mut batch = Batch::default();
-        transaction.rows(seq, &mut batch);
+        transaction.rows(seq, &limits, &mut batch);
         transaction.journal(seq, Vec::new(), store.journal_bytes()?, &mut batch);
         store.commit(batch)?;
     }

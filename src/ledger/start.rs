@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     index::{Builder, Published, values::Derivations},
+    model::SightLimits,
     store::{Dictionary, FoundBy, Store, StoreError, UnknownCommit, journal::ChangedSince},
 };
 
@@ -113,7 +114,7 @@ pub fn open(
     let store = Arc::new(store);
     // The same numbers as those that `apply_settings` gives.
     let mut dictionary = Dictionary::clone(&store.dictionary());
-    let rules = publish_rules(&settings, &mut dictionary)?;
+    let rules = publish_rules(&settings, &mut dictionary, clock.now())?;
     let (builder, imaged) = tables(&store, Derivations::from(&rules))?;
     let seq = store.seq()?;
     // If the image is newer than the store, commits are lost: the store is an older copy, or the
@@ -136,6 +137,8 @@ pub fn open(
         accounts: accounts.clone(),
         journal_bytes: store.journal_bytes()?,
         next_due: store.next_due()?,
+        sight_limits: SightLimits::default(),
+        unseen: Default::default(),
         store: store.clone(),
         builder,
         published: published.clone(),

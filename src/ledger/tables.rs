@@ -58,7 +58,8 @@ fn has_same_facts(a: &Verdict, b: &Verdict) -> bool {
         && is_plain(b)
         && a.entries.len() == b.entries.len()
         && a.entries.iter().zip(&b.entries).all(|(a, b)| {
-            (a.reason, a.source, a.exclusion, &a.text) == (b.reason, b.source, b.exclusion, &b.text)
+            (a.reason, a.source, a.exclusion, a.aged, &a.text)
+                == (b.reason, b.source, b.exclusion, b.aged, &b.text)
         })
 }
 

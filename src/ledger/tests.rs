@@ -57,6 +57,8 @@ pub(crate) fn commit(ledger: &Ledger, change: Change) -> Result<Receipt, LedgerE
 pub(super) struct Bench {
     pub(super) time: ManualTime,
     pub(super) dir: tempfile::TempDir,
+    /// The settings with which the ledger starts.
+    pub(super) settings: LedgerSettings,
     ledger: Option<Ledger>,
 }
 
@@ -65,6 +67,7 @@ impl Bench {
         let mut bench = Bench {
             time: ManualTime::at(BEGIN),
             dir: tempfile::tempdir().unwrap(),
+            settings: settings("127.0.0.2"),
             ledger: None,
         };
         bench.start();
@@ -92,7 +95,7 @@ impl Bench {
         self.ledger = Some(
             super::open(
                 Store::open(store).unwrap(),
-                settings("127.0.0.2"),
+                self.settings.clone(),
                 clock,
                 || (),
             )

@@ -1,7 +1,7 @@
 //! A transaction: the verdicts that a commit changes, before and after, and the rows that it
 //! writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     error::LedgerError,
@@ -11,9 +11,10 @@ use super::{
     removals::Removal,
 };
 use crate::{
-    index::RawFacts,
+    index::{RawFact, RawFacts, derive::FactChange},
     model::{
-        Change, Event, Hold, Mask, ReasonId, Serial, SourceId, Subject, Time, Verdict,
+        Change, Event, Hold, Mask, ReasonId, Serial, SightAge, SightLimits, SourceId, Subject,
+        Time, Verdict,
         history::{
             Command, DEFAULT_HOLD, EventKind, IdempotencyKey, OpenEnd, check_delivery_evidence,
             decide, expired_listings,
@@ -89,6 +90,44 @@ fn is_covered(
         }
     }
     Ok(false)
+}
+
+/// What changes between two verdicts on a subject.
+fn changed_facts(subject: &Subject, before: &Verdict, after: &Verdict) -> Vec<FactChange> {
+    let family = subject.family();
+    let [before, after] = [before, after].map(RawFacts::of);
+    let change = |reasons, source, ages| FactChange {
+        family,
+        reasons,
+        source,
+        ages,
+    };
+    if before.exempt != after.exempt {
+        // An exemption can suppress wider listings of any reason.
+        return vec![change(Mask::MAX, None, None)];
+    }
+    let of_fact = |f: &RawFact, ages| {
+        let source = Some(f.source).filter(|s| *s != SourceId::ALL);
+        change(f.reason.bit(), source, ages)
+    };
+    let mut out = Vec::new();
+    for f in &before.facts {
+        match after.fact(f.reason, f.source) {
+            None => out.push(of_fact(f, None)),
+            Some(new) if new == f => {}
+            Some(new) => {
+                let is_same = RawFact {
+                    aged: f.aged,
+                    ..new.clone()
+                } == *f;
+                out.push(of_fact(f, is_same.then_some([f.aged, new.aged])));
+            }
+        }
+    }
+    let added = after.facts.iter();
+    let added = added.filter(|f| before.fact(f.reason, f.source).is_none());
+    out.extend(added.map(|f| of_fact(f, None)));
+    out
 }
 
 /// A transaction; see the module.
@@ -348,6 +387,19 @@ impl Transaction {
         Ok(())
     }
 
+    /// Notes which limits the entries of a subject have outlived. It is no event of the subject.
+    pub(super) fn age(
+        &mut self,
+        store: &Store,
+        subject: &Subject,
+        limits: &SightLimits,
+    ) -> Result<(), LedgerError> {
+        let now = self.now;
+        let (_, verdict) = self.verdict(store, subject)?;
+        verdict.age(limits, now);
+        Ok(())
+    }
+
     /// Whether the transaction has no events.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -548,10 +600,10 @@ impl Transaction {
     }
 
     /// The due times that the transaction sets.
-    pub(super) fn due_times(&self) -> impl Iterator<Item = Time> {
+    pub(super) fn due_times(&self, limits: &SightLimits) -> impl Iterator<Item = Time> {
         self.touched
             .values()
-            .filter_map(|(_, after)| after.next_due())
+            .filter_map(|(_, after)| after.next_due(limits))
     }
 
     /// The subjects whose facts change, with their new facts, for the tables of the index.
@@ -562,28 +614,19 @@ impl Transaction {
         })
     }
 
-    /// The reasons whose listings change: those of addresses, and those of domains.
-    pub(super) fn masks(&self) -> [Mask; 2] {
-        let mut out = self.extra;
+    /// What changes, for the serials of zones; each change once.
+    pub(super) fn fact_changes(&self) -> HashSet<FactChange> {
+        let mut out: HashSet<FactChange> = FactChange::of_masks(self.extra, self.bulk).collect();
         for (subject, (before, after)) in &self.touched {
-            let (b, a) = (RawFacts::of(before), RawFacts::of(after));
-            if b == a {
-                continue;
-            }
-            let facts = b.facts.iter().chain(&a.facts);
-            let mask = match b.exempt == a.exempt {
-                true => facts.fold(0, |m, f| m | f.reason.bit()),
-                false => Mask::MAX, // An exemption can suppress wider listings of any reason.
-            };
-            out[usize::from(!subject.is_address())] |= mask;
+            out.extend(changed_facts(subject, before, after));
         }
         out
     }
 
     /// The subjects whose listings in force change, each with its verdict before and after.
     pub(super) fn published_changes(&self) -> Vec<(&Subject, &Verdict, &Verdict)> {
-        let listed = |v: &'_ Verdict| -> Vec<(ReasonId, SourceId)> {
-            v.in_force().map(|e| (e.reason, e.source)).collect()
+        let listed = |v: &'_ Verdict| -> Vec<(ReasonId, SourceId, SightAge)> {
+            v.in_force().map(|e| (e.reason, e.source, e.aged)).collect()
         };
         let touched = self.touched.iter();
         let changes = touched.map(|(subject, (before, after))| (subject, before, after));
@@ -593,7 +636,8 @@ impl Transaction {
     }
 
     /// Writes all rows except those of [`Transaction::audit_rows`] and [`Transaction::journal`].
-    pub(super) fn rows(&self, seq: u64, batch: &mut Batch) {
+    /// `limits` are those by which the due times of the store are made.
+    pub(super) fn rows(&self, seq: u64, limits: &SightLimits, batch: &mut Batch) {
         if let Some(v) = &self.dictionary {
             crate::store::dictionary_rows(v, batch);
         }
@@ -606,7 +650,7 @@ impl Transaction {
             if was != is {
                 batch.set(schema::VERDICTS, subject.key(), is);
             }
-            let (was, is) = (before.next_due(), after.next_due());
+            let (was, is) = (before.next_due(limits), after.next_due(limits));
             if was != is {
                 let key = |t| schema::due_key(t, subject);
                 was.into_iter()

@@ -275,8 +275,9 @@ impl Ledger {
                 !e.source.is_feed() || feeds.contains(&e.source) || bulk_of(e.source).is_none()
             };
             let is_unchanged = |left: &Verdict| {
+                let [left, now] = [left, &now].map(Verdict::without_sights);
                 let of = |v: &Verdict| v.entries.iter().filter(counts).cloned().collect::<Vec<_>>();
-                of(left) == of(&now) && (&left.exempt, &left.holds) == (&now.exempt, &now.holds)
+                of(&left) == of(&now) && (&left.exempt, &left.holds) == (&now.exempt, &now.holds)
             };
             let by_later = later.filter(|(left, by)| {
                 !is_unchanged(left) && !is_fully_reverted(undo.seq, by, &reverts)

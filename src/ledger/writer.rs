@@ -15,8 +15,10 @@ mod recover;
 mod rename;
 mod retention;
 mod serials;
+mod sights;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -41,7 +43,7 @@ use crate::{
     clock::{Clock, thread_cpu_time},
     index::{Builder, Published, Snapshot, ZoneSet, derive::Listed},
     model::{
-        Change, Serial, SourceId, Subject, Time, Verdict,
+        Change, Serial, SightAge, SightLimits, SourceId, Subject, Time, Verdict,
         history::{Command, OpenEnd, PROBER_LIFETIME, PROBER_REASONS},
         verdict::own_text,
     },
@@ -96,6 +98,10 @@ pub(super) struct Writer {
     /// The number of the last audit record.
     pub(super) audited: u64,
     pub(super) next_due: Option<Time>,
+    /// The limits on the last sight of listings that the zones have.
+    pub(super) sight_limits: SightLimits,
+    /// The feeds that have outlived limits, as the zones have them.
+    pub(super) unseen: BTreeSet<(SightAge, SourceId)>,
     pub(super) since_image: usize,
     /// The commit of the image on disk; 0: there is none.
     pub(super) imaged: Arc<AtomicU64>,
@@ -312,7 +318,7 @@ impl Writer {
         self.next_due = self
             .next_due
             .into_iter()
-            .chain(transaction.due_times())
+            .chain(transaction.due_times(&self.sight_limits))
             .min();
         let (started, cpu) = (Instant::now(), thread_cpu_time());
         if let Some(builder) = &mut replaced {
@@ -352,6 +358,7 @@ impl Writer {
                     let listed = v.in_force().map(|e| Listed {
                         reason: e.reason,
                         source: e.source,
+                        aged: e.aged,
                     });
                     zone.mask != 0 && zone.publishes(subject.family(), &listed)
                 };
@@ -367,14 +374,14 @@ impl Writer {
 
     /// The receipt of a transaction, and the serials of all zones after it.
     fn receipt(&self, seq: u64, transaction: &Transaction) -> (Receipt, Vec<Serial>) {
-        let masks = transaction.masks();
+        let changes = transaction.fact_changes();
         let mut serials = self.serials.clone();
         let mut receipt = Receipt {
             commit: seq,
             ..Receipt::default()
         };
         for (zone, serial) in self.zones.all().iter().zip(&mut serials) {
-            if zone.changed_by(masks) {
+            if zone.changed_by(&changes) {
                 *serial = serial.next();
                 receipt.serials.insert(zone.name.to_string(), *serial);
             }
@@ -385,7 +392,7 @@ impl Writer {
     /// The rows of a transaction.
     fn batch(&mut self, seq: u64, transaction: &Transaction, receipt: &Receipt) -> Batch {
         let mut batch = Batch::default();
-        transaction.rows(seq, &mut batch);
+        transaction.rows(seq, &self.sight_limits, &mut batch);
         transaction.audit_rows(self.audited + 1, receipt, &mut batch);
         let mut serials = Vec::new();
         for (zone, was) in self.zones.all().iter().zip(&self.serials) {
@@ -441,6 +448,7 @@ impl Writer {
             tracing::error!(%error, "ending due listings failed");
         }
         self.retire();
+        self.follow_feed_sights();
         if self.ticks >= self.next_image && self.seq > self.imaged.load(Ordering::Relaxed) {
             self.write_image(false, None);
         }

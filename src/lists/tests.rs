@@ -917,6 +917,7 @@ fn published(kind: &str, txt: &str, facts: &[ListEntry]) -> Snapshot {
     let mut b = Builder::default();
     for (subject, row) in rows {
         let fact = |e: &ListEntry| RawFact {
+            aged: Default::default(),
             reason: e.reason,
             source: SourceId(0),
             exclusion: e.exclusion,

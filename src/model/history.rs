@@ -529,7 +529,7 @@ mod tests {
                 }
                 prop_assert!(v.entries.is_sorted_by_key(|e| (e.reason, e.source)));
                 prop_assert!(v.entries.windows(2).all(|w| (w[0].reason, w[0].source) != (w[1].reason, w[1].source)));
-                prop_assert!(v.next_due().is_none_or(|t| t > now));
+                prop_assert!(v.next_due(&Default::default()).is_none_or(|t| t > now));
                 if let Command::Delist { reason: None, source: None, .. } = command {
                     prop_assert_eq!(v.reasons(), 0);
                 }

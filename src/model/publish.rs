@@ -56,6 +56,9 @@ pub struct Publish {
     /// What the weights of the sources that list the subject have to add up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_score: Option<u32>,
+    /// How long ago a listing may have been seen last to count; `None`: any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_within: Option<Seconds>,
     /// The A record for it, in 127.0.0.0/8.
     pub code: Ipv4Addr,
     /// The TXT record of entries without a text of their own; `None`: the text of the reason.
@@ -76,6 +79,7 @@ impl Default for Publish {
             min_sources: None,
             weights: BTreeMap::new(),
             min_score: None,
+            seen_within: None,
             code: Ipv4Addr::UNSPECIFIED,
             text: None,
             ttl: None,
@@ -122,6 +126,7 @@ impl Publish {
             min_sources: self.min_sources.filter(|n| *n > 1),
             weights: self.weights.clone(),
             min_score: self.min_score,
+            seen_within: self.seen_within,
         };
         let plain = PublishRule {
             reasons: rule.reasons.clone(),
@@ -162,6 +167,12 @@ impl Publish {
                 "min_sources: {n} sources are needed and `sources` names {named}, so that nothing can be listed"
             ));
         }
+        if self.seen_within.is_some_and(|s| s.0 == 0) {
+            out.push(
+                "seen_within: with 0s nothing could be listed; use a longer time, such as 7d"
+                    .into(),
+            );
+        }
         match (self.min_score, self.weights.is_empty()) {
             (Some(0), _) => out.push("min_score: 0 would list everything; use 1 or more".into()),
             (Some(_), true) => out.push(
@@ -196,7 +207,7 @@ impl Publish {
 /// Which listings of a subject and of what covers it are published together.
 ///
 /// More listings never end what a rule publishes: each condition that holds for some listings holds
-/// for these and others.
+/// for these and others. A listing that was last seen too long ago counts as none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublishRule {
     /// The reasons whose listings count.
@@ -213,6 +224,8 @@ pub struct PublishRule {
     pub weights: BTreeMap<String, u32>,
     /// What the weights of the sources with a listing that counts have to add up to.
     pub min_score: Option<u32>,
+    /// How long ago a listing that counts may have been seen last; `None`: any time.
+    pub seen_within: Option<Seconds>,
 }
 
 impl fmt::Display for PublishRule {
@@ -236,6 +249,9 @@ impl fmt::Display for PublishRule {
         }
         if !self.sources.is_empty() {
             write!(f, ", from {}", join(&self.sources, " or "))?;
+        }
+        if let Some(time) = self.seen_within {
+            write!(f, ", seen within {time}")?;
         }
         if let Some(n) = self.min_sources {
             write!(f, ", listed by at least {n} sources")?;
@@ -274,6 +290,7 @@ mod tests {
             "reason = 'relay'\nfamilies = ['ipv4']",
             "reason = 'relay'\nmin_sources = 2",
             "reason = 'relay'\nmin_score = 2\nweights = { a = 2 }",
+            "reason = 'relay'\nseen_within = '7d'",
         ] {
             assert!(publish(text).rule().is_some(), "{text}");
         }
@@ -292,13 +309,13 @@ mod tests {
     #[test]
     fn rule_is_described_with_its_conditions() {
         let rule = publish(
-            "any = ['relay', 'spam']\nfamilies = ['ipv4']\nsources = ['b', 'a']\nmin_sources = 2\nmin_score = 3\nweights = { a = 2, b = 1 }",
+            "any = ['relay', 'spam']\nfamilies = ['ipv4']\nsources = ['b', 'a']\nseen_within = '7d'\nmin_sources = 2\nmin_score = 3\nweights = { a = 2, b = 1 }",
         )
         .rule()
         .unwrap();
         assert_eq!(
             rule.to_string(),
-            "relay or spam, only ipv4, from a or b, listed by at least 2 sources, with a score of at least 3 (a 2, b 1)"
+            "relay or spam, only ipv4, from a or b, seen within 7d, listed by at least 2 sources, with a score of at least 3 (a 2, b 1)"
         );
     }
 
@@ -322,6 +339,7 @@ mod tests {
                 "reason = 'a'\nmin_score = 0\nweights = { x = 1 }",
                 "min_score: 0",
             ),
+            ("reason = 'a'\nseen_within = '0s'", "seen_within: with 0s"),
             ("reason = 'a'\nmin_score = 2", "no source has a weight"),
             ("reason = 'a'\nweights = { x = 1 }", "without min_score"),
             (

@@ -9,6 +9,7 @@ use super::{
     event::EventKind,
     hold::Hold,
     reason::{ReasonId, SourceId},
+    sight::{SightAge, SightLimits},
     subject::Subject,
     time::Time,
 };
@@ -51,6 +52,7 @@ pub fn own_text(text: &str, subject: &Subject) -> String {
 
 /// An entry of one reason and source: a listing, or an exclusion from that source's wider listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredEntry", into = "StoredEntry")]
 pub struct Entry {
     /// The reason.
     pub reason: ReasonId,
@@ -64,9 +66,83 @@ pub struct Entry {
     pub exclusion: bool,
     /// Its own text, with `$` for the subject, and the stores through which it came.
     pub text: EntryText,
+    /// When it was last listed or renewed. A feed sees all its entries with each import, so that
+    /// this time of one of its entries does not count.
+    pub seen: Time,
+    /// The longest limit that it has outlived since then; 0 for entries of feeds.
+    pub aged: SightAge,
+}
+
+/// An entry as it is stored. An entry that was never renewed and has not aged has the bytes that
+/// stores up to version 8 have, whose fifth field was true for an exclusion.
+#[derive(Serialize, Deserialize)]
+struct StoredEntry {
+    reason: ReasonId,
+    source: SourceId,
+    since: Time,
+    until: Option<Time>,
+    kind: StoredKind,
+    text: EntryText,
+}
+
+/// The kind of a stored entry; the order of the variants is part of the format.
+#[derive(Serialize, Deserialize)]
+enum StoredKind {
+    /// A listing that was last seen when it began to exist.
+    Listing,
+    /// An exclusion.
+    Exclusion,
+    /// A listing that was renewed or has aged.
+    Sighted { seen: Time, aged: SightAge },
+}
+
+impl From<Entry> for StoredEntry {
+    fn from(e: Entry) -> StoredEntry {
+        let kind = match e.exclusion {
+            true => StoredKind::Exclusion,
+            false if (e.seen, e.aged) == (e.since, SightAge::default()) => StoredKind::Listing,
+            false => StoredKind::Sighted {
+                seen: e.seen,
+                aged: e.aged,
+            },
+        };
+        StoredEntry {
+            reason: e.reason,
+            source: e.source,
+            since: e.since,
+            until: e.until,
+            kind,
+            text: e.text,
+        }
+    }
+}
+
+impl From<StoredEntry> for Entry {
+    fn from(e: StoredEntry) -> Entry {
+        let (seen, aged) = match e.kind {
+            StoredKind::Listing | StoredKind::Exclusion => (e.since, SightAge::default()),
+            StoredKind::Sighted { seen, aged } => (seen, aged),
+        };
+        Entry {
+            reason: e.reason,
+            source: e.source,
+            since: e.since,
+            until: e.until,
+            exclusion: matches!(e.kind, StoredKind::Exclusion),
+            text: e.text,
+            seen,
+            aged,
+        }
+    }
 }
 
 impl Entry {
+    /// Whether it ages by itself. An exclusion does not age, and an entry of a feed only with the
+    /// whole feed.
+    fn ages(&self) -> bool {
+        !self.exclusion && !self.source.is_feed()
+    }
+
     /// Its removal on request.
     pub fn delisted(&self) -> EventKind {
         EventKind::Delisted {
@@ -136,14 +212,34 @@ impl Verdict {
             .filter(move |e| !exempt && !e.exclusion && !self.is_suppressed(e.reason, e.source))
     }
 
-    /// The next time at which an entry, a hold or the exemption ends.
-    pub fn next_due(&self) -> Option<Time> {
-        let entries = self.entries.iter().filter_map(|e| e.until);
+    /// The next time at which an entry, a hold or the exemption ends, or an entry outlives one of
+    /// the limits.
+    pub fn next_due(&self, limits: &SightLimits) -> Option<Time> {
+        let aging = self.entries.iter().filter(|e| e.ages());
+        let aging = aging.filter_map(|e| limits.next(e.seen, e.aged));
+        let entries = self.entries.iter().filter_map(|e| e.until).chain(aging);
         let holds = self.holds.iter().map(|h| h.until);
         entries
             .chain(holds)
             .chain(self.exempt.as_ref().and_then(|e| e.until))
             .min()
+    }
+
+    /// Notes which limits its entries have outlived. Their other properties stay.
+    pub fn age(&mut self, limits: &SightLimits, now: Time) {
+        for e in self.entries.iter_mut().filter(|e| e.ages()) {
+            e.aged = e.aged.max(limits.outlived(e.seen, now));
+        }
+    }
+
+    /// The verdict as if its listings had never been renewed and had not aged.
+    #[must_use]
+    pub fn without_sights(&self) -> Verdict {
+        let mut out = self.clone();
+        for e in &mut out.entries {
+            (e.seen, e.aged) = (e.since, SightAge::default());
+        }
+        out
     }
 
     /// Sets the entry of its reason and source.
@@ -184,6 +280,11 @@ impl Verdict {
                     until: *until,
                     exclusion: *exclusion,
                     text: text.clone(),
+                    seen: match *exclusion || source.is_feed() {
+                        true => since,
+                        false => at,
+                    },
+                    aged: SightAge::default(),
                 });
             }
             EventKind::Delisted { reason, source }

@@ -11,7 +11,7 @@ use super::Store;
 use crate::index::{Builder, Tables, image, values::Derivations};
 
 /// The first bytes of the file; the last of them is the version.
-const MAGIC: &[u8; 8] = b"ORBSIMG\x05";
+const MAGIC: &[u8; 8] = b"ORBSIMG\x06";
 const HEADER_BYTES: usize = 8 + 16 + 8 + 8;
 const BUFFER_BYTES: usize = 1 << 20;
 

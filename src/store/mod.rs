@@ -37,6 +37,8 @@ mod removals;
 #[cfg(feature = "daemon")]
 mod retention;
 #[cfg(feature = "daemon")]
+mod sights;
+#[cfg(feature = "daemon")]
 #[cfg(test)]
 mod tests;
 
@@ -55,3 +57,5 @@ pub use integrity::{Damage, FoundBy, ScrubProgress, ScrubReport, UnknownCommit};
 pub use open::MAX_OPEN_TABLES;
 #[cfg(feature = "daemon")]
 pub use retention::AuditErasure;
+#[cfg(feature = "daemon")]
+pub use sights::put_sight_limits;

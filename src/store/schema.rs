@@ -10,7 +10,7 @@
 //! | `events` | [`EVENTS`] | subject, sequence, place | [`Event`], never deleted |
 //! | `churn` | [`FEED_EVENTS`] | bucket of ten days, subject, sequence, place | [`Event`] of a feed, kept for a configured time |
 //! | `records` | [`RECORDS`] | source, copy, a record of a followed zone | nothing; only the copy that the source's record names counts |
-//! | `due` | [`DUE`] | time, subject | nothing: the next time at which a listing, hold or exemption of the subject ends |
+//! | `due` | [`DUE`] | time, subject | nothing: the next time at which a listing, hold or exemption of the subject ends, or a listing outlives a limit of a zone |
 //! | `holds` | [`HOLDS`] | source, subject | nothing: the subjects that have a hold of the source |
 //! | `people` | [`ACCOUNTS`] | see below | users, tokens and other named values (`ledger::accounts`) |
 //! | `audit` | [`AUDIT`] | a number | [`AuditRecord`], never deleted |
@@ -48,6 +48,7 @@
 //! | `erased/` name | the number of the last audit record that was read for an erasure (`store::retention`) |
 //! | `configured` | the names of the last accepted configuration (`store::configured`) |
 //! | `last-backup` | the last backup (`store::backup`) |
+//! | `seen-within` | the [`SightLimits`](crate::model::SightLimits) by which the rows of `due` were made |
 //! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.
@@ -62,8 +63,8 @@ pub use super::families::{
 };
 use super::{encoded::EncodedRow, extent::Extent};
 use crate::model::{
-    Domain, Entry, EntryText, FeedPath, Mask, Prefix4, Prefix6, ReasonId, Scope, Serial, SourceId,
-    StoreId, Subject, Time, Verdict, history::EventKind,
+    Domain, Entry, EntryText, FeedPath, Mask, Prefix4, Prefix6, ReasonId, Scope, Serial, SightAge,
+    SourceId, StoreId, Subject, Time, Verdict, history::EventKind,
 };
 
 /// The version of the store; a store of a newer version is refused.
@@ -310,6 +311,8 @@ impl FeedEntry {
             until: None,
             exclusion: self.exclusion,
             text: self.text,
+            seen: self.since,
+            aged: SightAge::default(),
         }
     }
 }
@@ -536,10 +539,11 @@ pub fn answer_key(at: Time, key: &[u8; 16]) -> Vec<u8> {
 /// The span of one bucket of idempotent requests, in seconds.
 pub const DAY: u64 = 86_400;
 
-/// The revision of a verdict: a hash that differs from those of the subject's other verdicts.
+/// The revision of a verdict: a hash that differs from those of the subject's other verdicts. When
+/// its listings were last seen is not part of it.
 pub fn revision(v: &Verdict) -> u64 {
     // A verdict that cannot be encoded cannot be committed either.
-    let bytes = encode(v).into_bytes().unwrap_or_default();
+    let bytes = encode(&v.without_sights()).into_bytes().unwrap_or_default();
     short_digest(&bytes)
 }
 
@@ -728,6 +732,37 @@ mod tests {
             let mut written = Vec::new();
             write_event(plain.at, &plain.author, &plain.kind, &mut written).unwrap();
             assert_eq!(Ok(written), encode(&plain).into_bytes());
+        }
+    }
+
+    /// Stores up to version 8 have a flag for exclusions where later ones have the kind of an entry.
+    #[test]
+    fn entries_without_a_later_sight_have_the_bytes_of_earlier_versions() {
+        let text: EntryText = Some("t").into();
+        let entry = |exclusion| Entry {
+            reason: ReasonId(3),
+            source: SourceId::OPERATOR,
+            since: Time(300),
+            until: Some(Time(900)),
+            exclusion,
+            text: text.clone(),
+            seen: Time(300),
+            aged: SightAge::default(),
+        };
+        for exclusion in [false, true] {
+            let e = entry(exclusion);
+            let earlier = (e.reason, e.source, e.since, e.until, exclusion, &e.text);
+            let bytes = encode(&e).into_bytes();
+            assert_eq!(bytes, encode(&earlier).into_bytes());
+            assert_eq!(decode(&bytes.unwrap()), Some(e));
+        }
+        for (seen, aged) in [(300, 60), (400, 0), (500, 60)] {
+            let e = Entry {
+                seen: Time(seen),
+                aged: SightAge(aged),
+                ..entry(false)
+            };
+            assert_eq!(decode(&encode(&e).into_bytes().unwrap()), Some(e));
         }
     }
 

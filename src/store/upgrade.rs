@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Batch, Result, Store, StoreError, damaged, schema};
-use crate::model::{Mask, Time};
+use crate::model::{Event, EventKind, Mask, Subject, Time, Verdict};
 
 /// Upgrades a store of version `from`.
 ///
@@ -33,8 +33,8 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         6 => store.commit(version_row(7))?,
         // There is a new, empty family for netblocks.
         7 => store.commit(version_row(8))?,
-        // There is a new, empty family for dynamic ranges.
-        8 => store.commit(version_row(9))?,
+        // Entries keep their last sight, and there is a new, empty family for dynamic ranges.
+        8 => last_sights(store)?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(
@@ -86,6 +86,60 @@ fn change_sources<A: DeserializeOwned, B: Serialize>(
     let mut batch = version_row(version);
     batch.put(schema::META, b"sources".to_vec(), schema::encode(&new));
     Ok(batch)
+}
+
+/// The most subjects whose verdicts are upgraded in one batch.
+const UPGRADE_BATCH: usize = 10_000;
+
+/// 8 to 9: entries have the time at which they were last seen: that of the last event that listed
+/// them. Only the rows of renewed entries change.
+fn last_sights(store: &Store) -> Result<()> {
+    let mut last: Option<Subject> = None;
+    loop {
+        let mut part: Vec<(Subject, Verdict)> = Vec::new();
+        let is_complete = store.decided(last.as_ref(), &mut |subject, verdict| {
+            part.push((subject, verdict));
+            Ok(part.len() < UPGRADE_BATCH)
+        })?;
+        let mut batch = match is_complete {
+            true => version_row(9),
+            false => Batch::default(),
+        };
+        for (subject, verdict) in &mut part {
+            if set_last_sights(store, subject, verdict)? {
+                let row = schema::encode(&*verdict);
+                batch.put(schema::VERDICTS, subject.key(), row);
+            }
+        }
+        store.commit(batch)?;
+        if is_complete {
+            return Ok(());
+        }
+        last = part.pop().map(|(subject, _)| subject);
+    }
+}
+
+/// Gives the listings of a subject the times of the events that last listed them. Returns whether
+/// one was listed again after it began.
+fn set_last_sights(store: &Store, subject: &Subject, verdict: &mut Verdict) -> Result<bool> {
+    if verdict.entries.iter().all(|e| e.exclusion) {
+        return Ok(false);
+    }
+    let mut is_changed = false;
+    store.rows_under(schema::EVENTS, &subject.key(), &mut |_, row| {
+        let event: Event = store.decode(row, format_args!("an event of {subject}"))?;
+        if let EventKind::Listed { reason, source, .. } = event.kind {
+            let entries = verdict.entries.iter_mut();
+            let mut listed =
+                entries.filter(|e| !e.exclusion && (e.reason, e.source) == (reason, source));
+            if let Some(e) = listed.next().filter(|e| e.seen < event.at) {
+                e.seen = event.at;
+                is_changed = true;
+            }
+        }
+        Ok(true)
+    })?;
+    Ok(is_changed)
 }
 
 /// 1 to 2: records of sources get their reasons and ends, and commits in the journal the serials

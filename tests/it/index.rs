@@ -44,6 +44,7 @@ fn zone(kind: &str) -> ZoneView {
 
 fn fact(exclusion: bool) -> RawFact {
     RawFact {
+        aged: Default::default(),
         reason: ReasonId(0),
         source: SourceId(0),
         exclusion,

@@ -1,7 +1,10 @@
 //! Zones that publish several listings together: rules of `publish`, from configuration to answers,
 //! transfers, look-ups and restarts.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -154,6 +157,74 @@ fn rules_are_explained_by_look_ups() {
     assert!(daemon.stop().success());
 }
 
+/// What a zone answers for an address given as the labels of its name.
+fn answer(f: &Folder, labels: &str, zone: &str) -> String {
+    let name = format!("{labels}.{zone}.orbs.example");
+    shown(&udp(f.addr(), &query(&name, 1, true), Duration::from_secs(5)).unwrap())
+}
+
+/// Waits until a zone does not list an address.
+fn until_it_left(f: &Folder, labels: &str, zone: &str) {
+    let begin = Instant::now();
+    while !answer(f, labels, zone).starts_with("NXDOMAIN") {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{labels}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn what_was_not_seen_for_long_leaves_a_zone_with_a_limit_and_returns() {
+    let rule = "any = ['relay', 'netblock'], seen_within = '5s'";
+    let recent = zone("recent", rule);
+    let f = Folder::with(CONFIG, &[("bl", ZONE), ("recent", &recent)]);
+    let daemon = Daemon::start(&f);
+    let (feed, host) = ("7.100.51.45", "1.0.52.45");
+    let list = f.write("a.txt", "45.51.100.7\n");
+    let list = list.to_str().unwrap();
+    let import = ["import", "--reason", "relay", "--source", "feed-a", list];
+    f.ok(&import);
+    f.ok(&["list", "45.52.0.1", "--reason", "relay"]);
+    let commit = f.json(&["status", "--json"])["commit"].to_string();
+    for labels in [feed, host] {
+        assert_eq!(answer(&f, labels, "recent"), "NOERROR 127.0.0.9");
+    }
+    for labels in [feed, host] {
+        until_it_left(&f, labels, "recent");
+        assert_eq!(answer(&f, labels, "bl"), "NOERROR 127.0.0.2");
+    }
+    for (subject, source) in [("45.51.100.7", "feed-a"), ("45.52.0.1", "operator")] {
+        let found = f.json(&["--json", "lookup", subject]);
+        let rules = rules_of(&found, "recent");
+        assert_eq!(rules[0]["listed"], false, "{rules:#?}");
+        let explanation = format!("not seen within 5s: {source}");
+        assert_eq!(rules[0]["explanation"], explanation, "{rules:#?}");
+        assert_eq!(found["entries"].as_array().unwrap().len(), 1);
+    }
+    let public = f.json(&["--json", "lookup", "45.52.0.1"]);
+    assert_eq!(
+        public["history"].as_array().unwrap().len(),
+        1,
+        "{public:#?}"
+    );
+    assert!(daemon.stop().success());
+    // A start publishes the same; what is seen again returns at once.
+    let daemon = Daemon::start(&f);
+    for labels in [feed, host] {
+        assert!(answer(&f, labels, "recent").starts_with("NXDOMAIN"));
+    }
+    f.ok(&["list", "45.52.0.1", "--reason", "relay"]);
+    assert_eq!(answer(&f, host, "recent"), "NOERROR 127.0.0.9");
+    f.ok(&import);
+    assert_eq!(answer(&f, feed, "recent"), "NOERROR 127.0.0.9");
+    let records = lines(&take(f.addr(), "recent.orbs.example", None).unwrap().records);
+    let has = |labels: &str| records.iter().any(|r| r.starts_with(labels));
+    assert!(has(feed) && has(host), "{records:#?}");
+    // Neither its age nor its renewal prevents an undo of the listing.
+    f.ok(&["undo", &commit]);
+    assert!(answer(&f, host, "bl").starts_with("NXDOMAIN"));
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn zones_and_list_pages_name_the_rule() {
     let both = zone("both", RULES[0].1);
@@ -216,6 +287,11 @@ fn check_refuses_rules_that_nothing_can_meet_and_warns_of_misspelt_sources() {
             "nothing can be listed",
         ),
         ("reason = 'relay', min_score = 2", "no source has a weight"),
+        ("reason = 'relay', seen_within = '0s'", "use a longer time"),
+        (
+            "reason = 'relay', seen_within = 'soon'",
+            "`soon` is not a duration",
+        ),
         ("reason = 'relay', families = ['ipv5']", "ipv5"),
         ("sources = ['operator']", "reason"),
     ] {

@@ -440,6 +440,7 @@ fn full_block_answers_as_its_rendering() {
     let listed = |r| RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(r),
             source: SourceId(0),
             exclusion: false,
@@ -534,6 +535,7 @@ fn every_reply_is_well_formed() {
     let listed = RawFacts {
         exempt: false,
         facts: vec![RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion: false,

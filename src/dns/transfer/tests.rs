@@ -165,6 +165,7 @@ proptest! {
 
 fn listed(n: u32) -> Builder {
     let fact = RawFact {
+        aged: Default::default(),
         reason: ReasonId(0),
         source: SourceId(0),
         exclusion: false,
@@ -186,6 +187,7 @@ fn listed(n: u32) -> Builder {
 #[test]
 fn compressed_names_have_short_chains_of_pointers() {
     let fact = RawFact {
+        aged: Default::default(),
         reason: ReasonId(0),
         source: SourceId(0),
         exclusion: false,

@@ -1,7 +1,7 @@
 //! The listings that apply to a subject: its own, and those of wider subjects that cover it.
 
 use crate::{
-    model::{Entry, Mask, SourceId, Subject, Verdict},
+    model::{Entry, Mask, ReasonId, SightAge, SourceId, Subject, Verdict},
     store::{Store, StoreError},
 };
 
@@ -12,6 +12,9 @@ pub(super) struct ApplyingListing {
     pub listed: Subject,
     /// The entry.
     pub entry: Entry,
+    /// Whether a longer listing of the same reason and source applies, which was last seen earlier.
+    /// Only a rule that does not count that one because of it counts this one.
+    pub is_second: bool,
 }
 
 /// The verdicts of a subject and of the wider subjects that cover it, the nearest first; only those
@@ -38,7 +41,9 @@ pub(super) fn applying<'a>(
     verdicts: impl IntoIterator<Item = &'a (Subject, Verdict)>,
     published: Mask,
 ) -> Vec<ApplyingListing> {
-    let (mut decided, mut held, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    // The nearest entries; of a listing its age, which a wider one may not have.
+    let mut decided: Vec<((ReasonId, SourceId), Option<SightAge>)> = Vec::new();
+    let (mut held, mut out) = (Vec::new(), Vec::new());
     for (listed, verdict) in verdicts {
         if verdict.exempt.is_some() {
             break;
@@ -46,14 +51,28 @@ pub(super) fn applying<'a>(
         held.extend(verdict.holds.iter().map(|h| (h.reason, h.source)));
         for entry in &verdict.entries {
             let (pair, every) = ((entry.reason, entry.source), (entry.reason, SourceId::ALL));
-            if decided.contains(&pair) || held.contains(&pair) || held.contains(&every) {
+            if held.contains(&pair) || held.contains(&every) {
                 continue;
             }
-            decided.push(pair);
+            let age = (!entry.exclusion).then_some(entry.aged);
+            let nearer = decided.iter_mut().find(|(decided, _)| *decided == pair);
+            let is_second = nearer.is_some();
+            match nearer {
+                None => decided.push((pair, age)),
+                Some((_, Some(nearer))) if !entry.exclusion && entry.aged < *nearer => {
+                    *nearer = entry.aged;
+                }
+                Some((_, nearer)) => {
+                    // What is wider than an exclusion does not apply.
+                    *nearer = nearer.filter(|_| !entry.exclusion);
+                    continue;
+                }
+            }
             if !entry.exclusion && published & entry.reason.bit() != 0 {
                 out.push(ApplyingListing {
                     listed: listed.clone(),
                     entry: entry.clone(),
+                    is_second,
                 });
             }
         }

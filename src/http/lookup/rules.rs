@@ -10,7 +10,7 @@ use crate::{
         derive::{DerivedReason, Listed},
         rrsets::PublishedReason,
     },
-    model::{Mask, PublishRule, ReasonId, SourceId, Subject},
+    model::{Mask, PublishRule, ReasonId, SourceId, Subject, time::Seconds},
     store::Dictionary,
 };
 
@@ -21,7 +21,10 @@ pub(super) fn counted<'l>(
     listings: &'l [ApplyingListing],
 ) -> impl Iterator<Item = &'l ApplyingListing> + Clone {
     let family = subject.family();
-    let counts = move |l: &&ApplyingListing| published.counts(family, listed(l));
+    let is_rule = published.derived.is_some();
+    let counts = move |l: &&ApplyingListing| {
+        (is_rule || !l.is_second) && published.counts(family, listed(l))
+    };
     listings.iter().filter(counts)
 }
 
@@ -29,6 +32,7 @@ fn listed(l: &ApplyingListing) -> Listed {
     Listed {
         reason: l.entry.reason,
         source: l.entry.source,
+        aged: l.entry.aged,
     }
 }
 
@@ -57,30 +61,41 @@ pub(super) fn applied_rules(
         let (Some(derived), Some(rule)) = (&p.derived, spec.rule()) else {
             continue;
         };
-        let counted: Vec<Listed> = counted(p, subject, listings).map(listed).collect();
-        if !counted.is_empty() {
-            out.push(applied_rule(dictionary, derived, p.code, &rule, &counted));
+        let concerned = listings.iter().map(listed);
+        let concerned: Vec<Listed> = concerned
+            .filter(|l| derived.concerns(subject.family(), *l))
+            .collect();
+        if !concerned.is_empty() {
+            let (counted, unseen): (Vec<Listed>, Vec<Listed>) = concerned
+                .into_iter()
+                .partition(|l| derived.counts(subject.family(), *l));
+            let listings = [&counted[..], &unseen[..]];
+            out.push(applied_rule(dictionary, derived, p.code, &rule, listings));
         }
     }
     out
 }
 
+/// `counted` are the listings that count, and `unseen` those that were last seen too long ago.
 fn applied_rule(
     dictionary: &Dictionary,
     derived: &DerivedReason,
     code: [u8; 4],
     rule: &PublishRule,
-    counted: &[Listed],
+    [counted, unseen]: [&[Listed]; 2],
 ) -> AppliedRuleResponse {
-    let mut sources: Vec<SourceId> = counted.iter().map(|l| l.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
+    let sources = sources_of(counted);
+    let mut unseen = sources_of(unseen);
+    unseen.retain(|s| !sources.contains(s));
     let mask: Mask = counted.iter().fold(0, |mask, l| mask | l.reason.bit());
     let reasons = |mask| {
         let all = ReasonId::all_of(mask).map(|r| dictionary.reasons.name(r).to_string());
         all.collect::<Vec<String>>()
     };
-    let source_names = sources.iter().map(|s| dictionary.sources.name(*s));
+    let names = |sources: &[SourceId]| {
+        let names = sources.iter().map(|s| dictionary.sources.name(*s).into());
+        names.collect::<Vec<String>>()
+    };
     let has_score = derived.min_score > 0;
     let score = || sources.iter().map(|s| derived.weight(*s)).sum();
     let mut out = AppliedRuleResponse {
@@ -89,21 +104,30 @@ fn applied_rule(
         listed: derived.is_listed(counted.iter().copied()),
         reasons: reasons(mask),
         missing_reasons: reasons(derived.all & !mask),
-        sources: source_names.map(Into::into).collect(),
+        sources: names(&sources),
+        unseen_sources: names(&unseen),
         sources_needed: derived.min_sources,
         score: has_score.then(score),
         score_needed: has_score.then_some(derived.min_score),
         explanation: String::new(),
     };
-    out.explanation = explanation(&out);
+    out.explanation = explanation(&out, rule.seen_within);
     out
 }
 
+/// The sources of listings, each once.
+fn sources_of(listings: &[Listed]) -> Vec<SourceId> {
+    let mut sources: Vec<SourceId> = listings.iter().map(|l| l.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
 /// What the listings are, and what they have to be, in words.
-fn explanation(r: &AppliedRuleResponse) -> String {
+fn explanation(r: &AppliedRuleResponse, seen_within: Option<Seconds>) -> String {
     let sources = r.sources.join(", ");
     let mut parts = Vec::new();
-    if !r.missing_reasons.is_empty() {
+    if !r.missing_reasons.is_empty() && !r.reasons.is_empty() {
         parts.push(format!(
             "listed for {}, not for {}",
             r.reasons.join(", "),
@@ -111,6 +135,8 @@ fn explanation(r: &AppliedRuleResponse) -> String {
         ));
     }
     match r.sources_needed {
+        0 | 1 if r.sources.is_empty() => {}
+        needed if r.sources.is_empty() => parts.push(format!("0 of {needed} sources needed")),
         0 | 1 => parts.push(format!("listed by {sources}")),
         needed => parts.push(format!(
             "{} of {needed} sources needed: {sources}",
@@ -119,6 +145,10 @@ fn explanation(r: &AppliedRuleResponse) -> String {
     }
     if let (Some(score), Some(needed)) = (r.score, r.score_needed) {
         parts.push(format!("a score of {score}, {needed} needed"));
+    }
+    if let Some(time) = seen_within.filter(|_| !r.unseen_sources.is_empty()) {
+        let unseen = r.unseen_sources.join(", ");
+        parts.push(format!("not seen within {time}: {unseen}"));
     }
     parts.join("; ")
 }
@@ -136,13 +166,14 @@ mod tests {
             reasons: vec!["relay".into()],
             missing_reasons: vec!["spamsource".into()],
             sources: vec!["operator".into(), "feed-a".into()],
+            unseen_sources: Vec::new(),
             sources_needed: 1,
             score: None,
             score_needed: None,
             explanation: String::new(),
         };
         assert_eq!(
-            explanation(&rule),
+            explanation(&rule, None),
             "listed for relay, not for spamsource; listed by operator, feed-a"
         );
         let rule = AppliedRuleResponse {
@@ -153,8 +184,22 @@ mod tests {
             ..rule
         };
         assert_eq!(
-            explanation(&rule),
+            explanation(&rule, None),
             "2 of 3 sources needed: operator, feed-a; a score of 4, 5 needed"
+        );
+        let rule = AppliedRuleResponse {
+            reasons: Vec::new(),
+            missing_reasons: vec!["relay".into()],
+            sources: Vec::new(),
+            unseen_sources: vec!["feed-a".into()],
+            sources_needed: 1,
+            score: None,
+            score_needed: None,
+            ..rule
+        };
+        assert_eq!(
+            explanation(&rule, Some(Seconds(7 * 86_400))),
+            "not seen within 7d: feed-a"
         );
     }
 }

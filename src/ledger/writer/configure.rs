@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Writer, put_zone};
+use super::{Writer, put_zone, sights::unseen_feeds};
 use crate::{
     index::{ZoneView, values::Derivations},
     ledger::{
@@ -13,7 +13,7 @@ use crate::{
         settings::LedgerSettings,
         transaction::Transaction,
     },
-    model::SourceId,
+    model::{SightLimits, SourceId},
     store::{Batch, Dictionary, dictionary_rows},
 };
 
@@ -46,8 +46,13 @@ impl Writer {
         }
         // A name that becomes an address must not be unlisted in between.
         self.publishes_later = true;
+        let limits = self.sight_limits.clone();
         let applied = self.apply_settings(settings, false);
         let applied = applied.and_then(|mut receipt| {
+            if self.sight_limits != limits {
+                // What was last seen before a new limit must not be published under it.
+                self.expire_at(self.clock.now())?;
+            }
             let turned = self.turn_asked_names_once()?.receipt;
             receipt.commit = receipt.commit.max(turned.commit);
             receipt.serials.extend(turned.serials);
@@ -67,6 +72,7 @@ impl Writer {
         settings: LedgerSettings,
         lost: bool,
     ) -> Result<Receipt, LedgerError> {
+        let now = self.clock.now();
         let mut dictionary = Dictionary::clone(&self.store.dictionary());
         // A new removal log is used only after the rest of the configuration is applied.
         let new_log = match (&self.removals, &settings.removals) {
@@ -75,7 +81,7 @@ impl Writer {
             (None, None) => None,
             (Some(_), None) => Some(None),
         };
-        let rules = publish_rules(&settings, &mut dictionary)?;
+        let rules = publish_rules(&settings, &mut dictionary, now)?;
         let known = self.store.dictionary();
         for name in &dictionary.sources.0.all()[known.sources.0.all().len()..] {
             check_free(name, NameOwner::Source, &self.accounts.load(), &known)?;
@@ -83,7 +89,6 @@ impl Writer {
         let texts = settings.reasons.iter();
         let texts: HashMap<String, String> =
             texts.map(|r| (r.name.clone(), r.text.clone())).collect();
-        let now = self.clock.now();
         let store = self.store.store_id();
         let mut views = Vec::new();
         for z in &settings.zones {
@@ -123,6 +128,7 @@ impl Writer {
             }
         }
         self.warn_of_serials(zones.all(), &serials);
+        self.schedule_sights(SightLimits::of(&settings.zones))?;
         let new_names = dictionary.reasons.0.all() != known.reasons.0.all()
             || dictionary.sources.0.all() != known.sources.0.all();
         if new_names || zone_removed || !receipt.serials.is_empty() {
@@ -132,6 +138,7 @@ impl Writer {
             self.commit_serials(&transaction, &receipt, moved, batch)?;
             self.store.set_dictionary(dictionary);
         }
+        self.unseen = unseen_feeds(&self.sight_limits, &self.store.dictionary(), now);
         let derivations = Derivations::from(&rules);
         if *self.builder.derivations() != derivations {
             self.builder = self.builder.rederived(derivations);

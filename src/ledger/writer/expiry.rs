@@ -1,11 +1,12 @@
-//! Ends listings, sources, exemptions and holds that are due.
+//! Ends listings, sources, exemptions and holds that are due, and ages listings that were last seen
+//! too long ago for a zone.
 //!
 //! Listings and sources end before exemptions and holds, whatever their own due times, and nothing
 //! is published until all of them have ended. However late the ledger checks the clock, no query
 //! finds a host whose exemption has ended while an expired listing of it is still in force.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::Writer;
 use crate::{
@@ -36,7 +37,8 @@ impl Writer {
         done
     }
 
-    fn expire_at(&mut self, now: Time) -> Result<(), LedgerError> {
+    /// As [`Writer::expire`], without publishing it.
+    pub(super) fn expire_at(&mut self, now: Time) -> Result<(), LedgerError> {
         let due = self.next_due.is_some_and(|t| t <= now);
         if due {
             self.end_listings(now)?;
@@ -86,7 +88,7 @@ impl Writer {
         result
     }
 
-    /// Ends everything else that is due.
+    /// Ends everything else that is due, and notes which limits listings have outlived.
     fn end_all(&mut self, now: Time) -> Result<(), LedgerError> {
         while self.next_due.is_some_and(|t| t <= now) {
             let due = self.store.due(None, now, self.settings.expiry_batch.0)?;
@@ -99,6 +101,7 @@ impl Writer {
                 if let Err(e @ LedgerError::Unavailable(_)) = decided {
                     return Err(e);
                 }
+                transaction.age(&self.store, subject, &self.sight_limits)?;
             }
             transaction.clear_due(due);
             self.commit_changes(&mut transaction)?;

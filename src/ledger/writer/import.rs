@@ -2,6 +2,7 @@
 
 use super::{Reply, Writer};
 use crate::{
+    index::derive::FactChange,
     ledger::{
         error::LedgerError,
         guard::{self, NewList},
@@ -10,7 +11,7 @@ use crate::{
         tables::{load, load_generation},
         transaction::Transaction,
     },
-    model::{Mask, SourceId, Subject},
+    model::{SourceId, Subject},
     store::{
         Dictionary,
         journal::ChangedSince,
@@ -53,6 +54,7 @@ impl Writer {
     ) {
         let bulk = matches!(staged_import.staged.rows, StagedRows::Large(..));
         let result = self.commit_import(staged_import);
+        self.follow_feed_sights();
         if bulk && matches!(result, Ok(ImportReply::Done(_))) {
             self.write_image(true, Some(Box::new(|| drop(reply.send(result)))));
         } else {
@@ -153,21 +155,22 @@ impl Writer {
         });
         let done = self.commit(&transaction, tables)?;
         if let Some((masks, difference)) = large {
-            self.count_large_import(masks, &difference);
+            let changes: Vec<_> = FactChange::of_masks(masks, Some(source)).collect();
+            self.count_large_import(&changes, &difference);
         }
         Ok(ImportReply::Done(done))
     }
 
     /// Counts a large import, whose subjects are not read one by one, in each zone that publishes a
     /// reason of it.
-    fn count_large_import(&self, masks: [Mask; 2], difference: &ImportDifference) {
+    fn count_large_import(&self, changes: &[FactChange], difference: &ImportDifference) {
         let d = difference;
         let counts = ZoneChanges {
             listed: d.added.saturating_sub(d.excluded_added),
             delisted: d.removed.saturating_sub(d.excluded_removed),
         };
         for zone in self.zones.all() {
-            if zone.changed_by(masks) {
+            if zone.changed_by(changes) {
                 self.health.add_zone_changes(&zone.name, counts);
             }
         }

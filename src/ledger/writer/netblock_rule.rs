@@ -63,6 +63,8 @@ mod tests {
             until: until.map(Time),
             exclusion: false,
             text: Default::default(),
+            seen: Time(1),
+            aged: Default::default(),
         }
     }
 

@@ -38,6 +38,7 @@ impl Server {
     fn rows(&self, kind: &str) -> BTreeSet<Vec<u8>> {
         let mut facts: BTreeMap<&Subject, Vec<RawFact>> = BTreeMap::new();
         let fact = |source: usize, exclusion, text| RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(source as u16),
             exclusion,

@@ -43,6 +43,7 @@ fn world(text: &str) -> World {
         });
         let (subject, exclusion) = word.strip_prefix('!').map_or((word, false), |s| (s, true));
         let fact = RawFact {
+            aged: Default::default(),
             reason: ReasonId(0),
             source: SourceId(0),
             exclusion,
@@ -626,6 +627,7 @@ fn read_again(kind: &str, extra: &str, entries: &[ListEntry]) -> Snapshot {
         }
     }
     let fact = |e: &ListEntry| RawFact {
+        aged: Default::default(),
         reason: e.reason,
         source: SourceId(0),
         exclusion: e.exclusion,
@@ -917,6 +919,7 @@ fn changed_texts_are_counted() {
 fn reasons_that_a_format_cannot_carry_are_counted() {
     let mut rows = world("45.1.1.1 45.1.1.3");
     let second = RawFact {
+        aged: Default::default(),
         reason: ReasonId(1),
         ..rows[0].1.facts[0].clone()
     };
@@ -952,6 +955,7 @@ fn zone_of_bit_masks_is_exported_with_the_bits_of_all_reasons() {
         .find(|(s, _)| s.to_string() == "45.1.1.1")
         .unwrap();
     let second = RawFact {
+        aged: Default::default(),
         reason: ReasonId(1),
         ..host.facts[0].clone()
     };

@@ -15,7 +15,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let listed = [("1.2.3.4", false), ("1.2.0.0/20", false), ("1.2.1.0/25", true), ("2606:4700::/32", false), ("*.a.b", false), ("c.a.b", true)];
     for (s, exclusion) in listed.into_iter().chain([(".d", false), (".e.d", true), ("45.1.0.0/16", false), ("45.1.7.7", true)]) {
         let exempt = s == ".e.d";
-        let id = b.intern(&RawFacts { exempt, facts: vec![RawFact { reason: ReasonId(0), source: SourceId(0), exclusion, text: orbsd::model::EntryText::default() }] });
+        let id = b.intern(&RawFacts { exempt, facts: vec![RawFact { aged: Default::default(), reason: ReasonId(0), source: SourceId(0), exclusion, text: orbsd::model::EntryText::default() }] });
         let mut c = Changes::default();
         b.add(&mut c, &s.parse().unwrap(), id);
         b.apply(c);

@@ -9,6 +9,7 @@ mod faults;
 mod proxy;
 mod readers;
 pub mod servers;
+mod sights;
 mod tickets;
 pub mod wire;
 pub mod worlds;

@@ -82,6 +82,9 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
         "dbl" => {
             "kind='domain'\nttl='7m'\npublish=[{reason='spam',code='127.0.1.2'},{reason='phish',code='127.0.1.4'},{all=['spam','phish'],code='127.0.1.8'}]"
         }
+        "recent" => {
+            "kind='address'\npublish=[{any=['relay','netblock'],seen_within='20s',code='127.0.0.2',text='recent: $'}]"
+        }
         "ebl" => "kind='hash'\ndigest='sha1-hex'\npublish=[{reason='drop-box',code='127.0.1.6'}]",
         _ => {
             "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]"

@@ -326,7 +326,7 @@ fn a_source_that_is_not_imported_in_time_ends_as_a_whole_and_the_next_import_lis
 }
 
 /// A feed's entry for the reason `relay`.
-fn relay_entry(ledger: &Ledger) -> FeedEntry {
+pub(in crate::ledger::writer) fn relay_entry(ledger: &Ledger) -> FeedEntry {
     FeedEntry {
         reason: RELAY,
         exclusion: false,
