@@ -57,7 +57,7 @@ impl Lab {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        let request = http::Request::builder()
+        let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.web))
             .header("host", "list.example")
