@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Each module, and the modules that it may import. All other imports are refused.
-const MAY_IMPORT: [(&str, &[&str]); 39] = [
+const MAY_IMPORT: [(&str, &[&str]); 40] = [
     ("model", &[]),
     ("metrics", &[]),
     ("index", &["model"]),

@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use super::{group, is_root, orbsd};
 use crate::lab::{CONFIG, Daemon, Folder};
 

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use super::{RelayLab, collector::exchange, mta::MtaBehavior, rules::open, v4};
+use super::{RelayLab, mta::MtaBehavior, rules::open, v4};
 
 /// The exit codes of `orbsd relay probe`. It lists no host.
 #[test]

@@ -6,7 +6,6 @@ use data_encoding::BASE64URL_NOPAD;
 use hickory_proto::op::{Message, ResponseCode};
 use http_body_util::Full;
 use hyper::{Request, StatusCode, body::Bytes, header};
-use tokio::time::timeout;
 
 use super::{CLIENT_TIMEOUT, Secure, framed, get, http, over_quic};
 use crate::{

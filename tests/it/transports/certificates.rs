@@ -10,7 +10,7 @@ use std::{
 
 use rcgen::{CertificateParams, KeyPair};
 use tokio::net::TcpStream;
-use tokio_rustls::{client::TlsStream, rustls::ClientConfig};
+use tokio_rustls::client::TlsStream;
 
 use super::{Secure, framed, h3, over_quic};
 use crate::lab::{Daemon, ZONE, query};
