@@ -646,7 +646,7 @@ proptest! {
                     Found::Listed(l) => code_records(&builder, zone, l).iter().map(|(code, _)| code[3] - 2).collect(),
                     _ => vec![],
                 };
-                let want = (0u8..).zip(naive_listed(&matches, point.family()));
+                let want = (0u8..).zip(naive_listed(matches, point.family()));
                 let want: Vec<u8> = want.filter(|(_, listed)| *listed).map(|(i, _)| i).collect();
                 prop_assert_eq!(got, want, "{} {:?}", point, matches(None));
             }

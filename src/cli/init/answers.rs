@@ -385,7 +385,8 @@ mod tests {
 
     #[test]
     fn error_names_its_option() {
-        let cases: [(&str, fn(&mut GivenAnswers), &str); 9] = [
+        type Change = fn(&mut GivenAnswers);
+        let cases: [(&str, Change, &str); 9] = [
             ("--zone", |o| o.zone = Some("bl".into()), "bl.example.org"),
             (
                 "--zone",
