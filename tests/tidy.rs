@@ -309,8 +309,9 @@ const MAY_IMPORT: [(&str, &[&str]); 40] = [
 ];
 const MAX_FILE_LINES: usize = 850;
 const MAX_FUNCTION_LINES: usize = 140;
-/// The most lines of a `mod.rs`, which only declares and re-exports.
-const MAX_MOD_FILE_LINES: usize = 160;
+/// The most lines of a `mod.rs`, which only declares and re-exports. That of `src/api` names all
+/// types of the API.
+const MAX_MOD_FILE_LINES: usize = 180;
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(folder)

@@ -32,7 +32,7 @@ enum ProviderCommand {
     },
     /// Show a provider with its ranges, hosts and last edits
     Show(Number),
-    /// End the edits of all providers of a range, delist what they have listed, and put back the hosts that they have taken out
+    /// End the edits of all providers of a range, and withdraw what they did in it
     Remove {
         #[command(flatten)]
         provider: Number,

@@ -545,13 +545,19 @@ fn host_is_not_released_early_without_an_accepted_control() {
 #[test]
 fn form_that_is_proved_while_a_claim_is_tested_is_sent_again_with_a_control() {
     let mut b = Bench::new();
-    let queued = b.prove(HOST);
+    let two_forms = Nomination {
+        only: ["plain", "percent-at-name"].map(Into::into).into(),
+        ..b.nomination(HOST, "log")
+    };
+    let earlier = b.nominate_as("anna", two_forms);
+    let (_, sent_before) = b.run(&earlier, &accepted());
+    b.deliver(&sent_before[0], HOST);
     b.later(10);
     let job = b.claim_later(false);
     b.relay.due(9, b.now).unwrap();
     let (job, ready) = b.begin(&job).unwrap();
     // The queue of the host delivers another message, which it accepted before it was closed.
-    let late = queued.iter().find(|m| m.test != "plain").unwrap();
+    let late = &sent_before[1];
     b.deliver(late, HOST);
     let waits = b.end(&job, &ready, &refused(), &accepted_control());
     assert_eq!(
