@@ -264,6 +264,14 @@ impl ComparisonFolder {
     }
 }
 
+impl Drop for NewComparison<'_> {
+    /// Removes what was not finished: the disk may be full. After [`NewComparison::finish`] there
+    /// is nothing.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 impl NewComparison<'_> {
     /// Creates a list of the result.
     ///
@@ -284,7 +292,12 @@ impl NewComparison<'_> {
     /// A file cannot be written; the last result stays.
     pub fn finish(self, result: &StoredComparison) -> io::Result<()> {
         let path = self.path.join(RESULT);
-        fs::write(&path, serde_json::to_vec(result)?).map_err(named(&path))?;
+        // Without its figures, a result could not be read after a power failure.
+        let mut file = File::create(&path).map_err(named(&path))?;
+        let written = file.write_all(&serde_json::to_vec(result)?);
+        written
+            .and_then(|()| file.sync_all())
+            .map_err(named(&path))?;
         let (last, old) = (
             self.folder.path(&self.name, ""),
             self.folder.path(&self.name, OLD),

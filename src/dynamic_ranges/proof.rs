@@ -1,8 +1,9 @@
 //! What providers need of DNS: the record that proves a range, and the zone cuts below it, beyond
 //! which the record proves nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{
@@ -87,6 +88,23 @@ async fn check_cut(
     }
 }
 
+/// The look-up of a provider's record, until it ends or its request is given up.
+struct InFlight(Arc<Mutex<HashSet<u64>>>, u64);
+
+impl InFlight {
+    fn begin(all: &Arc<Mutex<HashSet<u64>>>, number: u64) -> Option<InFlight> {
+        all.lock()
+            .insert(number)
+            .then(|| InFlight(all.clone(), number))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
 impl DynamicRangeService {
     fn dns(&self) -> Result<Arc<dyn ProofDns>, TicketError> {
         self.tickets.proof_dns().ok_or_else(|| {
@@ -117,12 +135,10 @@ impl DynamicRangeService {
     /// There is no such provider, this server has no resolver, or the ledger refuses the commit.
     pub async fn check(&self, number: u64) -> Result<(), TicketError> {
         let dns = self.dns()?;
-        if !self.looked_up.lock().insert(number) {
+        let Some(_running) = InFlight::begin(&self.looked_up, number) else {
             return Ok(());
-        }
-        let checked = self.check_alone(&dns, number).await;
-        self.looked_up.lock().remove(&number);
-        checked
+        };
+        self.check_alone(&dns, number).await
     }
 
     async fn check_alone(&self, dns: &Arc<dyn ProofDns>, number: u64) -> Result<(), TicketError> {

@@ -17,6 +17,7 @@ use crate::{
     model::{
         Change, Evidence, ReasonId, Subject, Time, Verdict,
         history::{Command, IdempotencyKey},
+        prefix::{Prefix4, Prefix6},
         special::unlistable,
         time::Seconds,
     },
@@ -31,10 +32,14 @@ pub const MAX_ENTRIES: usize = 1000;
 const MAX_DAILY_EDITS: usize = 500;
 /// The most edits that a page shows, the newest first.
 const MAX_SHOWN_EDITS: usize = 100;
+/// The most edits of a provider that are kept, and can be undone.
+const MAX_KEPT_EDITS: u64 = 1000;
 /// The most providers that are kept, requests included.
 const MAX_PROVIDERS: usize = 10_000;
 /// The most requests without a proof. A further one replaces the oldest.
 const MAX_REQUESTS: usize = 1000;
+/// The most providers in a /16, or in a /32 of IPv6, that have proved their range.
+const MAX_PROVED_OF_NETWORK: usize = 500;
 /// The most look-ups of records at the same time.
 const MAX_CHECKS: usize = 4;
 /// The most look-ups of zone cuts at the same time.
@@ -164,7 +169,7 @@ impl DynamicRangeService {
         self.tickets.count_subject(&range, now)?;
         self.decide(now, |batch| {
             check_not_removed(batch, &range)?;
-            make_room(batch)?;
+            make_room(batch, &range)?;
             let number = batch.next_number(LAST_NUMBER)?;
             let secret = TicketSecret::new(&self.random)?;
             let provider = RangeProvider::new(number, range, secret, now);
@@ -228,9 +233,14 @@ impl DynamicRangeService {
         for number in numbers {
             edits.extend(batch.get(EDITS, &(provider.number, number))?);
         }
+        // Before a proof, entries of the range are those of others.
+        let entries = match provider.proved_at {
+            Some(_) => self.entries_in_force(&batch, &provider.range)?,
+            None => Vec::new(),
+        };
         Ok(ProviderDetail {
             state: provider.state(now),
-            entries: self.entries_in_force(&batch, &provider.range)?,
+            entries,
             edits,
             provider,
         })
@@ -274,6 +284,10 @@ impl DynamicRangeService {
             let mut provider = get(batch, number)?;
             provider.check_may_edit(now)?;
             edit::check_bounds(&provider.range, action, subject)?;
+            // An operator may have ended the edits of a wider or a narrower range.
+            if action.makes_entry() {
+                check_not_removed(batch, subject)?;
+            }
             check_daily_edits(batch, number)?;
             if action.makes_entry()
                 && self.entries_in_force(batch, &provider.range)?.len() >= MAX_ENTRIES
@@ -286,7 +300,8 @@ impl DynamicRangeService {
             let verdict = batch.store().verdict(subject)?;
             let stored = batch.get(ENTRIES, subject)?;
             let mine = stored.filter(|e| e.range == provider.range);
-            let until = now.plus(ENTRY_PERIOD);
+            // The end counts from the last proof, as that of a renewal does.
+            let until = provider.proved_at.unwrap_or(now).plus(ENTRY_PERIOD);
             let command = edit::decide(action, reason, &verdict, mine.as_ref(), until)?;
             provider.last_edit += 1;
             if let Some(reverted) = reverts {
@@ -314,6 +329,9 @@ impl DynamicRangeService {
                 reverted_by: None,
             };
             batch.put(EDITS, &(number, edit.number), &edit);
+            if let Some(old) = edit.number.checked_sub(MAX_KEPT_EDITS) {
+                batch.delete(EDITS, &(number, old));
+            }
             batch.put(PROVIDERS, &number, &provider);
             let what: &str = action.into();
             let why = format!("{what} by {}, which has proved {}", provider.author(), provider.range);
@@ -435,7 +453,8 @@ impl DynamicRangeService {
                 }
             }
             removed.ended = Some(end);
-            if !keep && let Ok(reason) = self.reason() {
+            if !keep {
+                let reason = self.reason()?;
                 for entry in self.entries_in_force(batch, &removed.range)? {
                     let verdict = batch.store().verdict(&entry.subject)?;
                     let command = edit::end_command(&entry, reason);
@@ -538,8 +557,16 @@ fn check_not_removed(batch: &RangeBatch<'_>, range: &Subject) -> Result<(), Tick
 
 /// Refuses a request if there are too many providers. The oldest request without a proof makes room
 /// for a new one, so that strangers cannot use all places up.
-fn make_room(batch: &mut RangeBatch<'_>) -> Result<(), TicketError> {
+fn make_room(batch: &mut RangeBatch<'_>, range: &Subject) -> Result<(), TicketError> {
     let all = providers(batch)?;
+    let network = network_of(range);
+    let is_near = |p: &&RangeProvider| p.proved_at.is_some() && network_of(&p.range) == network;
+    if all.iter().filter(is_near).count() >= MAX_PROVED_OF_NETWORK {
+        return Err(TicketError::LimitReached(
+            format!("{MAX_PROVED_OF_NETWORK} providers in {network} are kept, which is the limit"),
+            DAY,
+        ));
+    }
     let mut requests = all
         .iter()
         .filter(|p| p.proved_at.is_none() && p.ended.is_none());
@@ -555,6 +582,15 @@ fn make_room(batch: &mut RangeBatch<'_>) -> Result<(), TicketError> {
             DAY,
         )),
         false => Ok(()),
+    }
+}
+
+/// The /16, or the /32 of IPv6, in which a range lies.
+fn network_of(range: &Subject) -> Subject {
+    match range {
+        Subject::V4(p) => Subject::V4(Prefix4::new(p.first(), 16)),
+        Subject::V6(p) => Subject::V6(Prefix6::new(p.first(), 32)),
+        Subject::Domain(_) => range.clone(),
     }
 }
 

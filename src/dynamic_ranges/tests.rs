@@ -4,7 +4,7 @@
 
 mod properties;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -40,6 +40,7 @@ struct FakeDns {
     aliases: Mutex<Vec<(String, String)>>,
     texts: Mutex<Vec<(String, String)>>,
     is_down: Mutex<bool>,
+    is_silent: Mutex<bool>,
 }
 
 #[async_trait]
@@ -56,6 +57,9 @@ impl ProofDns for FakeDns {
     async fn texts(&self, name: &str) -> Result<Vec<String>, String> {
         if *self.is_down.lock() {
             return Err(format!("{name}: no answer"));
+        }
+        if *self.is_silent.lock() {
+            std::future::pending::<()>().await;
         }
         let texts = self.texts.lock();
         let found = texts.iter().filter(|(owner, _)| owner == name);
@@ -269,6 +273,42 @@ fn provider_edits_nothing_before_its_record_is_at_every_apex() {
     assert_eq!(b.get(&p).state(b.now()), ProviderState::Proved);
     b.edit(&p, EditAction::Add, "127.64.8.0/24").unwrap();
     assert!(b.is_listed("127.64.8.7"));
+}
+
+#[test]
+fn check_whose_request_was_given_up_does_not_prevent_the_next_one() {
+    let b = Bench::new();
+    let p = b.open(RANGE);
+    *b.dns.is_silent.lock() = true;
+    let given_up = b.runtime.block_on(async {
+        let check = b.ranges.check(p.number);
+        tokio::time::timeout(Duration::from_millis(20), check).await
+    });
+    assert!(given_up.is_err());
+    *b.dns.is_silent.lock() = false;
+    b.prove(&p);
+    assert_eq!(b.get(&p).state(b.now()), ProviderState::Proved);
+}
+
+#[test]
+fn range_that_lies_in_a_removed_one_is_not_listed_by_its_provider() {
+    let b = Bench::new();
+    let (wide, narrow) = (b.proved(RANGE), b.proved("127.64.8.0/24"));
+    b.ranges
+        .remove(wide.number, false, ("anna", "socket", None), b.now())
+        .unwrap();
+    let why = refused(b.edit(&narrow, EditAction::Add, "127.64.8.0/24"));
+    assert!(why.contains("ask again after"), "{why}");
+    assert!(!b.is_listed("127.64.8.24"));
+}
+
+#[test]
+fn provider_without_a_proof_sees_no_entries_of_others() {
+    let b = Bench::new();
+    let (p, stranger) = (b.proved(RANGE), b.open(RANGE));
+    b.edit(&p, EditAction::Add, RANGE).unwrap();
+    assert_eq!(b.entries(&p), [RANGE]);
+    assert_eq!(b.entries(&stranger), [""; 0]);
 }
 
 #[test]

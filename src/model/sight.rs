@@ -48,6 +48,12 @@ impl SightLimits {
         SightLimits(limits.into_iter().collect())
     }
 
+    /// Limits that no configuration has, because `seen_within` is never 0: those of due times that
+    /// are being moved.
+    pub fn unknown() -> SightLimits {
+        SightLimits(vec![SightAge(0)])
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

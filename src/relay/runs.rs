@@ -157,6 +157,10 @@ impl RelayService {
             hello: settings.ehlo_name_from(job.target, job.source),
             ..names.clone()
         };
+        if job.is_claim() {
+            // Forms may have been proved in a run that was interrupted, or since.
+            self.resend_proved_since(&batch, &mut job)?;
+        }
         let out = prepare_messages(&mut batch, &settings, &mut job, names, new_token);
         // The proved forms are sent first: they decide a claim, and a slow host is left after a
         // while.
@@ -266,8 +270,8 @@ impl RelayService {
         } else if job.remote {
             // Outcomes that a reporter reports do not count; only arrivals do.
             finish_job(&mut job, now)?;
-        } else if is_proved_since && !is_deferred {
-            // This run does not count as a try: the host deferred nothing.
+        } else if is_proved_since && (!is_deferred || job.tries >= MAX_TRIES) {
+            // This run does not count as a try.
             job.tries = job.tries.saturating_sub(1);
             let why = "forms that were proved since are sent again with a control".into();
             retry(&mut job, now.plus(Seconds(1)), why)?;

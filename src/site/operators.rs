@@ -145,6 +145,9 @@ async fn serve_pages(
     // The router removes the body of the response to HEAD.
     *request.method_mut() = Method::GET;
     let replaced = match Credentials::read(request.headers()) {
+        Some(_) if is_loaded_elsewhere(request.headers()) => Err(ProblemDetails::forbidden(
+            "a page of another site loads this page; open it by itself",
+        )),
         Some(credentials) => credentials.replace(&state.app, request.headers_mut()),
         None => Ok(()),
     };
@@ -174,6 +177,13 @@ async fn serve_pages(
     }
     add_headers(response.headers_mut());
     response
+}
+
+/// Whether a page or a script of another site loads a page; a link to it is followed.
+fn is_loaded_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"))
+        && text("sec-fetch-dest") != Some("document")
 }
 
 /// Renders the page of a resource from the JSON of the API.

@@ -67,10 +67,16 @@ fn is_empty_folder(path: &Path) -> Result<bool> {
 /// Opens a copy read-only, reads every block, which verifies the checksums, and returns the
 /// description of its content.
 fn read(path: &Path, at: String) -> Result<Backup> {
-    let db =
-        DB::open_cf_for_read_only(&super::scrub::copy_options(), path, schema::FAMILIES, false)?;
+    let options = super::scrub::copy_options();
+    // A copy of an older version lacks the families that were added since.
+    let present = DB::list_cf(&options, path)?;
+    let families = schema::FAMILIES.into_iter();
+    let families: Vec<&str> = families
+        .filter(|family| present.iter().any(|p| p == family))
+        .collect();
+    let db = DB::open_cf_for_read_only(&options, path, &families, false)?;
     let mut rows = std::collections::BTreeMap::new();
-    for family in schema::FAMILIES {
+    for family in families {
         let mut n = 0;
         for row in db.iterator_cf_opt(
             &cf(&db, family)?,

@@ -48,6 +48,13 @@ impl Writer {
         self.publishes_later = true;
         let limits = self.sight_limits.clone();
         let applied = self.apply_settings(settings, false);
+        if applied.is_err() {
+            // The due times are those of the configuration that stays.
+            let limits = SightLimits::of(&self.settings.zones);
+            if let Err(e) = self.schedule_sights(limits) {
+                tracing::error!(error = ?e, "restoring the due times of listings failed");
+            }
+        }
         let applied = applied.and_then(|mut receipt| {
             if self.sight_limits != limits {
                 // What was last seen before a new limit must not be published under it.

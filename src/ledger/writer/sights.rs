@@ -61,20 +61,27 @@ impl Writer {
         }
     }
 
-    /// Gives all listings the due times of other limits. If this is interrupted, it is done again:
-    /// a due time too many does nothing.
+    /// Gives all listings the due times of other limits. If this is interrupted, it is done again,
+    /// whatever the limits are then: a due time too many does nothing, and one too few would never
+    /// be found.
     pub(super) fn schedule_sights(&mut self, limits: SightLimits) -> Result<(), LedgerError> {
         let was = self.store.sight_limits()?;
         if was == limits {
             self.sight_limits = limits;
             return Ok(());
         }
+        let is_resumed = was == SightLimits::unknown();
+        if !is_resumed {
+            let mut batch = Batch::default();
+            put_sight_limits(&SightLimits::unknown(), &mut batch);
+            self.commit_batch(batch)?;
+        }
         let mut last: Option<Subject> = None;
         loop {
             let (mut batch, mut count, mut end) = (Batch::default(), 0, None);
             let is_complete = self.store.decided(last.as_ref(), &mut |subject, verdict| {
                 let [old, new] = [&was, &limits].map(|limits| verdict.next_due(limits));
-                if old != new {
+                if is_resumed || old != new {
                     let key = |at| schema::due_key(at, &subject);
                     old.into_iter()
                         .for_each(|at| batch.delete(schema::DUE, key(at)));

@@ -125,6 +125,24 @@ fn upgrade_takes_the_last_sight_from_the_history() {
 }
 
 #[test]
+fn interrupted_move_of_due_times_is_done_again_with_the_old_limits() {
+    let mut b = Bench::new();
+    b.list(HOST, 20);
+    let store = &b.ledger().store;
+    let subject: Subject = HOST.parse().unwrap();
+    let end = store.verdict(&subject).unwrap().entries[0].until.unwrap();
+    // A move to other limits has changed this row, and was interrupted before its last batch.
+    let mut batch = Batch::default();
+    put_sight_limits(&SightLimits::unknown(), &mut batch);
+    batch.delete(schema::DUE, schema::due_key(end, &subject));
+    store.commit(batch).unwrap();
+    b.stop();
+    b.start();
+    b.pass(20 * DAY);
+    assert!(!b.listed(HOST));
+}
+
+#[test]
 fn reload_applies_a_new_limit_to_what_is_listed() {
     let b = Bench::new();
     b.list(HOST, 90);
