@@ -401,7 +401,7 @@ fn print(done: &Initialised) {
         output::block("  ", lines.trim_end());
     }
     println!();
-    println!("Nobody is listed. Next:");
+    println!("No host is listed. Next:");
     for next in &done.next {
         println!("  {:<44} # {}", next.command, next.what);
     }

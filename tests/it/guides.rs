@@ -66,7 +66,7 @@ done
 /// Replaces apt: puts in place what the package brings.
 const APT: &str = r#"#!/bin/sh
 set -eu
-case "$*" in "install ./orbsd_"*"_amd64.deb") ;; *) echo "apt: unknown command: $*" >&2; exit 64 ;; esac
+case "$*" in "install ./orbsd_"*"_amd64.deb" | "install --allow-downgrades ./orbsd_"*"_amd64.deb") ;; *) echo "apt: unknown command: $*" >&2; exit 64 ;; esac
 ln -sf "$ORBSD" "$WORK/bin/orbsd"
 [ -d /etc/orbsd ] || install -d -m 750 /etc/orbsd
 [ -d /var/lib/orbsd ] || install -d -m 700 /var/lib/orbsd
@@ -101,7 +101,7 @@ stop() {
 }
 case "$*" in
 "enable --now orbsd" | "start orbsd") start ;;
-"stop orbsd") stop ;;
+"stop orbsd" | "disable --now orbsd") stop ;;
 "restart orbsd") stop; start ;;
 "reload orbsd") orbsd --config /etc/orbsd/config.toml reload ;;
 *) echo "systemctl: unknown command: $*" >&2; exit 64 ;;
@@ -125,9 +125,9 @@ struct Step {
 fn steps(page: &str, before: Before) -> Vec<Step> {
     let prepared: &[&str] = match before {
         Before::Nothing => &[],
-        Before::Installed => &["apt install ./orbsd_0.1.0_amd64.deb"],
+        Before::Installed => &["apt install ./orbsd_0.1.0-1_amd64.deb"],
         Before::Running => &[
-            "apt install ./orbsd_0.1.0_amd64.deb",
+            "apt install ./orbsd_0.1.0-1_amd64.deb",
             "orbsd init --zone bl.example.org --yes",
             "systemctl enable --now orbsd",
         ],
@@ -297,7 +297,7 @@ fn files_of_a_machine_belong_to_the_daemon_of_its_unit() {
     };
     let files = "/etc/orbsd /etc/orbsd/config.toml /etc/orbsd/zones /etc/orbsd/zones/bl.toml /etc/orbsd/keys /etc/orbsd/keys/mirror /var/lib/orbsd /var/lib/orbsd/data";
     let steps = [
-        step("apt install ./orbsd_0.1.0_amd64.deb"),
+        step("apt install ./orbsd_0.1.0-1_amd64.deb"),
         step("orbsd init --zone bl.example.org --yes"),
         step(&format!("stat -c '%U:%G %a' {files}")),
         step("find /var/lib/orbsd ! -user orbsd -o -perm /077"),

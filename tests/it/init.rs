@@ -111,7 +111,7 @@ fn new_server_is_sound_and_answers_with_its_first_listing() {
         (&"[]".parse().unwrap(), &"[]".parse().unwrap()),
         "{checked}"
     );
-    // Nobody is listed.
+    // No host is listed.
     assert_eq!(f.orbsd(&["lookup", "45.51.100.7"]).status.code(), Some(1));
     use_free_port_for_api(&f);
     let _daemon = Daemon::start(&f);
@@ -263,7 +263,7 @@ fn questions_are_answered_on_a_terminal() {
     }
     output.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
-    assert!(said.contains("Nobody is listed"), "{said}");
+    assert!(said.contains("No host is listed"), "{said}");
     f.ok(&["check"]);
 }
 
