@@ -34,7 +34,7 @@ fn value(metrics: &str, sample: &str) -> Option<f64> {
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let api = Api::with(&format!(
-        "{CONFIG}[generic_names]\nreason = \"spam\"\n[http_client]\nresolvers = [\"127.0.0.1:1\"]\n"
+        "{CONFIG}[generic_names]\nreason = \"spam\"\n[http_client]\nresolvers = [\"127.0.0.1:1\"]\n[query_sample]\none_in = 64\n"
     ));
     // Names are looked up only after the start.
     let until = Instant::now() + Duration::from_secs(20);

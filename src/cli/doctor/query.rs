@@ -71,14 +71,15 @@ pub(super) async fn ask(
         message.set_edns(record);
     }
     let request = DnsRequest::new(message, DnsRequestOptions::default());
+    // The tasks of a connection end with the last copy of their provider.
+    let provider = TokioRuntimeProvider::default();
     let sent = async {
-        let provider = TokioRuntimeProvider::default();
         let exchange = match protocol {
-            Protocol::Udp => UdpClientStream::builder(server, provider)
+            Protocol::Udp => UdpClientStream::builder(server, provider.clone())
                 .with_timeout(Some(TIMEOUT))
                 .exchange(),
             Protocol::Tcp => {
-                TcpClientStream::exchange(server, None, TIMEOUT, None, provider).await?
+                TcpClientStream::exchange(server, None, TIMEOUT, None, provider.clone()).await?
             }
         };
         exchange.send(request).first_answer().await
