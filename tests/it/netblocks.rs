@@ -171,7 +171,7 @@ fn command_shows_the_collateral_before_each_decision() {
     let propose = ["netblock", "propose", NET, "--kind", "hijacked"];
     let shown = api.f.ok(&[&propose[..], &["--dry-run"]].concat());
     assert!(
-        shown.contains("256 addresses") && shown.contains("not known"),
+        shown.contains("256 addresses") && shown.contains("not sampled"),
         "{shown}"
     );
     assert_eq!(api.f.ok(&["netblock", "list"]), "");

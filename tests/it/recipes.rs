@@ -66,7 +66,15 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 28] = [
+const ELSEWHERE: [(&str, &str); 33] = [
+    ("example/providers", "tests/it/dynamic_ranges.rs"),
+    ("@ 3600 IN TXT \"orbsd-proof", "tests/it/dynamic_ranges.rs"),
+    ("provider list --state", "tests/it/dynamic_ranges.rs"),
+    ("isp-example.txt", "a feed with the reason of another block"),
+    (
+        "--source isp-example",
+        "an import with the reason of another block",
+    ),
     ("ORBSD CRITICAL", "src/cli/doctor/tests.rs"),
     ("feed-a, counted", "tests/it/quality.rs"),
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
