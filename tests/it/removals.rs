@@ -48,7 +48,8 @@ fn scrub(api: &Api) -> Value {
     loop {
         let s = status(api);
         if last(&s) != before {
-            return s;
+            // The parts of one status are read one after the other.
+            return status(api);
         }
         assert!(Instant::now() < until, "{s}");
         std::thread::sleep(Duration::from_millis(50));

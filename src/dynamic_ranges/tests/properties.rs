@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Hold;
 
 /// The subjects of edits: inside and outside the ranges, delegated and not.
 const SUBJECTS: [&str; 12] = [
@@ -76,8 +77,14 @@ fn differences(before: &[Verdict], after: &[Verdict]) -> Vec<(Part, bool)> {
             let is_lost = old.entries.iter().any(|e| !new.entries.contains(e));
             out.push(((*text, false), is_lost));
         }
-        if old.holds != new.holds {
-            let is_lost = old.holds.iter().any(|h| !new.holds.contains(h));
+        // A hold that lasts as long as a wider listing ends with it, whoever made it.
+        let own = |v: &Verdict| -> Vec<Hold> {
+            let holds = v.holds.iter().filter(|h| h.until != Hold::WITH_COVER);
+            holds.cloned().collect()
+        };
+        let (old, new) = (own(old), own(new));
+        if old != new {
+            let is_lost = old.iter().any(|h| !new.contains(h));
             out.push(((*text, true), is_lost));
         }
     }
