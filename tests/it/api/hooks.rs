@@ -53,6 +53,10 @@ impl Sink {
                         }
                         head += &line;
                     }
+                    // A client may close a connection before it sends a request.
+                    if head.is_empty() {
+                        return;
+                    }
                     let mut body = vec![0; len];
                     stream.read_exact(&mut body).unwrap();
                     let answer = match how.load(Ordering::Relaxed) {
