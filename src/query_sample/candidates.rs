@@ -15,7 +15,7 @@ fn network(addr: Ipv4Addr) -> u32 {
 }
 
 /// The addresses that wait, at most one of each /24. If the queue is full, another address replaces
-/// one at a random place, so that whoever fills it does not keep others out.
+/// one at a random place, so that a client that fills it does not keep others out.
 #[derive(Debug, Default)]
 pub(super) struct CandidateQueue {
     waiting: VecDeque<Ipv4Addr>,

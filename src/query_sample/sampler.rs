@@ -1,5 +1,5 @@
 //! Chooses queries at random distances, so that each query is chosen with the same probability, and
-//! nobody can send queries that are chosen more often than others.
+//! a client cannot send queries that are chosen more often than others.
 
 use std::{
     net::IpAddr,
@@ -89,8 +89,8 @@ impl QuerySampler {
         one_in > 0
     }
 
-    /// The next number of the generator xorshift64* (S. Vigna, 2016). It is quick, and nobody but
-    /// this process sees its numbers.
+    /// The next number of the generator xorshift64* (S. Vigna, 2016). It is quick, and its
+    /// numbers do not leave this process.
     fn next_random(&self) -> u64 {
         let mut x = self.random.load(Relaxed);
         x ^= x >> 12;

@@ -77,7 +77,7 @@ fn differences(before: &[Verdict], after: &[Verdict]) -> Vec<(Part, bool)> {
             let is_lost = old.entries.iter().any(|e| !new.entries.contains(e));
             out.push(((*text, false), is_lost));
         }
-        // A hold that lasts as long as a wider listing ends with it, whoever made it.
+        // A hold that lasts as long as a wider listing ends with it, whatever its author.
         let own = |v: &Verdict| -> Vec<Hold> {
             let holds = v.holds.iter().filter(|h| h.until != Hold::WITH_COVER);
             holds.cloned().collect()
