@@ -2,10 +2,11 @@
 //! /64s of an IPv6 /56, were sampled.
 //!
 //! The table is set-associative: a keyed hash assigns each network to a set of 16 cells, so a
-//! client cannot aim at a set. Half of a set is for networks that are new, the other half for those that were
-//! sampled most often. A new network replaces only another new one, and takes one of the other cells
-//! only after it was sampled more often than the network there. So queries for a million networks,
-//! each of which is sampled once, replace no network that others ask about again and again.
+//! client cannot aim at a set. Half of a set is for networks that are new, the other half for those
+//! that were sampled most often. A new network replaces only another new one, and takes one of the
+//! other cells only after it was sampled more often than the network there. So queries for a
+//! million networks, each of which is sampled once, replace no network that others ask about again
+//! and again.
 
 use std::{
     hash::{BuildHasher, RandomState},
