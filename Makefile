@@ -51,7 +51,7 @@ test: check peers deny ## run all tests but the long ones: units, properties, sc
 	@if [ "$$(id -u)" = 0 ]; then TMPDIR=$$(sh tests/tmpdir.sh) sh tests/packages/run.sh $(TARGET)/debug/orbsd $(TARGET)/peers/roots bookworm; \
 	else echo "skipped: the tests of packages need root; run: sudo make packages"; fi
 
-bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md, SITE.md, LOGINS.md, QUALITY.md and COMPARISON.md of benches/
+bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NSD in one run; writes RESULTS.md, FAMILIES.md, TRANSFERS.md, LATENCY.md, API.md, RELAY.md, SITE.md, LOGINS.md, RULES.md, QUALITY.md and COMPARISON.md of benches/
 	$(CARGO) build --release --bins --examples --locked
 	$(CARGO) bench --bench pure --locked -- --noplot
 	ORBSD_PEERS=$(TARGET)/peers python3 benches/compare.py $(TARGET)
@@ -62,6 +62,7 @@ bench: need peers ## compare with rbldnsd, hickory-server, an echo server and NS
 	python3 benches/relay.py $(TARGET)
 	python3 benches/site.py $(TARGET)
 	python3 benches/logins.py $(TARGET)
+	python3 benches/rules.py $(TARGET)
 	python3 benches/quality.py $(TARGET)
 	python3 benches/comparison.py $(TARGET)
 
