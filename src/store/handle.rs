@@ -187,6 +187,11 @@ impl Batch {
     pub fn delete_range(&mut self, family: &'static str, from: Vec<u8>, to: Vec<u8>) {
         self.1.push((family, from, to));
     }
+    /// Adds the rows of another batch after those of this one.
+    pub(super) fn append(&mut self, other: Batch) {
+        self.0.extend(other.0);
+        self.1.extend(other.1);
+    }
 }
 
 impl Store {
@@ -293,6 +298,8 @@ impl Store {
     /// Visits the rows of a family in one direction from `from` on, until `f` returns false.
     fn visit(&self, family: &str, from: &[u8], direction: Direction, f: RowFn) -> Result<()> {
         self.with(|db| {
+            #[cfg(test)]
+            super::tests::count_iterator();
             for row in db.iterator_cf(&cf(db, family)?, IteratorMode::From(from, direction)) {
                 let (key, value) = row?;
                 if !f(&key, &value)? {

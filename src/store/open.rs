@@ -141,6 +141,18 @@ impl Store {
     ///
     /// Another process has it open, a newer version wrote it, it is damaged, or the disk failed.
     pub fn open(settings: StoreSettings) -> Result<Store> {
+        Store::open_watched(settings, &mut |_| ())
+    }
+
+    /// Opens a store as [`Store::open`] does. `watch` receives the progress of a long upgrade.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::open`].
+    pub fn open_watched(
+        settings: StoreSettings,
+        watch: upgrade::UpgradeWatch<'_>,
+    ) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
             .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let (db, truncation) = open_db(&settings)?;
@@ -149,7 +161,7 @@ impl Store {
         match store.version()? {
             None if store.is_empty()? => store.initialise()?,
             None => return Err(damaged("the version")),
-            Some(version) => upgrade::run(&store, version)?,
+            Some(version) => upgrade::run(&store, version, watch)?,
         }
         store.id = store
             .get(schema::META, b"id")?

@@ -1,7 +1,7 @@
 //! Tests that a store of an earlier build opens, and that its rows keep the same bytes when they
 //! are read and written again.
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -29,6 +29,18 @@ use crate::{
         time::Seconds,
     },
 };
+
+mod upgrade;
+
+thread_local! {
+    /// How many iterators over rows this thread has opened.
+    static ITERATORS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts an iterator that the store opens, for tests of how many rows are sought one by one.
+pub(super) fn count_iterator() {
+    ITERATORS.set(ITERATORS.get() + 1);
+}
 
 /// Every row of a store that version 0.1.0 wrote before its first release: family, key and value in
 /// hexadecimal digits.
