@@ -51,6 +51,12 @@ pub enum StoreError {
         version = schema::VERSION
     )]
     Newer(u32),
+    /// An older version wrote the store, and only its upgrade makes it readable.
+    #[error(
+        "the store was written by an older orbsd (store version {0}; this program reads {version}); start the daemon, which upgrades it",
+        version = schema::VERSION
+    )]
+    Older(u32),
     /// Its data cannot be decoded: restore it from a backup.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),

@@ -56,8 +56,8 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }]
 "#;
 
-fn store(path: &Path) -> Store {
-    Store::open(StoreSettings {
+fn settings(path: &Path) -> StoreSettings {
+    StoreSettings {
         path: path.to_path_buf(),
         journal_age: Seconds(DAY),
         journal_size: 1 << 30,
@@ -65,8 +65,11 @@ fn store(path: &Path) -> Store {
         scrub_interval: Seconds(0),
         scrub_rate: 1 << 23,
         open_tables: MAX_OPEN_TABLES,
-    })
-    .unwrap()
+    }
+}
+
+fn store(path: &Path) -> Store {
+    Store::open(settings(path)).unwrap()
 }
 
 fn open(path: &Path) -> Ledger {
@@ -181,6 +184,19 @@ fn reencode(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// Checks the verdicts of the store that has [`ROWS`].
+fn check_verdicts(ledger: &Ledger) {
+    let verdict = |s: &str| ledger.store.verdict(&s.parse().unwrap()).unwrap();
+    assert!(
+        verdict("45.1.1.1")
+            .entry(RELAY, SourceId::OPERATOR)
+            .is_some()
+    );
+    assert!(verdict("45.1.1.2").is_suppressed(RELAY, SourceId::OPERATOR));
+    assert!(verdict("45.1.1.3").exempt.is_some());
+    assert!(verdict("46.1.0.0/16").entry(RELAY, SourceId(3)).is_some());
+}
+
 #[test]
 fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     let dir = tempfile::tempdir().unwrap();
@@ -205,15 +221,7 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
         ),
         (1, 1, 1)
     );
-    let verdict = |s: &str| ledger.store.verdict(&s.parse().unwrap()).unwrap();
-    assert!(
-        verdict("45.1.1.1")
-            .entry(RELAY, SourceId::OPERATOR)
-            .is_some()
-    );
-    assert!(verdict("45.1.1.2").is_suppressed(RELAY, SourceId::OPERATOR));
-    assert!(verdict("45.1.1.3").exempt.is_some());
-    assert!(verdict("46.1.0.0/16").entry(RELAY, SourceId(3)).is_some());
+    check_verdicts(&ledger);
     ledger.stop().unwrap();
     let store = store(dir.path());
     let mut typed = std::collections::BTreeSet::new();

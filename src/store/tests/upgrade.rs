@@ -1,14 +1,18 @@
 //! Tests of the upgrade from version 8, which reads all entries with their events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use super::{BEGIN, ITERATORS, RELAY, hex, rows, store};
+use rocksdb::{DB, Options};
+
+use super::{
+    BEGIN, ITERATORS, RELAY, ROWS, bytes, check_verdicts, hex, open, rows, settings, store,
+};
 use crate::{
     model::{
         Entry, EntryText, Event, EventKind, ReasonId, SightAge, SourceId, Subject, Time, Verdict,
     },
     store::{
-        Batch, CommitFault, Store, StoreError, schema,
+        Backup, Batch, CommitFault, Restoration, Store, StoreError, cf, schema,
         upgrade::{UpgradeProgress, last_sights, version_row},
     },
 };
@@ -202,4 +206,78 @@ fn upgrade_begins_again_if_an_older_program_has_committed_meanwhile() {
     last_sights(&store, BATCH, &mut |_| ()).unwrap();
     verdict.entries[0].seen = Time(BEGIN + 999_999);
     assert_eq!(verdicts(&store)[&key], verdict);
+}
+
+/// Writes the rows of an earlier build as a store of a version, without the families that later
+/// versions have added.
+fn write_version(path: &Path, version: u32) {
+    let added = [
+        (schema::TICKETS, 7),
+        (schema::NETBLOCKS, 8),
+        (schema::DYNAMIC_RANGES, 9),
+    ];
+    let is_later = |family: &&str| {
+        added
+            .iter()
+            .any(|(f, since)| f == family && *since > version)
+    };
+    let families = schema::FAMILIES.into_iter().filter(|f| !is_later(f));
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    let db = DB::open_cf(&options, path, families).unwrap();
+    for row in ROWS.lines() {
+        let row: Vec<&str> = row.split(' ').collect();
+        let family = cf(&db, row[0]).unwrap();
+        db.put_cf(&family, bytes(row[1]), bytes(row[2])).unwrap();
+    }
+    let meta = cf(&db, schema::META).unwrap();
+    db.put_cf(&meta, "version", version.to_be_bytes()).unwrap();
+}
+
+#[test]
+fn backup_of_an_earlier_version_without_later_families_is_restored() {
+    for version in 6..schema::VERSION {
+        let dir = tempfile::tempdir().unwrap();
+        let (backup, place) = (dir.path().join("backup"), dir.path().join("data"));
+        let copy = backup.join("store");
+        std::fs::create_dir_all(&copy).unwrap();
+        write_version(&copy, version);
+        // It cannot be read before its upgrade, and the error says so.
+        let refused = Store::open_read_only(settings(&copy));
+        assert!(
+            matches!(refused, Err(StoreError::Older(v)) if v == version),
+            "{version}"
+        );
+        let found = Backup::read(&copy, "2026-01-02T03:04:05Z".into()).unwrap();
+        assert_eq!(found.version, version);
+        let text = serde_json::to_vec(&found).unwrap();
+        std::fs::write(backup.join("backup.json"), text).unwrap();
+        let restoration = Restoration::begin(&backup, &place).unwrap();
+        store(&restoration.path()).close().unwrap();
+        restoration.finish().unwrap();
+        assert_eq!(Store::version_in(&copy).unwrap(), Some(version));
+        let ledger = open(&place);
+        check_verdicts(&ledger);
+        ledger.stop().unwrap();
+        assert!(Store::open_read_only(settings(&place)).unwrap().is_some());
+        assert_eq!(Store::version_in(&place).unwrap(), Some(schema::VERSION));
+    }
+}
+
+#[test]
+fn read_only_store_of_a_newer_version_is_refused_as_newer() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = store(dir.path());
+    let newer = schema::VERSION + 1;
+    written.commit(version_row(newer)).unwrap();
+    written.close().unwrap();
+    let refused = Store::open_read_only(settings(dir.path()));
+    assert!(matches!(refused, Err(StoreError::Newer(v)) if v == newer));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(
+        Store::open_read_only(settings(empty.path()))
+            .unwrap()
+            .is_none()
+    );
 }
