@@ -139,8 +139,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let dynamic_ranges = dynamic_ranges::service(&config, &tickets);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
+    let (sample, erasures) = (&shared.sample, erasures(&config));
     let retention =
-        retention::run_first(&tickets, &netblocks, &reverse_names, erasures(&config)).await?;
+        retention::run_first(&tickets, &netblocks, &reverse_names, sample, erasures).await?;
     let exports = Exports::default();
     exports.set(config.exports.clone());
     let feeds = start_feeds(&config, &ledger, &mut shared);
