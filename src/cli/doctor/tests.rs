@@ -492,7 +492,7 @@ fn other_answer_at_the_same_serial_is_a_fault() {
     expect(
         &assess(&[listed.clone(), None]).unwrap(),
         State::Good,
-        "1 names",
+        "1 name",
         "",
     );
     assert_eq!(assess(&[None, None]), None);
@@ -968,7 +968,7 @@ fn line_for_monitoring_has_the_counts_and_the_worst_finding() {
     ];
     assert_eq!(
         nagios_line(&all),
-        "ORBSD CRITICAL: 1 faults, 1 warnings, 0 not seen, 1 good; pages https://orbs.example/: 404 / gone | faults=1 warnings=1 not_seen=0 good=1"
+        "ORBSD CRITICAL: 1 fault, 1 warning, 0 not seen, 1 good; pages https://orbs.example/: 404 / gone | faults=1 warnings=1 not_seen=0 good=1"
     );
     assert_eq!(
         nagios_line(&all[..1]),

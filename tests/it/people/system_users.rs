@@ -290,7 +290,7 @@ fn group_members_can_only_read_through_the_socket() {
     // The keys cannot be read, so the daemon checks them.
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(
-        code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zones"),
+        code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zone\n"),
         "{text}"
     );
     f.write("zones/bl.toml", "origin = 1");
