@@ -131,6 +131,9 @@ fn restore_with(
     // Before the last step, so that nothing can start that the daemon cannot open.
     give()?;
     restoration.finish().map_err(refused)?;
+    if let Some(warning) = owner::warning_of_root(&config.store.path) {
+        eprintln!("orbsd: warning: {warning}");
+    }
     if common.json {
         let serials = done.serials.iter().map(|(o, s)| (o, s.0));
         let serials: BTreeMap<_, _> = serials.collect();
