@@ -46,6 +46,7 @@ mod retention;
 mod scrub;
 mod served;
 pub mod tickets;
+mod upgrade;
 
 pub use name_look_ups::generic_names;
 
@@ -138,8 +139,9 @@ async fn serve_until_stopped(config_path: PathBuf, config: Config) -> Result<(),
     let dynamic_ranges = dynamic_ranges::service(&config, &tickets);
     let tests = tests.with_removal_mail(tickets::removal_mail(&config, &tickets)?);
     let reverse_names = ReverseNames::default();
+    let (sample, erasures) = (&shared.sample, erasures(&config));
     let retention =
-        retention::run_first(&tickets, &netblocks, &reverse_names, erasures(&config)).await?;
+        retention::run_first(&tickets, &netblocks, &reverse_names, sample, erasures).await?;
     let exports = Exports::default();
     exports.set(config.exports.clone());
     let feeds = start_feeds(&config, &ledger, &mut shared);
@@ -579,7 +581,9 @@ fn divide_files(mut config: Config) -> (Config, ConnectionLimits) {
 ///
 /// The store or the ledger cannot be opened.
 pub fn open_ledger(config: &Config) -> Result<(Ledger, Arc<server::Mirrors>), String> {
-    let store = Store::open(config.store.clone()).map_err(|e| e.to_string())?;
+    let mut upgrade = upgrade::UpgradeReport::default();
+    let store = Store::open_watched(config.store.clone(), &mut |p| upgrade.add(p));
+    let store = store.map_err(|e| e.to_string())?;
     let clock = clock(config, store.last_commit_time().map_err(|e| e.to_string())?);
     let mirrors = Arc::new(server::Mirrors::open(config.mirrors(), clock.clone()));
     let shown = store.dictionary();

@@ -15,7 +15,9 @@ use crate::{
         guard::{Guard, GuardTrip, ListLimits, ListRefusal},
     },
     lists::{self, ListReport, Options, ReasonMapping},
-    model::{EntryText, Subject, Time, ZoneAddresses, subject::HostBits, time::Seconds},
+    model::{
+        EntryText, Subject, Time, ZoneAddresses, subject::HostBits, text::counted, time::Seconds,
+    },
     store::{
         schema::{AuditRecord, FeedEntry, ListShape},
         stage::Mode,
@@ -338,8 +340,7 @@ impl std::fmt::Display for FileNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.more {
             0 => f.write_str(&self.first),
-            1 => write!(f, "{} and 1 more file", self.first),
-            n => write!(f, "{} and {n} more files", self.first),
+            n => write!(f, "{} and {}", self.first, counted(n, "more file")),
         }
     }
 }

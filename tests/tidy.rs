@@ -68,6 +68,7 @@ const MAY_IMPORT: [(&str, &[&str]); 40] = [
             "tickets",
             "reverse_names",
             "netblocks",
+            "query_sample",
         ],
     ),
     (

@@ -13,6 +13,7 @@ use crate::{
     model::{
         Serial, Time,
         serial::{MirrorSerial, forced_transfers, left_behind},
+        text::counted,
     },
     server::Mirrors,
     store::{self, Restoration, Store},
@@ -34,8 +35,9 @@ pub(super) fn backup(common: &Common, c: &Backup) -> Result<(), CliError> {
     let (commit, rows) = (made.commit, made.rows);
     common.print(&made, |_| {
         println!(
-            "{}: commit {commit}, {rows} rows, read back",
-            path.display()
+            "{}: commit {commit}, {}, read back",
+            path.display(),
+            counted(rows, "row")
         );
     })
 }
@@ -129,6 +131,9 @@ fn restore_with(
     // Before the last step, so that nothing can start that the daemon cannot open.
     give()?;
     restoration.finish().map_err(refused)?;
+    if let Some(warning) = owner::warning_of_root(&config.store.path) {
+        eprintln!("orbsd: warning: {warning}");
+    }
     if common.json {
         let serials = done.serials.iter().map(|(o, s)| (o, s.0));
         let serials: BTreeMap<_, _> = serials.collect();
@@ -140,8 +145,9 @@ fn restore_with(
         return Ok(());
     }
     println!(
-        "restored to commit {}; {} changes since then were replayed",
-        found.commit, done.decisions
+        "restored to commit {}; replayed: {} since then",
+        found.commit,
+        counted(done.decisions, "change")
     );
     if !missing.is_empty() {
         println!(

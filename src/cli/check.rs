@@ -15,6 +15,7 @@ use crate::{
     },
     config::Config,
     ledger::left_behind_while_stopped,
+    model::text::counted,
 };
 
 /// The findings of a check, and the output of `orbsd check --json`.
@@ -87,7 +88,11 @@ pub(super) fn run(common: &Common, c: &Check) -> Result<(), CliError> {
         found.warnings.iter().for_each(|w| println!("warning: {w}"));
         found.errors.iter().for_each(|e| print_error(e));
         if found.errors.is_empty() {
-            println!("{}: valid, {} zones", common.config.display(), found.zones);
+            println!(
+                "{}: valid, {}",
+                common.config.display(),
+                counted(found.zones, "zone")
+            );
         }
     }
     // The errors are printed above.
@@ -152,15 +157,15 @@ fn rejected(class: &NameClassResponse) -> String {
     let (first, count) = (&class.first, class.count);
     let is_cut = count > first.len() as u64;
     let more = if is_cut { ", …" } else { "" };
-    let names = if count == 1 { "name" } else { "names" };
+    let names = counted(count, "name");
     if class.class == NameClassResponse::OF_ADDRESS {
         return format!(
-            "the store has {count} {names} by which clients ask for addresses, such as 7.100.51.45 for 45.51.100.7: {}{more}; where a domain zone of their reasons has `addresses`, a start or `orbsd reload` turns them into these addresses, and logs those that it cannot turn",
+            "the store has {names} by which clients ask for addresses, such as 7.100.51.45 for 45.51.100.7: {}{more}; where a domain zone of their reasons has `addresses`, a start or `orbsd reload` turns them into these addresses, and logs those that it cannot turn",
             first.join(", "),
         );
     }
     format!(
-        "the store has {count} {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",
+        "the store has {names} that would not be accepted today ({}): {}{more}; `orbsd delist NAME` removes one, and the next import of the list that it came from leaves it out",
         class.class,
         first.join(", "),
     )

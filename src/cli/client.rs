@@ -476,6 +476,7 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<Ledger, CliError> {
         tickets: tickets.clone(),
         netblocks: netblocks.clone(),
         reverse_names: Default::default(),
+        query_sample: Default::default(),
         erasures: crate::daemon::erasures(config),
     };
     // A command without a daemon must not show what was erased after the backup was made.

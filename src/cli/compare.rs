@@ -20,6 +20,7 @@ use crate::{
         CoverageResponse, OverlapResponse, ShareResponse,
     },
     exports::replace,
+    model::text::counted,
 };
 
 /// Compare another list with a zone, or the own sources with each other
@@ -116,7 +117,7 @@ pub(super) fn run(common: &Common, c: &Compare) -> Result<(), CliError> {
     common.print(&compared, |compared| {
         print(compared);
         for file in compared.files.iter().filter(|_| c.write.is_some()) {
-            println!("{} entries in {}", file.entries, file.file);
+            println!("{} in {}", counted(file.entries, "entry"), file.file);
         }
     })
 }
@@ -180,10 +181,11 @@ fn print(c: &ComparisonResponse) {
         );
     }
     if c.left_out > 0 {
-        println!("{} entries of the other list were left out", c.left_out);
+        let entries = counted(c.left_out, "entry");
+        println!("left out: {entries} of the other list");
     }
     if c.errors > 0 {
-        println!("{} lines of the other list were not read", c.errors);
+        println!("not read: {} of the other list", counted(c.errors, "line"));
     }
     c.problems.iter().for_each(|p| println!("  {p}"));
 }
@@ -219,8 +221,10 @@ fn print_share(share: &ShareResponse) {
 fn print_overlap(overlap: &OverlapResponse) {
     for s in &overlap.sources {
         println!(
-            "{}: {} entries, {} in no other source",
-            s.source, s.entries, s.alone
+            "{}: {}, {} in no other source",
+            s.source,
+            counted(s.entries, "entry"),
+            s.alone
         );
         if let Some(entry) = &s.oldest_alone {
             println!(
@@ -246,9 +250,9 @@ fn print_overlap(overlap: &OverlapResponse) {
         );
         for side in [a, b].into_iter().filter(|s| s.first > 0) {
             println!(
-                "  {} was first {} times{}",
+                "  {} was first {}{}",
                 side.source,
-                side.first,
+                counted(side.first, "time"),
                 some(
                     ", by a median of ",
                     side.median_lead.map(|s| format!("{s} s"))

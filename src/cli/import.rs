@@ -23,6 +23,7 @@ use super::{
 use crate::{
     api::{ImportMode, ImportQuery, ImportResponse},
     imports::ErrorAllowance,
+    model::text::counted,
 };
 
 /// The size of the pieces in which a file is sent, in bytes.
@@ -319,9 +320,9 @@ pub(super) fn print(done: &ImportResponse, dry_run: bool) {
     let d = done.difference.clone().unwrap_or_default();
     let report = done.report.clone().unwrap_or_default();
     println!(
-        "{}: {} lines read as {}",
+        "{}: {} read as {}",
         done.source,
-        report.lines,
+        counted(report.lines, "line"),
         done.format.as_deref().unwrap_or_default()
     );
     let [add, change, remove] = match dry_run {
@@ -348,7 +349,7 @@ pub(super) fn print(done: &ImportResponse, dry_run: bool) {
         );
     }
     if report.errors > 0 {
-        println!("errors: {} lines were not read", report.errors);
+        println!("errors: {} not read", counted(report.errors, "line"));
     }
     report.problems.iter().for_each(|p| println!("  {p}"));
     report.notes().iter().for_each(|n| println!("{n}"));
@@ -356,7 +357,7 @@ pub(super) fn print(done: &ImportResponse, dry_run: bool) {
         println!("warning: {warning}");
     }
     if report.more_warnings > 0 {
-        println!("and {} more warnings", report.more_warnings);
+        println!("and {}", counted(report.more_warnings, "more warning"));
     }
     if dry_run {
         for (sample, sign) in [(&d.sample_added, '+'), (&d.sample_removed, '-')] {

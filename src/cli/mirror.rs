@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 
 use super::{CliError, Common, client::Client, text::some, zone::print_commands};
-use crate::api::{MirrorResponse, Page};
+use crate::{
+    api::{MirrorResponse, Page},
+    model::text::counted,
+};
 
 /// Show the mirrors of the zones
 #[derive(Debug, Args)]
@@ -61,8 +64,8 @@ fn print_mirror(m: &MirrorResponse) {
                 format!("acknowledged after {} ms", n.answer_ms.unwrap_or_default())
             }
             (Some(rcode), _) => format!("answered {rcode}"),
-            (None, Some(problem)) => format!("tried {} times: {problem}", n.tries),
-            (None, None) => format!("tried {} times, no answer yet", n.tries),
+            (None, Some(problem)) => format!("tried {}: {problem}", counted(n.tries, "time")),
+            (None, None) => format!("tried {}, no answer yet", counted(n.tries, "time")),
         };
         println!("  notified of {} at {}: {answer}", n.serial, n.at);
     }

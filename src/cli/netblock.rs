@@ -13,6 +13,7 @@ use crate::{
         CollateralResponse, NetblockContactRequest, NetblockContactResponse,
         NetblockRenewalRequest, NetblockRequest, NetblockResponse, NetblocksQuery,
     },
+    model::text::counted,
     netblocks::{ContactAnswer, ContactRequest, NetblockState, NetblockText},
 };
 
@@ -253,7 +254,7 @@ fn contact(common: &Common, client: &mut Client, c: Contact) -> Result<(), CliEr
 
 fn print_collateral(c: &CollateralResponse) {
     let least = if c.complete { "" } else { "at least " };
-    println!("{}: {} addresses", c.prefix, c.addresses);
+    println!("{}: {}", c.prefix, counted(&c.addresses, "address"));
     for (reason, n) in &c.listed {
         println!("  listed already for {reason}: {least}{n}");
     }
@@ -265,12 +266,14 @@ fn print_collateral(c: &CollateralResponse) {
         None => println!("  queried recently: not sampled"),
         Some(q) => {
             let unit = match q.prefix_length {
-                64 => "/64 prefixes",
-                _ => "addresses",
+                64 => "/64 prefix",
+                _ => "address",
             };
             println!(
-                "  queried recently: at least {} {unit} since {}, in a sample of one in {} queries",
-                q.count, q.since, q.one_in
+                "  queried recently: at least {} since {}, in a sample of one in {} queries",
+                counted(q.count, unit),
+                q.since,
+                q.one_in
             );
         }
     }

@@ -51,6 +51,22 @@ fn of_folder(path: &Path) -> Option<Owner> {
     })
 }
 
+/// A warning that a folder which a command has written belongs to root although the folder above
+/// does not, so that a daemon of that owner could not open it; `None` if it is not so.
+pub(super) fn warning_of_root(folder: &Path) -> Option<String> {
+    let folder = std::path::absolute(folder).ok()?;
+    let above = of_folder(folder.parent()?)?;
+    let is_of_root = fs::metadata(&folder).is_ok_and(|m| m.uid() == 0);
+    is_of_root.then(|| {
+        format!(
+            "{place} belongs to root, and the folder above it to uid {user}; if the daemon runs as that user, run `chown -R {user}:{group} {place}` before it starts",
+            place = folder.display(),
+            user = above.user,
+            group = above.group,
+        )
+    })
+}
+
 impl Owner {
     /// Changes the owner of a file, or of a folder and its content. Only files of root are changed, and
     /// links are not. A missing file is not an error.
@@ -134,6 +150,10 @@ mod tests {
                 group: 4712
             }
         );
+        let warning = warning_of_root(&store).unwrap();
+        let expected = format!("run `chown -R 4711:4712 {}`", store.display());
+        assert!(warning.contains(&expected), "{warning}");
+        assert_eq!(warning_of_root(&outside), None, "all of root");
         assert!(owner.give(&state.join("nothing")).is_ok() && owner.give(&store).is_ok());
         let uid = |p: &Path| fs::metadata(p).map(|m| (m.uid(), m.gid())).unwrap();
         for given in [
@@ -145,6 +165,7 @@ mod tests {
             assert_eq!(uid(given), (4711, 4712), "{}", given.display());
         }
         assert_eq!(uid(&outside), (0, 0));
+        assert_eq!(warning_of_root(&store), None, "given away");
         assert_eq!(
             missing_folder(&state.join("new/keys/k")),
             Some(&*state.join("new"))

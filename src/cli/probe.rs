@@ -25,7 +25,7 @@ use crate::{
     },
     config::{self, Config},
     http::secrets,
-    model::{Subject, special, time::Seconds},
+    model::{Subject, special, text::counted, time::Seconds},
     net::{ConnectionLimiter, ConnectionLimits},
     relay::{
         Catalogue, HostNames, MessageResult, Phase, PreparedMessage, RelayTest, TokenCodec,
@@ -385,7 +385,8 @@ impl LocalTest {
         }
         if nameless > 0 {
             eprintln!(
-                "skipping {nameless} tests that need host names; supply them with --relay, --hosted, --user and --collector"
+                "skipping {} for want of host names; supply them with --relay, --hosted, --user and --collector",
+                counted(nameless, "test")
             );
         }
         Ok(out)

@@ -7,9 +7,12 @@ use super::{
     client::{Client, escape, with_query},
     text::some,
 };
-use crate::api::{
-    ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
-    ReceiptResponse,
+use crate::{
+    api::{
+        ProposalDeletionQuery, ProposalDeletionResponse, ProposalResponse, ProposalsQuery,
+        ReceiptResponse,
+    },
+    model::text::counted,
 };
 
 /// Show listings that wait for another user, and decide about them
@@ -81,7 +84,7 @@ pub(super) fn run(common: &Common, c: &Proposal) -> Result<(), CliError> {
             let path = with_query("/v1/proposals", &query);
             let done: ProposalDeletionResponse = client.delete(&path)?;
             common.print(&done, |done| {
-                println!("{author}: {} proposals deleted", done.deleted);
+                println!("{author}: {} deleted", counted(done.deleted, "proposal"));
             })
         }
     }

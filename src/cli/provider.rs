@@ -13,6 +13,7 @@ use crate::{
         ProviderSummaryResponse, ProvidersQuery,
     },
     dynamic_ranges::ProviderState,
+    model::text::counted,
 };
 
 /// Show and remove providers, who prove dynamic ranges by DNS and edit them
@@ -83,10 +84,10 @@ fn path(number: u64) -> String {
 fn print_line(p: &ProviderSummaryResponse) {
     let state: &str = p.state.into();
     println!(
-        "{} {} {state}, {} edits{}",
+        "{} {} {state}, {}{}",
         p.number,
         p.range,
-        p.edits,
+        counted(p.edits, "edit"),
         some(", record found at ", p.proved_at)
     );
 }

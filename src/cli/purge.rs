@@ -7,7 +7,10 @@ use super::{
     client::{Client, with_query},
     text::{plain_line, print_commit},
 };
-use crate::api::{PurgeQuery, PurgeRequest, PurgeResponse};
+use crate::{
+    api::{PurgeQuery, PurgeRequest, PurgeResponse},
+    model::text::counted,
+};
 
 /// Delist all listings of a source, reason, author, prefix, domain or time
 #[derive(Debug, Args)]
@@ -63,7 +66,7 @@ pub(super) fn run(common: &Common, c: Purge) -> Result<(), CliError> {
         false => "delisted",
     };
     common.print(&done, |done| {
-        println!("{} listings {verb}", done.count);
+        println!("{} {verb}", counted(done.count, "listing"));
         done.sample.iter().for_each(|s| println!("  {s}"));
         done.commits.iter().for_each(|r| print_commit(r.commit));
     })

@@ -3,7 +3,10 @@
 use clap::Args;
 
 use super::{CliError, Common, client::Client, text::some};
-use crate::api::{IntegrityResponse, ScrubRequest};
+use crate::{
+    api::{IntegrityResponse, ScrubRequest},
+    model::text::counted,
+};
 
 /// Read the whole store now to find damage
 #[derive(Debug, Args)]
@@ -48,8 +51,10 @@ pub(super) fn print(report: &IntegrityResponse) {
     }
     if let Some(r) = &report.scrub.last {
         println!(
-            "scrub: last ended {}: {} rows, {} families with damage",
-            r.ended, r.rows, r.damaged_families
+            "scrub: last ended {}: {}, {} with damage",
+            r.ended,
+            counted(r.rows, "row"),
+            counted(r.damaged_families, "family")
         );
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         RetirementStage, StatusResponse, TicketsStatusResponse, WriteState,
     },
     metrics::Totals,
+    model::text::counted,
 };
 
 /// Shows the state of the daemon. Exit code 1 while it accepts no writes, or something is damaged.
@@ -43,8 +44,11 @@ fn print(s: &StatusResponse) {
     );
     s.clock.problem.iter().for_each(|why| println!("{why}"));
     println!(
-        "listed: {} IPv4 addresses, {} IPv4 prefixes, {} IPv6, {} domains",
-        s.listed.ipv4_hosts, s.listed.ipv4_prefixes, s.listed.ipv6, s.listed.domains
+        "listed: {}, {}, {} IPv6, {}",
+        counted(s.listed.ipv4_hosts, "IPv4 address"),
+        counted(s.listed.ipv4_prefixes, "IPv4 prefix"),
+        s.listed.ipv6,
+        counted(s.listed.domains, "domain")
     );
     for z in &s.zones {
         println!(
@@ -128,8 +132,8 @@ fn tickets(t: &TicketsStatusResponse) {
     }
     if t.over_limit > 0 {
         println!(
-            "  {} tickets wait for a suspension: the limit of the day is reached",
-            t.over_limit
+            "  waiting for a suspension, because the limit of the day is reached: {}",
+            counted(t.over_limit, "ticket")
         );
     }
 }
@@ -154,8 +158,11 @@ fn generic_names(g: &GenericNamesStatusResponse) {
         return;
     }
     println!(
-        "generic names: {} listed, {} wait for a look-up, {} of {} look-ups failed",
-        g.listed, g.waiting, g.failed, g.lookups
+        "generic names: {} listed, {} waiting for a look-up, {} of {} failed",
+        g.listed,
+        g.waiting,
+        g.failed,
+        counted(g.lookups, "look-up")
     );
     if let Some(why) = &g.problem {
         println!("  no names are looked up: {why}");

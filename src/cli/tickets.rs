@@ -14,6 +14,7 @@ use crate::{
         MessageAuthor, Page, TicketApprovalRequest, TicketDecisionRequest, TicketDetailResponse,
         TicketSummaryResponse, TicketsQuery,
     },
+    model::text::counted,
     tickets::{TicketKind, TicketState},
 };
 
@@ -174,13 +175,13 @@ fn print_line(t: &TicketSummaryResponse) {
         TicketKind::Test => "for its holder".into(),
     };
     println!(
-        "{} {} {} {}: {about}, opened {}, {} messages{proof}{due}",
+        "{} {} {} {}: {about}, opened {}, {}{proof}{due}",
         t.number,
         t.kind.as_str(),
         t.subject,
         t.state.as_str(),
         t.opened,
-        t.messages
+        counted(t.messages, "message")
     );
 }
 

@@ -7,7 +7,10 @@ use super::{
     client::{Client, with_query},
     text::{plain_line, print_commit},
 };
-use crate::api::{UndoQuery, UndoRequest, UndoResponse};
+use crate::{
+    api::{UndoQuery, UndoRequest, UndoResponse},
+    model::text::counted,
+};
 
 /// How many subjects of each kind a report names.
 const SAMPLES: usize = 10;
@@ -47,8 +50,11 @@ fn print(done: &UndoResponse, commit: u64, dry_run: bool) {
     let would = if dry_run { "would be undone" } else { "undone" };
     if let Some(rows) = &done.difference {
         println!(
-            "commit {commit}: {would}: {} rows added, {} changed, {} removed, {} the same",
-            rows.added, rows.changed, rows.removed, rows.same
+            "commit {commit}: {would}: {} added, {} changed, {} removed, {} the same",
+            counted(rows.added, "row"),
+            rows.changed,
+            rows.removed,
+            rows.same
         );
         samples("added", &rows.sample_added, rows.added);
         samples("removed", &rows.sample_removed, rows.removed);
@@ -57,7 +63,7 @@ fn print(done: &UndoResponse, commit: u64, dry_run: bool) {
         }
     } else {
         let subjects = done.undone.len();
-        println!("commit {commit}: {subjects} subjects {would}");
+        println!("commit {commit}: {} {would}", counted(subjects, "subject"));
         samples("subjects", &done.undone, subjects as u64);
     }
     for by in &done.changed_by {

@@ -8,7 +8,10 @@ use super::{
     client::{Client, bytes, unreadable, with_query},
     text::join,
 };
-use crate::api::{ChangeEndResponse, ChangeGapResponse, ChangesQuery, CommitResponse};
+use crate::{
+    api::{ChangeEndResponse, ChangeGapResponse, ChangesQuery, CommitResponse},
+    model::text::counted,
+};
 
 /// How many subjects of a commit are printed.
 const MAX_SUBJECTS: usize = 8;
@@ -71,7 +74,7 @@ fn show(common: &Common, event: &str, data: &str) -> Result<(), CliError> {
             subjects.truncate(MAX_SUBJECTS);
             let more = match c.bulk {
                 true => "a large import".into(),
-                false => format!("{} subjects: {}", c.count, subjects.join(", ")),
+                false => format!("{}: {}", counted(c.count, "subject"), subjects.join(", ")),
             };
             println!("{} commit {}: {more} [{serials}]", c.at, c.commit);
         }

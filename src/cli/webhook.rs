@@ -8,9 +8,12 @@ use super::{
     client::{Client, escape},
     text::some,
 };
-use crate::api::{
-    Page, WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,
-    WebhookSecretResponse,
+use crate::{
+    api::{
+        Page, WebhookChangeRequest, WebhookMessageResponse, WebhookRequest, WebhookResponse,
+        WebhookSecretResponse,
+    },
+    model::text::counted,
 };
 
 /// Manage webhooks, which receive each commit
@@ -102,7 +105,7 @@ fn print_line(h: &WebhookResponse) {
 
 fn print_whole(h: &WebhookWithMessages) {
     print_line(&h.webhook);
-    println!("  {} messages wait", h.messages.len());
+    println!("  waiting: {}", counted(h.messages.len(), "message"));
     for m in &h.messages {
         let next = match m.dead {
             true => "given up".into(),
@@ -110,8 +113,10 @@ fn print_whole(h: &WebhookWithMessages) {
         };
         let problem = some(": ", m.problem.as_ref());
         println!(
-            "  commit {} since {}, {} tries, {next}{problem}",
-            m.commit, m.since, m.tries
+            "  commit {} since {}, {}, {next}{problem}",
+            m.commit,
+            m.since,
+            counted(m.tries, "try")
         );
     }
 }

@@ -5,6 +5,8 @@ use std::{collections::HashMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::text::counted;
+
 /// The most tested addresses of a file.
 pub const MAX_TESTED: usize = 1_000_000;
 /// The most errors of a file that its message shows.
@@ -80,7 +82,7 @@ impl TestedHosts {
         let more = errors.len().saturating_sub(MAX_SHOWN_ERRORS);
         errors.truncate(MAX_SHOWN_ERRORS);
         if more > 0 {
-            errors.push(format!("and {more} more lines with errors"));
+            errors.push(format!("and {} with errors", counted(more, "more line")));
         }
         Err(errors.join("\n"))
     }

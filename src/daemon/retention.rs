@@ -12,6 +12,7 @@ use crate::{
     comparison::Comparisons,
     netblocks::NetblockService,
     privacy::{Erasures, PersonalData, RetentionJob},
+    query_sample::QuerySample,
     reverse_names::ReverseNames,
     server::sys,
     tickets::TicketService,
@@ -27,6 +28,7 @@ pub(super) async fn run_first(
     tickets: &TicketService,
     netblocks: &NetblockService,
     reverse_names: &ReverseNames,
+    query_sample: &QuerySample,
     erasures: Erasures,
 ) -> Result<RetentionJob, String> {
     let job = RetentionJob::new(PersonalData {
@@ -35,6 +37,7 @@ pub(super) async fn run_first(
         tickets: tickets.clone(),
         netblocks: netblocks.clone(),
         reverse_names: reverse_names.clone(),
+        query_sample: query_sample.clone(),
         erasures,
     });
     let first = job.clone();

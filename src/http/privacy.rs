@@ -15,6 +15,7 @@ use crate::{
         DataKindResponse, PersonalDataRequest, PersonalDataResponse, PersonalErasureResponse,
         PersonalFindingResponse, PrivacyKindsResponse, ProblemDetails, RetentionResponse,
     },
+    model::text::counted,
     privacy::{DataKind, Finding, PersonalData, PersonalReport, PersonalSubject, kinds},
 };
 
@@ -118,7 +119,7 @@ pub async fn report_personal_data(
     let (data, text) = (personal_data(&app), who.text().to_string());
     let ledger = app.ledger.clone();
     let report = blocking(move || data.find(&who).map_err(of_ledger(&ledger))).await?;
-    let detail = format!("{} findings", report.findings.len());
+    let detail = counted(report.findings.len(), "finding");
     app.note(caller.audit_record("privacy.show", AUDIT_TARGET, detail, None))
         .await?;
     Ok(Json(PersonalDataResponse {

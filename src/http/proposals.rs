@@ -18,7 +18,7 @@ use crate::{
         ProposalsQuery, ReceiptResponse,
     },
     ledger::{AccountChange, PROPOSE, Proposal},
-    model::{Evidence, Preconditions, history::Command},
+    model::{Evidence, Preconditions, history::Command, text::counted},
     store::schema::AuditRecord,
 };
 
@@ -189,7 +189,7 @@ pub async fn delete_proposals(
         .map(|p| p.id.clone())
         .collect();
     let deleted = ids.len();
-    let detail = format!("{deleted} proposals");
+    let detail = counted(deleted, "proposal");
     let record = caller.audit_record("proposals.delete", &author, detail, None);
     app.change_accounts(AccountChange::DeleteProposals(ids), record)
         .await?;

@@ -17,6 +17,7 @@ use crate::{
     model::{
         Change, EntryText, Evidence, ReasonId, SourceId, Subject,
         history::{Command, HoldFor},
+        text::counted,
     },
     store::{
         StoreError,
@@ -144,7 +145,7 @@ fn run(
             change
         };
         let record = audit_record(
-            format!("{} subjects", part.len()),
+            counted(part.len(), "subject"),
             n == parts && feeds.is_empty(),
         );
         let changes = part.iter().map(change).collect();

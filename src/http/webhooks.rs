@@ -17,6 +17,7 @@ use crate::{
         AccountChange,
         outbox::{DeliveryResult, Message, Webhook, messages},
     },
+    model::text::counted,
 };
 
 /// The most messages of a webhook that a response has.
@@ -166,7 +167,7 @@ pub async fn retry_messages(
             .record_delivery(&id, m.commit, DeliveryResult::Retry)
             .await;
     }
-    let detail = format!("{} messages", all.len());
+    let detail = counted(all.len(), "message");
     app.note(caller.audit_record("webhook.retry", &id, detail, None))
         .await?;
     Ok(Json(response(&hook)))

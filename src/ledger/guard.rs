@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::Time,
+    model::{Time, text::counted},
     store::{
         extent::{Extent, Extents},
         schema::{AcceptedList, ListShape},
@@ -109,10 +109,10 @@ impl GuardTrip {
 
 /// Formats an extent for users.
 fn extent(e: &Extent) -> String {
-    let mut parts = vec![format!("{} entries", e.entries)];
-    parts.extend((e.ipv4 > 0).then(|| format!("{} IPv4 addresses", e.ipv4)));
-    parts.extend((e.ipv6 > 0).then(|| format!("{} IPv6 /64 networks", e.ipv6)));
-    parts.extend((e.names > 0).then(|| format!("{} names", e.names)));
+    let mut parts = vec![counted(e.entries, "entry")];
+    parts.extend((e.ipv4 > 0).then(|| counted(e.ipv4, "IPv4 address")));
+    parts.extend((e.ipv6 > 0).then(|| counted(e.ipv6, "IPv6 /64 network")));
+    parts.extend((e.names > 0).then(|| counted(e.names, "name")));
     match parts.len() {
         1 => parts.remove(0),
         _ => format!("{} ({})", parts[0], parts[1..].join(", ")),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::settings::LedgerSettings;
 use crate::{
-    model::{Mask, ReasonId, SourceId, Zone, ZoneKind},
+    model::{Mask, ReasonId, SourceId, Zone, ZoneKind, text::counted},
     store::{
         Dictionary, Store, StoreError,
         configured::{ConfiguredNames, ConfiguredZone},
@@ -35,8 +35,7 @@ impl fmt::Display for LeftBehind {
             zone,
             listings,
         } = self;
-        let plural = if *listings == 1 { "" } else { "s" };
-        let listings = format!("{listings} listing{plural}");
+        let listings = counted(*listings, "listing");
         match (*kind, zone) {
             ("reason", _) => write!(
                 f,

@@ -11,6 +11,7 @@ use crate::{
     model::{
         Change, Entry, Hold, Preconditions, SourceId, Subject, Verdict,
         history::{Command, IdempotencyKey},
+        text::counted,
         time::Seconds,
     },
     store::{
@@ -565,7 +566,7 @@ impl Undo {
             from: self.preconditions.from.to_string(),
             action: UNDO.into(),
             target: format!("{ABOUT}{}", self.seq),
-            detail: format!("{subjects} subjects"),
+            detail: counted(subjects, "subject"),
             note: self.why.clone(),
             commit: None,
             idempotency: self.preconditions.idempotency,

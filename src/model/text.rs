@@ -46,6 +46,20 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A number with what is counted: `1 zone`, `2 zones`, `0 entries`. `one` is the singular, whose last
+/// word follows the regular rules of English.
+pub fn counted(n: impl std::fmt::Display, one: &str) -> String {
+    let n = n.to_string();
+    if n == "1" {
+        return format!("{n} {one}");
+    }
+    match one.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{n} {stem}ies"),
+        _ if ["s", "x", "ch", "sh"].iter().any(|end| one.ends_with(end)) => format!("{n} {one}es"),
+        _ => format!("{n} {one}s"),
+    }
+}
+
 /// Checks that a text is one line without control characters.
 ///
 /// # Errors
@@ -77,6 +91,41 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn number_has_the_singular_or_the_plural_of_what_is_counted() {
+        for (one, expected) in [
+            ("zone", ["0 zones", "1 zone", "2 zones", "11 zones"]),
+            ("entry", ["0 entries", "1 entry", "2 entries", "11 entries"]),
+            ("day", ["0 days", "1 day", "2 days", "11 days"]),
+            (
+                "IPv4 address",
+                [
+                    "0 IPv4 addresses",
+                    "1 IPv4 address",
+                    "2 IPv4 addresses",
+                    "11 IPv4 addresses",
+                ],
+            ),
+            (
+                "prefix",
+                ["0 prefixes", "1 prefix", "2 prefixes", "11 prefixes"],
+            ),
+            (
+                "different /64",
+                [
+                    "0 different /64s",
+                    "1 different /64",
+                    "2 different /64s",
+                    "11 different /64s",
+                ],
+            ),
+        ] {
+            assert_eq!([0, 1, 2, 11].map(|n| counted(n, one)), expected);
+        }
+        assert_eq!(counted("1", "row"), "1 row");
+        assert_eq!(counted(101_u64, "try"), "101 tries");
+    }
 
     #[test]
     fn unsafe_characters_get_json_escapes() {

@@ -37,7 +37,14 @@ impl PersonalData {
                 "{why}; nothing was erased, correct this and repeat it"
             ))
         })?;
-        let erased = self.erase_named(who)?;
+        let mut erased = self.erase_named(who)?;
+        // The sample is in memory alone, so that no restore brings it back.
+        if let Some(subject) = who.subject().filter(|s| s.is_address()) {
+            let queried = self.query_sample.forget(subject);
+            if queried > 0 {
+                erased.insert("queried-addresses", queried);
+            }
+        }
         let recorded = self.tickets.set_last_erasure(number);
         recorded.map_err(ticket_failure)?;
         Ok(erased)

@@ -1,5 +1,7 @@
 //! What is stored about a person.
 
+use std::net::IpAddr;
+
 use super::{
     erasures::Erasures,
     search::{Person, PersonalSubject},
@@ -7,8 +9,9 @@ use super::{
 use crate::{
     clock::uptime,
     ledger::{Ledger, LedgerError, outbox::Message, removals},
-    model::{Event, Time, time::Seconds},
+    model::{Event, Prefix4, Prefix6, Subject, Time, text::counted, time::Seconds},
     netblocks::{NetblockError, NetblockService},
+    query_sample::{QueriedCount, QuerySample},
     relay::{RelayError, RelayService},
     reverse_names::ReverseNames,
     store::schema,
@@ -71,6 +74,8 @@ pub struct PersonalData {
     pub netblocks: NetblockService,
     /// The cache of reverse names.
     pub reverse_names: ReverseNames,
+    /// The sample of queries.
+    pub query_sample: QuerySample,
     /// The file of erasures on request.
     pub erasures: Erasures,
 }
@@ -118,6 +123,24 @@ fn is_ticket_of(who: &dyn Person, ticket: &Ticket) -> bool {
     who.is_subject(&ticket.subject) || texts.any(|text| who.is_named_by(text))
 }
 
+/// The network to which the sample of queries assigns an address.
+fn sampled_network(addr: IpAddr) -> Subject {
+    match addr {
+        IpAddr::V4(a) => Subject::V4(Prefix4::new(a.into(), 24)),
+        IpAddr::V6(a) => Subject::V6(Prefix6::new(a.into(), 56)),
+    }
+}
+
+/// How many addresses of a prefix were asked about, in words. Of IPv6, the sample has the /64s.
+fn queried(prefix: &Subject, count: u64) -> String {
+    match prefix {
+        Subject::V4(p) if p.is_host() => "asked about".into(),
+        Subject::V6(p) if p.len() >= 64 => "asked about its /64".into(),
+        Subject::V6(_) => format!("asked about {} of it", counted(count, "different /64")),
+        _ => format!("asked about {} of it", counted(count, "different address")),
+    }
+}
+
 impl PersonalData {
     /// Finds everything that is stored about a person. Reads the whole store; may block.
     ///
@@ -135,6 +158,7 @@ impl PersonalData {
         self.find_netblocks(who, &mut out)?;
         self.find_messages(who, &mut out)?;
         self.find_reverse_names(who, &mut out);
+        self.find_queried_addresses(who, &mut out);
         self.find_logins(who, &mut out);
         Ok(out)
     }
@@ -184,7 +208,7 @@ impl PersonalData {
                 }
             }
             if !t.codes.is_empty() {
-                let text = format!("{} codes, as hashes", t.codes.len());
+                let text = format!("{}, as hashes", counted(t.codes.len(), "code"));
                 out.add("ticket-codes", place, text, true);
             }
             Ok(())
@@ -410,6 +434,31 @@ impl PersonalData {
             let name = found.name.unwrap_or_else(|| "no name".into());
             let text = format!("{name}, looked up at {}", found.at);
             out.add("reverse-names", format!("name of {addr}"), text, true);
+        }
+    }
+
+    /// Finds an address or prefix in the sample of queries, and the network of an address.
+    fn find_queried_addresses(&self, who: &PersonalSubject, out: &mut PersonalReport) {
+        let Some(subject) = who.subject().filter(|s| s.is_address()) else {
+            return;
+        };
+        let mut add = |prefix: &Subject, place: String, is_erasable: bool| {
+            let sampled = self.query_sample.count(prefix);
+            let Some(QueriedCount { count, period, .. }) = sampled.filter(|s| s.count > 0) else {
+                return;
+            };
+            let begin = Time(self.ledger.now().0.saturating_sub(period.0));
+            let text = format!("{}, since {begin} at the earliest", queried(prefix, count));
+            out.add("queried-addresses", place, text, is_erasable);
+        };
+        add(subject, "sample of queries".into(), true);
+        // The number of the whole network contains the address too.
+        if let Some(network) = who.host().map(sampled_network) {
+            add(
+                &network,
+                format!("sample of queries about {network}"),
+                false,
+            );
         }
     }
 

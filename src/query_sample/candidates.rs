@@ -6,6 +6,8 @@ use std::{
     net::Ipv4Addr,
 };
 
+use crate::model::Subject;
+
 /// The most addresses that wait: 40 KB.
 pub(super) const MAX_CANDIDATES: usize = 1024;
 
@@ -46,6 +48,18 @@ impl CandidateQueue {
         let first = self.waiting.pop_front()?;
         self.networks.remove(&network(first));
         Some(first)
+    }
+
+    /// Forgets the addresses in a prefix.
+    pub(super) fn forget(&mut self, prefix: &Subject) {
+        let (waiting, networks) = (&mut self.waiting, &mut self.networks);
+        waiting.retain(|addr| {
+            let is_kept = !prefix.covers(&Subject::host((*addr).into()));
+            if !is_kept {
+                networks.remove(&network(*addr));
+            }
+            is_kept
+        });
     }
 
     /// Forgets all addresses.

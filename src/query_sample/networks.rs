@@ -104,6 +104,20 @@ impl Cell {
         words.map(|(a, b)| u64::from((a | b).count_ones())).sum()
     }
 
+    /// Forgets some members. Returns how many of them were sampled. If no other member was, the cell
+    /// becomes free.
+    fn forget_members(&mut self, first: usize, number: usize) -> u64 {
+        let forgotten = self.count_members(first, number);
+        for member in first..first + number {
+            let kept = !(1 << (member % 64));
+            self.members.iter_mut().for_each(|m| m[member / 64] &= kept);
+        }
+        if self.members == [Members::default(); 2] {
+            *self = Cell::default();
+        }
+        forgotten
+    }
+
     /// Counts a sample. Returns whether the member was sampled before.
     fn add(&mut self, member: u8) -> bool {
         let member = usize::from(member);
@@ -186,6 +200,15 @@ impl QueriedNetworks {
         let counts = self.cells.iter().filter_map(|cell| {
             let (first, number) = members_inside(cell.network?, prefix)?;
             Some(cell.count_members(first, number))
+        });
+        counts.sum()
+    }
+
+    /// Forgets the members of networks in a prefix. Returns how many were sampled.
+    pub(super) fn forget(&mut self, prefix: &Subject) -> u64 {
+        let counts = self.cells.iter_mut().filter_map(|cell| {
+            let (first, number) = members_inside(cell.network?, prefix)?;
+            Some(cell.forget_members(first, number))
         });
         counts.sum()
     }

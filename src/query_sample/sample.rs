@@ -90,6 +90,54 @@ struct Collected {
     now: Uptime,
 }
 
+impl Collected {
+    /// Drops the chosen queries that wait.
+    fn drop_waiting(&self) {
+        for queue in &self.queues {
+            queue.try_iter().take(MAX_WAITING).for_each(drop);
+        }
+    }
+
+    /// Collects the chosen queries, and forgets what is older than the period.
+    fn collect(&mut self, now: Uptime) {
+        let Collected {
+            settings,
+            queues,
+            networks: Some(networks),
+            candidates,
+            sampled,
+            halves,
+            now: last,
+        } = self
+        else {
+            return;
+        };
+        *last = now;
+        let [_, half] = *halves.get_or_insert([now; 2]);
+        if half.plus(Seconds(settings.period.0.div_ceil(2))) <= now {
+            networks.begin_half();
+            candidates.clear();
+            *halves = Some([half, now]);
+        }
+        let chosen = queues.iter().flat_map(|q| q.try_iter().take(MAX_WAITING));
+        for QueriedAddress { addr, is_listed } in chosen {
+            let addr = addr.to_canonical();
+            if unlistable(&Subject::host(addr), &settings.special).is_some() {
+                continue;
+            }
+            *sampled += 1;
+            let was_sampled = networks.add(addr);
+            if let IpAddr::V4(addr) = addr
+                && settings.candidates
+                && was_sampled
+                && !is_listed
+            {
+                candidates.add(addr);
+            }
+        }
+    }
+}
+
 /// The sample. Clones share it.
 #[derive(Debug, Clone)]
 pub struct QuerySample(Arc<Inner>);
@@ -143,9 +191,7 @@ impl QuerySample {
             return;
         }
         self.0.state.one_in.store(settings.one_in, Relaxed);
-        for queue in &collected.queues {
-            queue.try_iter().take(MAX_WAITING).for_each(drop);
-        }
+        collected.drop_waiting();
         collected.networks = (settings.one_in > 0).then(QueriedNetworks::new);
         collected.candidates.clear();
         collected.halves = None;
@@ -168,42 +214,22 @@ impl QuerySample {
     /// Collects the chosen queries, and forgets what is older than the period. It has to be called
     /// a few times in a second.
     pub fn collect(&self, now: Uptime) {
+        self.0.collected.lock().collect(now);
+    }
+
+    /// Forgets the addresses of a prefix, and for IPv6 the /64 of a longer one. Returns how many
+    /// were sampled: different addresses of IPv4, or different /64s of IPv6.
+    pub fn forget(&self, prefix: &Subject) -> u64 {
         let mut collected = self.0.collected.lock();
-        let Collected {
-            settings,
-            queues,
-            networks: Some(networks),
-            candidates,
-            sampled,
-            halves,
-            now: last,
-        } = &mut *collected
-        else {
-            return;
-        };
-        *last = now;
-        let [_, half] = *halves.get_or_insert([now; 2]);
-        if half.plus(Seconds(settings.period.0.div_ceil(2))) <= now {
-            networks.begin_half();
-            candidates.clear();
-            *halves = Some([half, now]);
+        // Queries that were chosen before must not bring an address back.
+        let now = collected.now;
+        match collected.halves {
+            Some(_) => collected.collect(now),
+            None => collected.drop_waiting(),
         }
-        let chosen = queues.iter().flat_map(|q| q.try_iter().take(MAX_WAITING));
-        for QueriedAddress { addr, is_listed } in chosen {
-            let addr = addr.to_canonical();
-            if unlistable(&Subject::host(addr), &settings.special).is_some() {
-                continue;
-            }
-            *sampled += 1;
-            let was_sampled = networks.add(addr);
-            if let IpAddr::V4(addr) = addr
-                && settings.candidates
-                && was_sampled
-                && !is_listed
-            {
-                candidates.add(addr);
-            }
-        }
+        collected.candidates.forget(prefix);
+        let networks = collected.networks.as_mut();
+        networks.map_or(0, |networks| networks.forget(prefix))
     }
 
     /// Takes an address that mail servers asked about at least twice and that was not listed, for a

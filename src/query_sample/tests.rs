@@ -77,6 +77,34 @@ fn query_is_chosen_with_the_same_probability_at_random_distances() {
 }
 
 #[test]
+fn forgotten_address_does_not_come_back_from_a_queue_or_as_a_candidate() {
+    let sample = sample(settings(1));
+    let sampler = sample.worker();
+    let (erased, other) = (v4(1, 7), v4(2, 7));
+    for addr in [erased, erased, other, other] {
+        sampler.add(queried(addr));
+    }
+    sample.collect(Uptime(HOUR));
+    // Chosen, and not collected yet.
+    sampler.add(queried(erased));
+    assert_eq!(sample.forget(&Subject::host(erased)), 1);
+    sample.collect(Uptime(HOUR + 1000));
+    assert_eq!(count(&sample, "45.0.1.0/24"), Some(0));
+    assert_eq!(count(&sample, "45.0.2.7"), Some(1));
+    let candidates: Vec<IpAddr> = std::iter::from_fn(|| sample.take_candidate()).collect();
+    assert_eq!(candidates, [other]);
+    // It is like any other address afterwards.
+    for _ in 0..2 {
+        sampler.add(queried(erased));
+    }
+    sample.collect(Uptime(HOUR + 2000));
+    assert_eq!(count(&sample, "45.0.1.7"), Some(1));
+    assert_eq!(sample.take_candidate(), Some(erased));
+    assert_eq!(sample.forget(&subject("2001:db9::/32")), 0);
+    assert_eq!(QuerySample::default().forget(&Subject::host(erased)), 0);
+}
+
+#[test]
 fn nothing_is_sampled_while_it_is_off_and_a_reload_changes_that() {
     let sample = sample(settings(0));
     let sampler = sample.worker();
@@ -214,6 +242,22 @@ fn any_prefix() -> impl Strategy<Value = Subject> {
     })
 }
 
+/// The prefix whose members are counted for a prefix: inside a /64, the /64 counts.
+fn wide(prefix: &Subject) -> Subject {
+    match prefix {
+        Subject::V6(p) => Subject::V6(p.widen(64)),
+        other => other.clone(),
+    }
+}
+
+/// The network of a sampled address.
+fn network_of(addr: IpAddr) -> Subject {
+    match addr {
+        IpAddr::V4(a) => Subject::V4(Prefix4::new(a.into(), 24)),
+        IpAddr::V6(a) => Subject::V6(Prefix6::new(a.into(), 56)),
+    }
+}
+
 /// What is counted: an address of IPv4, a /64 of IPv6.
 fn counted(addr: IpAddr) -> IpAddr {
     match addr {
@@ -245,14 +289,38 @@ proptest! {
         }
         let all: BTreeSet<IpAddr> = model.iter().flatten().copied().collect();
         for prefix in prefixes {
-            // Of a prefix inside a /64, the /64 counts.
-            let wide = match &prefix {
-                Subject::V6(p) => Subject::V6(p.widen(64)),
-                other => other.clone(),
-            };
-            let inside = all.iter().filter(|a| wide.covers(&Subject::host(**a)));
+            let inside = all.iter().filter(|a| wide(&prefix).covers(&Subject::host(**a)));
             prop_assert_eq!(networks.count(&prefix), inside.count() as u64, "{}", prefix);
         }
+    }
+
+    /// What is forgotten is gone from both halves of the period, and nothing else is.
+    #[test]
+    fn only_the_members_in_a_forgotten_prefix_are_forgotten(
+        halves in prop::collection::vec(prop::collection::vec(any_addr(), 0..150), 2),
+        forgotten in any_prefix(),
+        prefixes in prop::collection::vec(any_prefix(), 1..8),
+    ) {
+        let mut networks = QueriedNetworks::with_cells(1024);
+        let mut all = BTreeSet::new();
+        for half in &halves {
+            networks.begin_half();
+            half.iter().for_each(|addr| {
+                networks.add(*addr);
+                all.insert(counted(*addr));
+            });
+        }
+        let before = all.len();
+        let forgotten = wide(&forgotten);
+        all.retain(|a| !forgotten.covers(&Subject::host(*a)));
+        prop_assert_eq!(networks.forget(&forgotten), (before - all.len()) as u64);
+        for prefix in prefixes.iter().chain([&forgotten]) {
+            let inside = all.iter().filter(|a| wide(prefix).covers(&Subject::host(**a)));
+            prop_assert_eq!(networks.count(prefix), inside.count() as u64, "{}", prefix);
+        }
+        // A network without members is no longer there.
+        let left: BTreeSet<Subject> = all.iter().map(|a| network_of(*a)).collect();
+        prop_assert_eq!(networks.len(), left.len());
     }
 
     /// Strangers ask about any number of addresses, each of which is sampled once; meanwhile mail

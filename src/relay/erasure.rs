@@ -8,7 +8,7 @@ use super::{
     service::{RelayError, RelayService},
     tables::{HOSTS, JOBS, OPT_OUTS, OUTPUTS, PROOFS, TOKENS, TRANSCRIPTS},
 };
-use crate::model::{Subject, retention::ERASED};
+use crate::model::{Subject, retention::ERASED, text::counted};
 
 /// A stored text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl RelayService {
             return Ok(out);
         };
         if let Some(output) = batch.get::<_, OutputRecord>(OUTPUTS, &host)? {
-            let text = format!("delivers for {} hosts", output.inputs.len());
+            let text = format!("delivers for {}", counted(output.inputs.len(), "host"));
             add("relay-hosts", format!("output {host}"), text);
         }
         batch.each(TOKENS, &mut |token: IssuedToken| {

@@ -19,6 +19,7 @@ use super::{
     context::PageContext,
     errors::error_page,
     example_comparisons, example_lists, example_lookups, example_providers, example_tickets,
+    form_problem::FormProblem,
     frame::frame,
     home::HomePage,
     links::LinksPage,
@@ -32,7 +33,7 @@ use super::{
     self_test::SelfTestPage,
     settings::SiteSettings,
     survey::SurveyPage,
-    ticket::{FormProblem, TicketPage},
+    ticket::TicketPage,
 };
 use crate::{
     api::{ProblemCode, ProblemDetails, PublicNoticesResponse},

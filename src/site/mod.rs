@@ -29,6 +29,7 @@ mod example_providers;
 mod example_tickets;
 #[doc(hidden)]
 pub mod examples;
+mod form_problem;
 mod frame;
 mod home;
 mod input;

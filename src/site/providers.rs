@@ -10,8 +10,8 @@ use axum::{
 };
 
 use super::{
-    context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
-    state::SiteState, ticket::FormProblem,
+    context::PageContext, form_problem::FormProblem, input::FormOrJson, lookup::path_of,
+    markup::Markup, state::SiteState,
 };
 use crate::{
     api::{
@@ -265,13 +265,7 @@ async fn change(
     let template = ProviderPage {
         page: &page,
         r: &r,
-        problem: Some(FormProblem {
-            field,
-            value,
-            title: keys(problem.code).0,
-            detail: problem.detail,
-            retry_after: problem.retry_after.and_then(|s| s.try_into().ok()),
-        }),
+        problem: Some(FormProblem::of(problem, field, value)),
     };
     Ok(page.render_with_status(status, &template))
 }

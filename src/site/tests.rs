@@ -13,10 +13,11 @@ use super::{
     assets,
     context::PageContext,
     example_lookups, example_tickets, examples,
+    form_problem::FormProblem,
     lookup::LookupPage,
     proofs::{ConfirmPage, EvidencePage, ProvePage, ReleasedPage},
     settings::SiteSettings,
-    ticket::{FormProblem, TicketPage},
+    ticket::TicketPage,
 };
 use crate::{
     api::{LookupAnswer, LookupResponse, TicketResponse},

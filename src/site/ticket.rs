@@ -10,8 +10,8 @@ use axum::{
 };
 
 use super::{
-    context::PageContext, errors::keys, input::FormOrJson, lookup::path_of, markup::Markup,
-    state::SiteState,
+    context::PageContext, form_problem::FormProblem, input::FormOrJson, lookup::path_of,
+    markup::Markup, state::SiteState,
 };
 use crate::{
     advice::Library,
@@ -58,21 +58,6 @@ fn weight(outcome: &TestOutcomeResponse) -> u8 {
         OutcomeKind::Accepted => 2,
         _ => u8::from(outcome.had_passed),
     }
-}
-
-/// Why a form of the page was refused, to be shown beside its field.
-#[derive(Debug, Clone)]
-pub(super) struct FormProblem {
-    /// The field: `message`, `contact`, or empty for a button.
-    pub field: &'static str,
-    /// What was entered.
-    pub value: String,
-    /// The key of the title.
-    pub title: &'static str,
-    /// What is wrong, in English.
-    pub detail: String,
-    /// After how many seconds the form can be sent again.
-    pub retry_after: Option<u32>,
 }
 
 impl<'a> TicketPage<'a> {
@@ -573,13 +558,7 @@ pub(super) async fn changed_or_problem(
     let template = TicketPage {
         page: &page,
         t: &ticket,
-        problem: Some(FormProblem {
-            field,
-            value,
-            title: keys(problem.code).0,
-            detail: problem.detail,
-            retry_after: problem.retry_after.and_then(|s| s.try_into().ok()),
-        }),
+        problem: Some(FormProblem::of(problem, field, value)),
     };
     Ok(page.render_with_status(status, &template))
 }

@@ -64,51 +64,57 @@ fn is_empty_folder(path: &Path) -> Result<bool> {
     }
 }
 
-/// Opens a copy read-only, reads every block, which verifies the checksums, and returns the
-/// description of its content.
-fn read(path: &Path, at: String) -> Result<Backup> {
-    let options = super::scrub::copy_options();
-    // A copy of an older version lacks the families that were added since.
-    let present = DB::list_cf(&options, path)?;
-    let families = schema::FAMILIES.into_iter();
-    let families: Vec<&str> = families
-        .filter(|family| present.iter().any(|p| p == family))
-        .collect();
-    let db = DB::open_cf_for_read_only(&options, path, &families, false)?;
-    let mut rows = std::collections::BTreeMap::new();
-    for family in families {
-        let mut n = 0;
-        for row in db.iterator_cf_opt(
-            &cf(&db, family)?,
-            super::scrub::checked(),
-            IteratorMode::Start,
-        ) {
-            row?;
-            n += 1;
+impl Backup {
+    /// Opens the database of a copy read-only, reads every block, which verifies the checksums, and
+    /// returns the description of its content. `at` is the time of the copy.
+    ///
+    /// # Errors
+    ///
+    /// The copy cannot be read, or is damaged.
+    pub fn read(path: &Path, at: String) -> Result<Backup> {
+        let options = super::scrub::copy_options();
+        // A copy of an older version lacks the families that were added since.
+        let present = DB::list_cf(&options, path)?;
+        let families = schema::FAMILIES.into_iter();
+        let families: Vec<&str> = families
+            .filter(|family| present.iter().any(|p| p == family))
+            .collect();
+        let db = DB::open_cf_for_read_only(&options, path, &families, false)?;
+        let mut rows = std::collections::BTreeMap::new();
+        for family in families {
+            let mut n = 0;
+            for row in db.iterator_cf_opt(
+                &cf(&db, family)?,
+                super::scrub::checked(),
+                IteratorMode::Start,
+            ) {
+                row?;
+                n += 1;
+            }
+            rows.insert(family.to_string(), n);
         }
-        rows.insert(family.to_string(), n);
-    }
-    let get =
-        |key: &str| -> Result<Option<Vec<u8>>> { Ok(db.get_cf(&cf(&db, schema::META)?, key)?) };
-    let number = |key: &str| -> Result<u64> {
-        Ok(get(key)?
+        let get =
+            |key: &str| -> Result<Option<Vec<u8>>> { Ok(db.get_cf(&cf(&db, schema::META)?, key)?) };
+        let number = |key: &str| -> Result<u64> {
+            Ok(get(key)?
+                .and_then(|v| v.try_into().ok())
+                .map_or(0, u64::from_be_bytes))
+        };
+        let version = get("version")?
             .and_then(|v| v.try_into().ok())
-            .map_or(0, u64::from_be_bytes))
-    };
-    let version = get("version")?
-        .and_then(|v| v.try_into().ok())
-        .map(u32::from_be_bytes)
-        .ok_or_else(|| damaged("the copy's version"))?;
-    let id = get("id")?.ok_or_else(|| damaged("the copy's identity"))?;
-    let id = id.iter().map(|b| format!("{b:02x}")).collect();
-    Ok(Backup {
-        version,
-        id,
-        commit: number("seq")?,
-        removals: number("removals")?,
-        rows,
-        at,
-    })
+            .map(u32::from_be_bytes)
+            .ok_or_else(|| damaged("the copy's version"))?;
+        let id = get("id")?.ok_or_else(|| damaged("the copy's identity"))?;
+        let id = id.iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Backup {
+            version,
+            id,
+            commit: number("seq")?,
+            removals: number("removals")?,
+            rows,
+            at,
+        })
+    }
 }
 
 impl Store {
@@ -148,7 +154,7 @@ impl Store {
         restrict_dir(&to.join(FOLDER)).map_err(io(to))?;
         // Files of the copy are links to the store's own files, so damage in one is damage in the
         // other.
-        let found = read(&to.join(FOLDER), at).inspect_err(|e| {
+        let found = Backup::read(&to.join(FOLDER), at).inspect_err(|e| {
             if let StoreError::Damaged(why) = e {
                 self.integrity.record(super::FoundBy::Backup, why);
             }
@@ -243,7 +249,7 @@ impl Restoration {
             sync(&b)?;
         }
         sync(&path)?;
-        if read(&path, out.found.at.clone())? != out.found {
+        if Backup::read(&path, out.found.at.clone())? != out.found {
             return Err(StoreError::Damaged(format!(
                 "the content of the copy in {} differs from its description {}",
                 from.display(),

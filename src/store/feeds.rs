@@ -28,6 +28,8 @@ impl<'a> Cursor<'a> {
         prefix: Vec<u8>,
         source: Option<SourceId>,
     ) -> Result<Cursor<'a>> {
+        #[cfg(test)]
+        super::tests::count_iterator();
         let mut o = ReadOptions::default();
         o.set_readahead_size(1 << 20);
         o.fill_cache(false);

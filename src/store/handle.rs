@@ -51,6 +51,12 @@ pub enum StoreError {
         version = schema::VERSION
     )]
     Newer(u32),
+    /// An older version wrote the store, and only its upgrade makes it readable.
+    #[error(
+        "the store was written by an older orbsd (store version {0}; this program reads {version}); start the daemon, which upgrades it",
+        version = schema::VERSION
+    )]
+    Older(u32),
     /// Its data cannot be decoded: restore it from a backup.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),
@@ -187,6 +193,11 @@ impl Batch {
     pub fn delete_range(&mut self, family: &'static str, from: Vec<u8>, to: Vec<u8>) {
         self.1.push((family, from, to));
     }
+    /// Adds the rows of another batch after those of this one.
+    pub(super) fn append(&mut self, other: Batch) {
+        self.0.extend(other.0);
+        self.1.extend(other.1);
+    }
 }
 
 impl Store {
@@ -293,6 +304,8 @@ impl Store {
     /// Visits the rows of a family in one direction from `from` on, until `f` returns false.
     fn visit(&self, family: &str, from: &[u8], direction: Direction, f: RowFn) -> Result<()> {
         self.with(|db| {
+            #[cfg(test)]
+            super::tests::count_iterator();
             for row in db.iterator_cf(&cf(db, family)?, IteratorMode::From(from, direction)) {
                 let (key, value) = row?;
                 if !f(&key, &value)? {

@@ -59,3 +59,5 @@ pub use open::MAX_OPEN_TABLES;
 pub use retention::AuditErasure;
 #[cfg(feature = "daemon")]
 pub use sights::put_sight_limits;
+#[cfg(feature = "daemon")]
+pub use upgrade::UpgradeProgress;

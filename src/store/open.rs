@@ -141,6 +141,18 @@ impl Store {
     ///
     /// Another process has it open, a newer version wrote it, it is damaged, or the disk failed.
     pub fn open(settings: StoreSettings) -> Result<Store> {
+        Store::open_watched(settings, &mut |_| ())
+    }
+
+    /// Opens a store as [`Store::open`] does. `watch` receives the progress of a long upgrade.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::open`].
+    pub fn open_watched(
+        settings: StoreSettings,
+        watch: upgrade::UpgradeWatch<'_>,
+    ) -> Result<Store> {
         super::private::restrict_dir(&settings.path)
             .map_err(|e| StoreError::Io(format!("{}: {e}", settings.path.display())))?;
         let (db, truncation) = open_db(&settings)?;
@@ -149,7 +161,7 @@ impl Store {
         match store.version()? {
             None if store.is_empty()? => store.initialise()?,
             None => return Err(damaged("the version")),
-            Some(version) => upgrade::run(&store, version)?,
+            Some(version) => upgrade::run(&store, version, watch)?,
         }
         store.id = store
             .get(schema::META, b"id")?
@@ -211,27 +223,18 @@ impl Store {
     ///
     /// The store cannot be read, or another version wrote it.
     pub fn open_read_only(settings: StoreSettings) -> Result<Option<Store>> {
-        if !has_database(&settings.path)? {
-            return Ok(None);
+        // First, because a store of another version may lack families.
+        match Store::version_in(&settings.path)? {
+            Some(schema::VERSION) => {}
+            None => return Ok(None),
+            Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
+            Some(older) => return Err(StoreError::Older(older)),
         }
-        let db = DB::open_cf_for_read_only(
-            &super::scrub::copy_options(),
-            &settings.path,
-            schema::FAMILIES,
-            false,
-        )?;
+        let options = super::scrub::copy_options();
+        let families = schema::FAMILIES;
+        let db = DB::open_cf_for_read_only(&options, &settings.path, families, false)?;
         let mut store = Store::new(settings, db, None);
         store.integrity.is_read_only = true;
-        match store.version()? {
-            Some(schema::VERSION) => {}
-            Some(newer) if newer > schema::VERSION => return Err(StoreError::Newer(newer)),
-            Some(_) => {
-                return Err(StoreError::Io(
-                    "an older orbsd wrote it; start the daemon to upgrade it".into(),
-                ));
-            }
-            None => return Err(damaged("the version")),
-        }
         store.load_dictionary()?;
         Ok(Some(store))
     }

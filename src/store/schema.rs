@@ -49,6 +49,7 @@
 //! | `configured` | the names of the last accepted configuration (`store::configured`) |
 //! | `last-backup` | the last backup (`store::backup`) |
 //! | `seen-within` | the [`SightLimits`](crate::model::SightLimits) by which the rows of `due` were made |
+//! | `upgraded` | the part of the store that an upgrade has read, until its end (`store::upgrade`) |
 //! | `removals`, `removals-sum`, `removals-gap` | the last recorded line of the removal log, its checksum, the lines that the log has lost ([`RemovalGap`]) |
 //!
 //! Numbers in keys are big-endian, so that they sort.

@@ -1,7 +1,7 @@
 //! Tests that a store of an earlier build opens, and that its rows keep the same bytes when they
 //! are read and written again.
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -30,6 +30,18 @@ use crate::{
     },
 };
 
+mod upgrade;
+
+thread_local! {
+    /// How many iterators over rows this thread has opened.
+    static ITERATORS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts an iterator that the store opens, for tests of how many rows are sought one by one.
+pub(super) fn count_iterator() {
+    ITERATORS.set(ITERATORS.get() + 1);
+}
+
 /// Every row of a store that version 0.1.0 wrote before its first release: family, key and value in
 /// hexadecimal digits.
 const ROWS: &str = include_str!("tests/store-6.rows");
@@ -44,8 +56,8 @@ contact = "hostmaster@orbs.example"
 publish = [{ reason = "relay", code = "127.0.0.2" }, { reason = "input", code = "127.0.0.3" }]
 "#;
 
-fn store(path: &Path) -> Store {
-    Store::open(StoreSettings {
+fn settings(path: &Path) -> StoreSettings {
+    StoreSettings {
         path: path.to_path_buf(),
         journal_age: Seconds(DAY),
         journal_size: 1 << 30,
@@ -53,8 +65,11 @@ fn store(path: &Path) -> Store {
         scrub_interval: Seconds(0),
         scrub_rate: 1 << 23,
         open_tables: MAX_OPEN_TABLES,
-    })
-    .unwrap()
+    }
+}
+
+fn store(path: &Path) -> Store {
+    Store::open(settings(path)).unwrap()
 }
 
 fn open(path: &Path) -> Ledger {
@@ -169,6 +184,19 @@ fn reencode(family: &str, key: &[u8], row: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// Checks the verdicts of the store that has [`ROWS`].
+fn check_verdicts(ledger: &Ledger) {
+    let verdict = |s: &str| ledger.store.verdict(&s.parse().unwrap()).unwrap();
+    assert!(
+        verdict("45.1.1.1")
+            .entry(RELAY, SourceId::OPERATOR)
+            .is_some()
+    );
+    assert!(verdict("45.1.1.2").is_suppressed(RELAY, SourceId::OPERATOR));
+    assert!(verdict("45.1.1.3").exempt.is_some());
+    assert!(verdict("46.1.0.0/16").entry(RELAY, SourceId(3)).is_some());
+}
+
 #[test]
 fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
     let dir = tempfile::tempdir().unwrap();
@@ -193,15 +221,7 @@ fn rows_of_an_earlier_build_are_the_same_after_a_round_trip() {
         ),
         (1, 1, 1)
     );
-    let verdict = |s: &str| ledger.store.verdict(&s.parse().unwrap()).unwrap();
-    assert!(
-        verdict("45.1.1.1")
-            .entry(RELAY, SourceId::OPERATOR)
-            .is_some()
-    );
-    assert!(verdict("45.1.1.2").is_suppressed(RELAY, SourceId::OPERATOR));
-    assert!(verdict("45.1.1.3").exempt.is_some());
-    assert!(verdict("46.1.0.0/16").entry(RELAY, SourceId(3)).is_some());
+    check_verdicts(&ledger);
     ledger.stop().unwrap();
     let store = store(dir.path());
     let mut typed = std::collections::BTreeSet::new();

@@ -3,15 +3,27 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Batch, Result, Store, StoreError, damaged, schema};
-use crate::model::{Event, EventKind, Mask, Subject, Time, Verdict};
+use super::{Batch, Dictionary, Result, Store, StoreError, damaged, schema};
+use crate::model::{Event, EventKind, Mask, Time, Verdict};
+
+/// How far the upgrade of a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpgradeProgress {
+    /// The version to which the store is being upgraded.
+    pub version: u32,
+    /// How many subjects were read since the store was opened.
+    pub subjects: u64,
+}
+
+/// Receives the progress of a long upgrade: at its beginning, and after each batch.
+pub type UpgradeWatch<'w> = &'w mut dyn FnMut(UpgradeProgress);
 
 /// Upgrades a store of version `from`.
 ///
 /// # Errors
 ///
 /// The version is newer than this program's, or the store cannot be read or written.
-pub fn run(store: &Store, from: u32) -> Result<()> {
+pub fn run(store: &Store, from: u32, watch: UpgradeWatch<'_>) -> Result<()> {
     match from {
         schema::VERSION => return Ok(()),
         1 => sources_with_masks(store)?,
@@ -34,7 +46,7 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
         // There is a new, empty family for netblocks.
         7 => store.commit(version_row(8))?,
         // Entries keep their last sight, and there is a new, empty family for dynamic ranges.
-        8 => last_sights(store)?,
+        8 => last_sights(store, UPGRADE_BATCH, watch)?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(
@@ -42,7 +54,7 @@ pub fn run(store: &Store, from: u32) -> Result<()> {
             )));
         }
     }
-    run(store, from + 1)
+    run(store, from + 1, watch)
 }
 
 /// A source's record in version 1. Each later version adds fields at the end, and postcard encodes
@@ -88,46 +100,77 @@ fn change_sources<A: DeserializeOwned, B: Serialize>(
     Ok(batch)
 }
 
-/// The most subjects whose verdicts are upgraded in one batch.
+/// The most subjects that one batch of an upgrade reads.
 const UPGRADE_BATCH: usize = 10_000;
+
+/// The key, in the family `meta`, of the [`UpgradedPart`].
+const UPGRADED: &[u8] = b"upgraded";
+
+/// The part of the store that an upgrade has read, so that the next start continues there. The last
+/// batch of the upgrade deletes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct UpgradedPart {
+    /// The last commit of the store. An older program that commits meanwhile may change what was
+    /// read.
+    commit: u64,
+    /// The first key that was not read.
+    next: Vec<u8>,
+}
 
 /// 8 to 9: entries have the time at which they were last seen: that of the last event that listed
 /// them. Only the rows of renewed entries change.
-fn last_sights(store: &Store) -> Result<()> {
-    let mut last: Option<Subject> = None;
+///
+/// Entries and events are read side by side, in the order of their keys.
+pub(super) fn last_sights(store: &Store, batch_size: usize, watch: UpgradeWatch<'_>) -> Result<()> {
+    // Without a dictionary, a scan has no entries of feeds.
+    let dictionary = Dictionary::default();
+    let commit = store.seq()?;
+    let part: Option<UpgradedPart> =
+        store.read(schema::META, UPGRADED, "the progress of the upgrade")?;
+    let mut from = part
+        .filter(|part| part.commit == commit)
+        .map_or(Vec::new(), |part| part.next);
+    let mut subjects = 0;
     loop {
-        let mut part: Vec<(Subject, Verdict)> = Vec::new();
-        let is_complete = store.decided(last.as_ref(), &mut |subject, verdict| {
-            part.push((subject, verdict));
-            Ok(part.len() < UPGRADE_BATCH)
-        })?;
-        let mut batch = match is_complete {
-            true => version_row(9),
-            false => Batch::default(),
-        };
-        for (subject, verdict) in &mut part {
-            if set_last_sights(store, subject, verdict)? {
-                let row = schema::encode(&*verdict);
-                batch.put(schema::VERDICTS, subject.key(), row);
+        watch(UpgradeProgress {
+            version: 9,
+            subjects,
+        });
+        let (mut batch, mut last, mut in_batch) = (Batch::default(), None, 0);
+        let is_complete =
+            store.scan_with_events(&dictionary, &from, &mut |subject, mut verdict, events| {
+                if set_last_sights(&mut verdict, &events) {
+                    let row = schema::encode(&verdict);
+                    batch.put(schema::VERDICTS, subject.key(), row);
+                }
+                last = Some(subject);
+                in_batch += 1;
+                Ok(in_batch < batch_size)
+            })?;
+        subjects += in_batch as u64;
+        match last.filter(|_| !is_complete) {
+            None => {
+                batch.delete(schema::META, UPGRADED.to_vec());
+                batch.append(version_row(9));
+                return store.commit(batch);
+            }
+            Some(last) => {
+                // The first key after one is the same with a zero byte.
+                from = [last.key(), vec![0]].concat();
+                let next = from.clone();
+                let part = schema::encode(&UpgradedPart { commit, next });
+                batch.put(schema::META, UPGRADED.to_vec(), part);
+                store.commit(batch)?;
             }
         }
-        store.commit(batch)?;
-        if is_complete {
-            return Ok(());
-        }
-        last = part.pop().map(|(subject, _)| subject);
     }
 }
 
 /// Gives the listings of a subject the times of the events that last listed them. Returns whether
 /// one was listed again after it began.
-fn set_last_sights(store: &Store, subject: &Subject, verdict: &mut Verdict) -> Result<bool> {
-    if verdict.entries.iter().all(|e| e.exclusion) {
-        return Ok(false);
-    }
+fn set_last_sights(verdict: &mut Verdict, events: &[Event]) -> bool {
     let mut is_changed = false;
-    store.rows_under(schema::EVENTS, &subject.key(), &mut |_, row| {
-        let event: Event = store.decode(row, format_args!("an event of {subject}"))?;
+    for event in events {
         if let EventKind::Listed { reason, source, .. } = event.kind {
             let entries = verdict.entries.iter_mut();
             let mut listed =
@@ -137,9 +180,8 @@ fn set_last_sights(store: &Store, subject: &Subject, verdict: &mut Verdict) -> R
                 is_changed = true;
             }
         }
-        Ok(true)
-    })?;
-    Ok(is_changed)
+    }
+    is_changed
 }
 
 /// 1 to 2: records of sources get their reasons and ends, and commits in the journal the serials

@@ -8,7 +8,7 @@ use super::{
     tables::{CLOSED, EXCEPTIONS, LAST_ERASURE, TICKETS},
     ticket::Ticket,
 };
-use crate::model::{Subject, Time};
+use crate::model::{Subject, Time, text::counted};
 
 /// The most tickets that one commit erases, and the most rows that one commit reads.
 const BATCH: usize = 200;
@@ -61,7 +61,7 @@ impl TicketService {
         }
         for kind in LIMIT_KINDS {
             if let Some(sent) = batch.get(SENT, &limit_key(kind, name))? {
-                let text = format!("{} mails, under a hash", sent.len());
+                let text = format!("{}, under a hash", counted(sent.len(), "mail"));
                 add("mail-counts", format!("limit `{kind}`"), text, false);
             }
         }

@@ -510,7 +510,7 @@ fn source_is_compared_with_the_other_sources_of_a_zone() {
         "alpha: 3 entries, 1 in no other source",
         "  not dropped: 45.51.100.2 since ",
         "alpha and beta: 1 in both, 2 only in alpha, 3 only in beta",
-        "  alpha was first 1 times, by a median of ",
+        "  alpha was first 1 time, by a median of ",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -2,6 +2,8 @@
 
 use std::{fs, process, time::Duration};
 
+use orbsd::store::{Backup, Store};
+
 use crate::lab::{Daemon, Folder, query, shown, udp};
 
 #[test]
@@ -162,28 +164,128 @@ fn zone_that_returns_to_the_configuration_has_a_new_serial() {
     assert!(serial(&f) > seen);
 }
 
-#[test]
-fn stores_of_all_earlier_versions_are_upgraded_with_their_contents() {
-    ["store-1", "store-2", "store-3", "store-4", "store-5"]
-        .iter()
-        .for_each(|name| check_upgrade(name));
-}
+/// The stores of earlier versions.
+const FIXTURES: [&str; 5] = ["store-1", "store-2", "store-3", "store-4", "store-5"];
 
-fn check_upgrade(name: &str) {
-    let f = Folder::new();
+/// Puts the store of an earlier version where the configuration expects it.
+fn unpack(f: &Folder, name: &str) {
     let fixture = std::env::current_dir()
         .unwrap()
         .join(format!("tests/fixtures/{name}.tar.gz"));
-    assert!(
-        process::Command::new("tar")
-            .arg("xzf")
-            .arg(&fixture)
-            .current_dir(f.path())
-            .status()
-            .unwrap()
-            .success()
-    );
-    let _daemon = Daemon::start(&f);
+    let unpacked = process::Command::new("tar")
+        .arg("xzf")
+        .arg(&fixture)
+        .current_dir(f.path())
+        .status();
+    assert!(unpacked.unwrap().success(), "{name}");
+}
+
+#[test]
+fn stores_of_all_earlier_versions_are_upgraded_with_their_contents() {
+    for name in FIXTURES {
+        let f = Folder::new();
+        unpack(&f, name);
+        let _daemon = Daemon::start(&f);
+        check_contents(&f);
+    }
+}
+
+/// Makes a backup, as the program that wrote a store would, and moves the store away.
+fn back_up(f: &Folder) {
+    let (store, copy) = (f.path().join("data"), f.path().join("backup/store"));
+    fs::create_dir_all(&copy).unwrap();
+    for entry in fs::read_dir(&store).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_log = name
+            .strip_suffix(".log")
+            .is_some_and(|n| n.parse::<u64>().is_ok());
+        let begins = |prefix: &str| name.starts_with(prefix);
+        if is_log
+            || name.ends_with(".sst")
+            || ["CURRENT", "MANIFEST-", "OPTIONS-"].into_iter().any(begins)
+        {
+            fs::copy(store.join(&name), copy.join(&name)).unwrap();
+        }
+    }
+    let description = Backup::read(&copy, "2026-01-02T03:04:05Z".into()).unwrap();
+    let text = serde_json::to_string(&description).unwrap();
+    f.write("backup/backup.json", &text);
+    fs::rename(store, f.path().join("data.old")).unwrap();
+}
+
+#[test]
+fn backups_of_stores_of_all_earlier_versions_are_restored_with_their_contents() {
+    for (name, version) in FIXTURES.iter().zip(1..) {
+        let f = Folder::new();
+        unpack(&f, name);
+        assert_eq!(
+            Store::version_in(&f.path().join("data")).unwrap(),
+            Some(version)
+        );
+        back_up(&f);
+        let log = f.path().join("data.old/removals.log");
+        match log.exists() {
+            true => f.ok(&[
+                "restore",
+                "backup",
+                "--removal-log",
+                "data.old/removals.log",
+            ]),
+            false => f.ok(&["restore", "backup", "--without-removal-log"]),
+        };
+        let _daemon = Daemon::start(&f);
+        check_contents(&f);
+    }
+}
+
+#[test]
+fn check_of_the_configuration_says_that_an_older_store_has_to_be_upgraded() {
+    for (name, version) in FIXTURES.iter().zip(1..) {
+        let f = Folder::new();
+        unpack(&f, name);
+        let out = f.ok(&["check"]);
+        let expected = format!("written by an older orbsd (store version {version}; ");
+        assert!(
+            out.contains(&expected) && out.contains("start the daemon, which upgrades it"),
+            "{name}: {out}"
+        );
+        assert_eq!(
+            Store::version_in(&f.path().join("data")).unwrap(),
+            Some(version)
+        );
+    }
+}
+
+#[test]
+fn upgrade_of_the_store_extends_the_start_limit_of_systemd() {
+    let f = Folder::new();
+    unpack(&f, "store-5");
+    let path = f.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let daemon = process::Command::new(env!("CARGO_BIN_EXE_orbsd"))
+        .arg("serve")
+        .current_dir(f.path())
+        .env("NOTIFY_SOCKET", &path)
+        .stderr(process::Stdio::null())
+        .spawn()
+        .map(Daemon)
+        .unwrap();
+    let mut states = Vec::new();
+    while !states.iter().any(|s| s == "READY=1") {
+        let mut buf = [0; 200];
+        let n = socket.recv(&mut buf).unwrap();
+        let text = std::str::from_utf8(&buf[..n]).unwrap();
+        states.extend(text.lines().map(String::from));
+    }
+    assert_eq!(states, ["EXTEND_TIMEOUT_USEC=600000000", "READY=1"]);
+    assert!(daemon.stop().success());
+}
+
+/// Checks the contents of a store that was made of one of the [`FIXTURES`], in a running daemon.
+fn check_contents(f: &Folder) {
     let a = |name: &str| {
         shown(
             &udp(

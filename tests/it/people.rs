@@ -462,7 +462,7 @@ fn webhooks_are_managed_by_the_command_line() {
     f.ok(&["list", "45.1.1.1", "--reason", "relay"]);
     let shown = f.ok(&["webhook", "show", id]);
     assert!(
-        shown.contains("1 messages wait") && shown.contains("  commit "),
+        shown.contains("waiting: 1 message\n") && shown.contains("  commit "),
         "{shown}"
     );
     f.ok(&["webhook", "retry", id]);

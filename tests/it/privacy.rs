@@ -60,6 +60,7 @@ fn job(f: &Folder, ledger: &Ledger) -> RetentionJob {
             Default::default(),
         ),
         reverse_names: ReverseNames::default(),
+        query_sample: Default::default(),
         erasures: Erasures::new(f.config().erasures(), Random::system()),
     })
 }
@@ -304,6 +305,46 @@ fn history_of_an_address_stays_with_the_reason() {
     assert_eq!(api.dns("7.100.51.45"), "NOERROR 127.0.0.3");
     let nothing = api.f.ok(&["privacy", "show", "192.0.2.77"]);
     assert_eq!(nothing, "nothing is stored that names 192.0.2.77\n");
+}
+
+#[test]
+fn sample_of_queries_is_searched_and_erased_for_an_address() {
+    let api = Api::with(&format!("{CONFIG}[query_sample]\none_in = 1\n"));
+    for reversed in ["7.100.51.45", "8.100.51.45", "8.100.51.45"] {
+        api.dns(reversed);
+    }
+    let show = |subject: &str| api.f.ok(&["privacy", "show", subject]);
+    // It is collected a few times in a second.
+    let begin = std::time::Instant::now();
+    while !show("45.51.100.0/24").contains("asked about 2 different addresses of it, since") {
+        assert!(begin.elapsed().as_secs() < 20, "{}", show("45.51.100.0/24"));
+    }
+    let shown = show("45.51.100.7");
+    for expected in [
+        "queried-addresses: kept as long as the operators have set",
+        "  sample of queries (erasable):\n    asked about, since 20",
+        "  sample of queries about 45.51.100.0/24:\n    asked about 2 different addresses of it, since 20",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let neighbour = show("45.51.100.9");
+    assert!(
+        neighbour.contains("sample of queries about 45.51.100.0/24:")
+            && !neighbour.contains("(erasable)"),
+        "{neighbour}"
+    );
+    assert_eq!(
+        show("45.51.101.7"),
+        "nothing is stored that names 45.51.101.7\n"
+    );
+    let erased = api.f.ok(&["privacy", "erase", "45.51.100.7"]);
+    assert!(
+        erased.starts_with("erased: 1 queried-addresses\nwhat stays:\n")
+            && erased.contains("asked about 1 different address of it, since"),
+        "{erased}"
+    );
+    assert!(!show("45.51.100.7").contains("(erasable)"));
+    assert!(show("45.51.100.8").contains("(erasable)"));
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn renamed_reason_keeps_its_listings_holds_history_and_tokens() {
     lab.edit("\"relay\"", "\"openrelay\"");
     let (code, output) = lab.run(&["reason", "rename", "relay", "spam"]);
     assert!(
-        code != 0 && output.contains("the reason `spam` is in use (1 listings)"),
+        code != 0 && output.contains("the reason `spam` is in use (1 listing)"),
         "{output}"
     );
     let (code, output) = lab.run(&["reason", "rename", "nothing", "openrelay"]);

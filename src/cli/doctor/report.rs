@@ -1,7 +1,10 @@
 //! The output of `orbsd doctor`: a table for people, JSON, or one line for monitoring.
 
 use super::finding::{Finding, State};
-use crate::cli::{CliError, DoctorExit, output};
+use crate::{
+    cli::{CliError, DoctorExit, output},
+    model::text::counted,
+};
 
 /// How findings are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +58,9 @@ fn count(findings: &[Finding], state: State) -> usize {
 /// The counts of all states.
 fn counts(findings: &[Finding]) -> String {
     format!(
-        "{} faults, {} warnings, {} not seen, {} good",
-        count(findings, State::Fault),
-        count(findings, State::Warning),
+        "{}, {}, {} not seen, {} good",
+        counted(count(findings, State::Fault), "fault"),
+        counted(count(findings, State::Warning), "warning"),
         count(findings, State::NotSeen),
         count(findings, State::Good)
     )

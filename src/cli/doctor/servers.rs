@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     api::LagResponse,
-    model::{Serial, Zone, serial::forced_transfers, time::Seconds, zone::QueryRules},
+    model::{
+        Serial, Zone, serial::forced_transfers, text::counted, time::Seconds, zone::QueryRules,
+    },
 };
 
 /// A mirror may be behind for this long, or for the zone's refresh if it is shorter: NOTIFY and a
@@ -316,7 +318,10 @@ pub(super) fn assess_sample(
             .to_string()
     };
     Some(match compared.iter().find(|(_, theirs, ours)| theirs != ours) {
-        None => examination.good(format!("it gives the same answers to {} names", compared.len())),
+        None => examination.good(format!(
+            "it gives the same answers to {}",
+            counted(compared.len(), "name")
+        )),
         Some((name, theirs, ours)) => examination.fault(
             format!(
                 "it has the same serial and another answer for {name}: {}, not {}",

@@ -13,7 +13,7 @@ use crate::{
         rename::{NameKind, Rename},
         settings::LedgerSettings,
     },
-    model::SourceId,
+    model::{SourceId, text::counted},
     store::{Batch, Dictionary, Store, dictionary_rows, schema::AuditRecord},
 };
 
@@ -86,7 +86,8 @@ fn check(store: &Store, v: &Dictionary, rename: &Rename) -> Result<(), LedgerErr
     if listings > 0 || held {
         let option = kind.as_str();
         return Err(LedgerError::Conflict(format!(
-            "the {option} `{to}` is in use ({listings} listings), and two names cannot be merged; choose another name, or run `orbsd purge --{option} {to}` first"
+            "the {option} `{to}` is in use ({}), and two names cannot be merged; choose another name, or run `orbsd purge --{option} {to}` first",
+            counted(listings, "listing")
         )));
     }
     Ok(())

@@ -148,13 +148,13 @@ fn output_has_a_table_a_line_for_monitoring_and_exit_codes() {
         "{table}"
     );
     assert!(
-        table.ends_with("1 faults, 0 warnings, 0 not seen, 1 good\n"),
+        table.ends_with("1 fault, 0 warnings, 0 not seen, 1 good\n"),
         "{table}"
     );
     let (code, line) = run(&["--nagios"]);
     assert_eq!(code, Some(2));
     assert!(
-        line.starts_with("ORBSD CRITICAL: 1 faults") && line.lines().count() == 1,
+        line.starts_with("ORBSD CRITICAL: 1 fault,") && line.lines().count() == 1,
         "{line}"
     );
     world.folder.ok(&["backup", "copy"]);

@@ -136,6 +136,29 @@ fn folder_owned_by(config: &str, (uid, gid): (u32, u32)) -> Folder {
 }
 
 #[test]
+fn store_that_root_restores_into_a_folder_of_root_is_reported() {
+    if !is_root() {
+        return;
+    }
+    let user = (4711, 4712);
+    let f = folder_owned_by(CONFIG, user);
+    let copy = f.path().join("copy");
+    for args in [
+        &["list", "45.1.1.1", "--reason", "relay"][..],
+        &["backup", copy.to_str().unwrap()],
+    ] {
+        assert_eq!(orbsd(&f, args, Some(user)).0, 0, "{args:?}");
+    }
+    fs::rename(f.path().join("data"), f.path().join("old")).unwrap();
+    fs::create_dir(f.path().join("data")).unwrap();
+    let (code, text) = orbsd(&f, &["restore", "copy", "--without-removal-log"], None);
+    let data = f.path().join("data");
+    let remedy = format!("run `chown -R 4711:4712 {}`", data.display());
+    assert!(code == 0 && text.contains(&remedy), "{text}");
+    assert_eq!(fs::metadata(data).unwrap().uid(), 0);
+}
+
+#[test]
 fn store_restored_by_root_belongs_to_the_daemons_user() {
     if !is_root() {
         return;
@@ -290,7 +313,7 @@ fn group_members_can_only_read_through_the_socket() {
     // The keys cannot be read, so the daemon checks them.
     let (code, text) = orbsd(&f, &["check"], member);
     assert!(
-        code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zones"),
+        code == 0 && text.contains("the daemon has checked it") && text.contains("valid, 1 zone\n"),
         "{text}"
     );
     f.write("zones/bl.toml", "origin = 1");
