@@ -30,7 +30,7 @@ check: need ## check format, lints, tests without I/O and architecture; takes mi
 peers: ## fetch the servers that tests and benchmarks run, without installing them
 	@sh tests/peers.sh $(TARGET)/peers
 
-snapshots: ## renew the snapshots of tests: the help of all commands, and the OpenAPI document
+snapshots: ## renew the snapshots of tests: the help of all commands, the OpenAPI document, the page of metrics, and the schemas of the configuration
 	UPDATE_SNAPSHOTS=1 $(CARGO) test --lib --locked -q snapshot
 
 screenshots: need peers ## make pictures of every page of the site, in all languages and on all screens, into TARGET/tmp/browser/pages

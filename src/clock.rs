@@ -71,6 +71,7 @@ pub trait TimeSource: Send + Sync {
 /// of the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum TrustAtStart {
     /// A wall clock that the kernel reports as synchronised, or that is at most seven days after
     /// the last record.

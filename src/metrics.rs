@@ -1,5 +1,5 @@
-//! Counters of queries, and histograms of durations. Each worker has a set of counters for each
-//! zone, so that workers never contend.
+//! Counters of queries, histograms of durations, and the table of all metrics. Each worker has a set
+//! of counters for each zone, so that workers never contend.
 
 use std::{
     sync::{
@@ -10,6 +10,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+
+pub mod families;
+mod family;
+
+pub use family::{Counter, Gauge, Histogram, MetricDescription, MetricGroup, MetricType};
 
 /// How many zones have counters of their own; all further zones share the last ones.
 pub const MAX_ZONES: usize = 64;

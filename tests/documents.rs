@@ -143,6 +143,34 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
+/// Finds a file, and a heading of it by its anchor. An empty heading is the file itself.
+fn find_target(file: &Path, heading: &str) -> Result<(), String> {
+    // A picture has no headings.
+    let content = fs::read(file).map_err(|e| e.to_string())?;
+    let content = String::from_utf8_lossy(&content).into_owned();
+    let mut headings = content.lines().filter(|l| l.starts_with('#'));
+    let known = headings.any(|l| anchor(l.trim_start_matches('#').trim()) == heading);
+    match heading.is_empty() || known {
+        true => Ok(()),
+        false => Err("there is no such heading".into()),
+    }
+}
+
+#[test]
+fn links_in_alert_rules_have_targets() {
+    let rules = fs::read_to_string("contrib/prometheus/orbsd.rules.yml").unwrap();
+    let lines = rules.lines().map(str::trim);
+    let links: Vec<&str> = lines
+        .filter_map(|l| l.strip_prefix("documentation: "))
+        .collect();
+    assert!(links.len() >= 20, "{links:?}");
+    for link in links {
+        let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+        let found = find_target(Path::new(file), heading);
+        assert_eq!(found, Ok(()), "{link}");
+    }
+}
+
 #[test]
 fn links_in_documents_have_targets() {
     let mut pages: Vec<PathBuf> = [
@@ -150,6 +178,7 @@ fn links_in_documents_have_targets() {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "CHANGELOG.md",
+        "contrib/README.md",
     ]
     .map(PathBuf::from)
     .into();
@@ -168,18 +197,8 @@ fn links_in_documents_have_targets() {
                 "" => page.clone(),
                 file => page.parent().unwrap().join(file),
             };
-            // A picture has no headings.
-            let Ok(content) = fs::read(&target).map(|c| String::from_utf8_lossy(&c).into_owned())
-            else {
-                wrong.push(format!("{}: no file {file}", page.display()));
-                continue;
-            };
-            let known = content
-                .lines()
-                .filter(|l| l.starts_with('#'))
-                .any(|l| anchor(l.trim_start_matches('#').trim()) == heading);
-            if !heading.is_empty() && !known {
-                wrong.push(format!("{}: no heading {link}", page.display()));
+            if let Err(problem) = find_target(&target, heading) {
+                wrong.push(format!("{}: {link}: {problem}", page.display()));
             }
         }
     }

@@ -18,7 +18,7 @@ needs() {
 packages="rbldnsd unbound postfix exim4-daemon-light rspamd spamassassin \
     nsd knot knot-dnsutils bind9 bind9-utils bind9-libs pdns-server pdns-backend-lmdb \
     pdns-recursor ldnsutils python3-dnspython nftables ipset postgrey libfaketime"
-# A client that tests the API by its OpenAPI document, and a parser of metrics.
+# A client that tests the API by its OpenAPI document, with a validator of JSON schemas (jsonschema_rs), and a parser of metrics.
 if [ ! -e "$to/venv/.done-1" ]; then
     mkdir -p "$to"
     echo "fetching for tests, into $to/venv: schemathesis, prometheus-client"
@@ -75,6 +75,18 @@ if [ ! -e "$to/web/.done-1" ]; then
         [ -x "$to/web/usr/$p" ] || { echo "$p was not fetched: see apt's messages above" >&2; exit 1; }
     done
     touch "$to/web/.done-1"
+fi
+# Prometheus, which scrapes the daemon and evaluates the rules and the dashboard of contrib/.
+if [ ! -e "$to/prometheus/.done-1" ]; then
+    echo "fetching for tests, into $to/prometheus: prometheus"
+    updated
+    rm -rf "$to/prometheus"
+    mkdir -p "$to/prometheus/debs"
+    ( cd "$to/prometheus/debs" && get prometheus )
+    for deb in "$to"/prometheus/debs/*.deb; do dpkg -x "$deb" "$to/prometheus"; done
+    rm -rf "$to/prometheus/debs"
+    [ -x "$to/prometheus/usr/bin/prometheus" ] || { echo "prometheus was not fetched: see apt's messages above" >&2; exit 1; }
+    touch "$to/prometheus/.done-1"
 fi
 # A browser with its driver and fonts for Japanese, for tests of the public site; and two checkers of its pages, for which Node runs.
 if [ ! -e "$to/browser/.done-1" ]; then

@@ -106,6 +106,7 @@ impl File {
 /// `[store]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct StoreTable {
     #[serde(default = "data")]
     pub(super) path: PathBuf,
@@ -118,6 +119,7 @@ pub(super) struct StoreTable {
 /// `[clock]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ClockTable {
     pub(super) trust_at_start: TrustAtStart,
 }
@@ -125,6 +127,7 @@ pub(super) struct ClockTable {
 /// `[journal]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct JournalTable {
     #[serde(default = "days::<7>")]
     pub(super) max_age: Seconds,
@@ -135,6 +138,7 @@ pub(super) struct JournalTable {
 /// `[history]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct HistoryTable {
     #[serde(default = "days::<90>")]
     pub(super) feed_max_age: Seconds,
@@ -143,6 +147,7 @@ pub(super) struct HistoryTable {
 /// `[retention]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RetentionTable {
     #[serde(default = "days::<90>")]
     pub(super) tickets: Seconds,
@@ -179,6 +184,7 @@ pub(super) struct RetentionTable {
 /// `[removal_log]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RemovalLogTable {
     /// Unset: in the store's folder.
     pub(super) path: Option<PathBuf>,
@@ -188,6 +194,7 @@ pub(super) struct RemovalLogTable {
 /// `[dns]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DnsTable {
     #[serde(default = "local_dns")]
     pub(super) listen: Vec<SocketAddr>,
@@ -198,6 +205,7 @@ pub(super) struct DnsTable {
 /// `[tls]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct TlsTable {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) https: Vec<SocketAddr>,
@@ -213,6 +221,7 @@ pub(super) struct TlsTable {
 /// `[admin]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct AdminTable {
     #[serde(default = "local_api")]
     pub(super) listen: String,
@@ -228,6 +237,7 @@ pub(super) struct AdminTable {
 /// `[web]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct WebTable {
     pub(super) listen: String,
     #[serde(default = "local_web")]
@@ -240,6 +250,7 @@ pub(super) struct WebTable {
 /// `[site]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SiteTable {
     #[serde(default = "site_name")]
     pub(super) name: String,
@@ -255,6 +266,7 @@ pub(super) struct SiteTable {
 /// `[log]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LogTable {
     pub(super) format: LogFormat,
 }
@@ -262,6 +274,7 @@ pub(super) struct LogTable {
 /// `[log] format`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum LogFormat {
     #[default]
     Text,
@@ -271,6 +284,7 @@ pub(super) enum LogFormat {
 /// `[zones]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ZonesTable {
     #[serde(default = "zones")]
     pub(super) path: PathBuf,
@@ -279,6 +293,7 @@ pub(super) struct ZonesTable {
 /// `[limits]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LimitsTable {
     pub(super) allow_special_ranges: Vec<String>,
     #[serde(default = "count::<_, 500>")]
@@ -290,6 +305,7 @@ pub(super) struct LimitsTable {
 /// `[http_client]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct HttpClientTable {
     pub(super) allow_special_ranges: Vec<String>,
     pub(super) resolvers: Vec<SocketAddr>,
@@ -298,6 +314,7 @@ pub(super) struct HttpClientTable {
 /// `[mail]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct MailTable {
     pub(super) smarthost: String,
     pub(super) from: String,
@@ -308,6 +325,7 @@ pub(super) struct MailTable {
 /// `[probe]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ProbeTable {
     pub(super) enabled: bool,
     pub(super) allow_public: bool,
@@ -350,6 +368,7 @@ pub(super) struct ProbeTable {
 /// `[collector]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct CollectorTable {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) public_addresses: Vec<IpAddr>,
@@ -377,6 +396,7 @@ impl<'de> Deserialize<'de> for RemovalPoliciesTable {
 /// `[proofs]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ProofsTable {
     pub(super) listen: String,
     pub(super) url: String,
@@ -387,6 +407,7 @@ pub(super) struct ProofsTable {
 /// `[generic_names]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct GenericNamesTable {
     pub(super) reason: String,
     pub(super) min_confidence: NameConfidence,
@@ -408,6 +429,7 @@ pub(super) struct GenericNamesTable {
 /// `[netblocks]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct NetblocksTable {
     #[serde(default = "netblock")]
     pub(super) reason: String,
@@ -418,6 +440,7 @@ pub(super) struct NetblocksTable {
 /// `[dynamic_ranges]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DynamicRangesTable {
     pub(super) reason: String,
 }
@@ -425,6 +448,7 @@ pub(super) struct DynamicRangesTable {
 /// `[query_sample]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct QuerySampleTable {
     pub(super) one_in: u32,
     #[serde(default = "days::<7>")]
@@ -434,6 +458,7 @@ pub(super) struct QuerySampleTable {
 /// `[connections]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ConnectionsTable {
     #[serde(default = "count::<_, 2048>")]
     pub(super) dns: usize,
@@ -460,6 +485,7 @@ pub(super) struct ConnectionsTable {
 /// `[process]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ProcessTable {
     pub(super) user: String,
 }
@@ -467,6 +493,7 @@ pub(super) struct ProcessTable {
 /// `[[reason]]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ReasonTable {
     pub(super) name: String,
     pub(super) text: String,
@@ -477,6 +504,7 @@ pub(super) struct ReasonTable {
 /// `[[key]]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct KeyTable {
     pub(super) name: String,
     #[serde(default = "hmac_sha256")]
@@ -487,6 +515,7 @@ pub(super) struct KeyTable {
 /// `[[feed]]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct FeedTable {
     pub(super) name: String,
     pub(super) kind: FeedKind,
@@ -521,6 +550,7 @@ pub(super) struct FeedTable {
 /// `[[feed]] kind`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum FeedKind {
     #[default]
     File,
@@ -531,6 +561,7 @@ pub(super) enum FeedKind {
 /// `[[comparison]]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ComparisonTable {
     pub(super) name: String,
     pub(super) title: String,
@@ -546,6 +577,7 @@ pub(super) struct ComparisonTable {
 /// `[[export]]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ExportTable {
     pub(super) zone: String,
     pub(super) format: String,

@@ -1,5 +1,6 @@
 use std::{fmt::Debug, fs};
 
+use schemars::JsonSchema;
 use serde::{
     Deserializer,
     de::{DeserializeOwned, Visitor, value},
@@ -9,6 +10,10 @@ use super::{
     document::{Document, Place},
     *,
 };
+
+mod schema;
+
+use schema::schema_of;
 
 /// Loads a configuration with one zone; errors name the files without the folder.
 pub fn load(config: &str, zone: &str) -> Result<Config, ConfigError> {
@@ -61,27 +66,37 @@ pub(super) struct Shape {
     pub name: &'static str,
     pub array: bool,
     pub fields: &'static [&'static str],
+    /// The JSON schema of one table.
+    pub schema: serde_json::Value,
     places: Vec<Place>,
     has_defaults: bool,
 }
 
-fn one<T: DeserializeOwned + Default + PartialEq>(name: &'static str, table: &Table<T>) -> Shape {
+fn one<T: DeserializeOwned + JsonSchema + Default + PartialEq>(
+    name: &'static str,
+    table: &Table<T>,
+) -> Shape {
     let default = parsed("", |mut d, report| d.table::<T>(name, report));
     Shape {
         name,
         array: false,
         fields: fields::<T>(),
+        schema: schema_of::<T>(),
         places: vec![table.place.clone()],
         has_defaults: table.value == default.value,
     }
 }
 
-fn many<T: DeserializeOwned + Debug>(name: &'static str, tables: &[Table<T>]) -> Shape {
+fn many<T: DeserializeOwned + JsonSchema + Debug>(
+    name: &'static str,
+    tables: &[Table<T>],
+) -> Shape {
     let places = tables.iter().map(|t| t.place.clone()).collect();
     Shape {
         name,
         array: true,
         fields: fields::<T>(),
+        schema: schema_of::<T>(),
         places,
         has_defaults: true,
     }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The keys that every zone file needs, and their form.
-const REQUIRED: [(&str, &str); 4] = [
+pub(super) const REQUIRED: [(&str, &str); 4] = [
     ("origin", "\"bl.example.org\""),
     ("kind", "\"address\", \"domain\", \"hash\" or \"catalog\""),
     ("ns", "[\"ns1.example.org\", \"ns2.example.org\"]"),

@@ -24,6 +24,7 @@ use super::form::expression;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum NameConfidence {
     /// Mail servers with such names are known.
     Low,

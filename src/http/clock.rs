@@ -9,6 +9,7 @@ use super::{
 use crate::{
     api::ClockAcceptedResponse,
     clock::{ClockReport, ClockState},
+    metrics::families,
 };
 
 /// Adopts the wall clock as trusted time.
@@ -36,23 +37,19 @@ pub async fn accept_clock(Call { app, caller }: Call) -> JsonResult<ClockAccepte
 /// The clock for Prometheus.
 pub fn write_metrics(out: &mut Exposition, report: &ClockReport) {
     out.gauge(
-        "clock_differs",
-        "1 while the wall clock differs from trusted time by more than 5 s",
+        &families::CLOCK_DIFFERS,
         f64::from(report.state == ClockState::Differs),
     );
     out.gauge(
-        "clock_unconfirmed",
-        "1 while trusted time continues from the last record, because the wall clock was not plausible at the start",
+        &families::CLOCK_UNCONFIRMED,
         f64::from(report.state == ClockState::Unconfirmed),
     );
     out.gauge(
-        "clock_offset_seconds",
-        "By how much the wall clock is ahead of trusted time",
+        &families::CLOCK_OFFSET_SECONDS,
         report.offset_seconds as f64,
     );
     out.gauge(
-        "clock_synchronised",
-        "1 while the kernel reports that the wall clock is synchronised",
+        &families::CLOCK_SYNCHRONISED,
         f64::from(report.synchronised),
     );
 }

@@ -11,6 +11,7 @@ use crate::{
         ProblemDetails,
     },
     generic_names::{NameAssessment, NameSign, assess},
+    metrics::families,
     model::domain::name_to_ascii,
     reverse_names::generic::{AssessedName, AssessedNames},
 };
@@ -62,62 +63,25 @@ pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
         return;
     }
     let c = status.counters;
-    for (name, help, value) in [
+    for (metric, value) in [
         (
-            "generic_names_working",
-            "Whether the resolver answers, so that generic names are looked up",
-            f64::from(u8::from(status.problem.is_none())),
+            &families::GENERIC_NAMES_WORKING,
+            f64::from(status.problem.is_none()),
         ),
-        (
-            "generic_names_listed",
-            "Addresses that are listed by a generic name",
-            c.listed as f64,
-        ),
-        (
-            "generic_names_waiting",
-            "Candidates for a listing by a generic name that wait for a look-up",
-            c.waiting as f64,
-        ),
-        (
-            "generic_names_range_left",
-            "Addresses that the present pass through the ranges has left",
-            c.range_left as f64,
-        ),
+        (&families::GENERIC_NAMES_LISTED, c.listed as f64),
+        (&families::GENERIC_NAMES_WAITING, c.waiting as f64),
+        (&families::GENERIC_NAMES_RANGE_LEFT, c.range_left as f64),
     ] {
-        out.gauge(name, help, value);
+        out.gauge(metric, value);
     }
-    for (name, help, value) in [
-        (
-            "generic_names_queried_total",
-            "Candidates from the sample of queries that were added to the queue",
-            c.queried,
-        ),
-        (
-            "generic_names_lookups_total",
-            "Look-ups of names of candidates and listed addresses",
-            c.lookups,
-        ),
-        (
-            "generic_names_failed_total",
-            "Look-ups of such names that no server has answered",
-            c.failed,
-        ),
-        (
-            "generic_names_dropped_total",
-            "Candidates that did not fit into the queue",
-            c.dropped,
-        ),
-        (
-            "generic_names_ended_total",
-            "Listings that ended because the name has changed or is not generic any more",
-            c.ended,
-        ),
-        (
-            "generic_names_over_limit_total",
-            "Generic names that were not listed because too many are listed",
-            c.over_limit,
-        ),
+    for (metric, value) in [
+        (&families::GENERIC_NAMES_QUERIED_TOTAL, c.queried),
+        (&families::GENERIC_NAMES_LOOKUPS_TOTAL, c.lookups),
+        (&families::GENERIC_NAMES_FAILED_TOTAL, c.failed),
+        (&families::GENERIC_NAMES_DROPPED_TOTAL, c.dropped),
+        (&families::GENERIC_NAMES_ENDED_TOTAL, c.ended),
+        (&families::GENERIC_NAMES_OVER_LIMIT_TOTAL, c.over_limit),
     ] {
-        out.counter(name, help, value);
+        out.counter(metric, value);
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         ScrubProgressResponse, ScrubRequest, ScrubsResponse,
     },
     ledger::LeftBehind,
+    metrics::families,
 };
 
 /// The damage, the scrubs, and how the store was opened.
@@ -91,40 +92,33 @@ pub fn degraded(app: &App, left_behind: &Result<Vec<LeftBehind>, String>) -> Vec
     out
 }
 
-/// Writes the metrics about damage.
+/// Writes the metrics about damage, and the time of the last backup.
 pub fn write_metrics(out: &mut Exposition, app: &App) {
     let log = app.ledger.health.removals();
     let gap = log.gap.map_or(Vec::new(), |g| g.missing);
     let lost: u64 = gap.iter().map(|(from, to)| to - from + 1).sum();
     let (running, last) = app.ledger.store.integrity.scrubs();
+    // A store that cannot be read has metrics of its own.
+    if let Ok(last) = app.ledger.store.last_backup() {
+        let at = last.map_or(0, |l| l.at.0);
+        out.gauge(&families::BACKUP_TIME_SECONDS, at as f64);
+    }
     out.gauge(
-        "removals_log_whole",
-        "0 while the removal log is lost or damaged, and nothing is written to it",
+        &families::REMOVALS_LOG_WHOLE,
         f64::from(log.problem.is_none()),
     );
+    out.gauge(&families::REMOVALS_LOG_MISSING_LINES, lost as f64);
     out.gauge(
-        "removals_log_missing_lines",
-        "Lines that the removal log has lost since the last backup",
-        lost as f64,
-    );
-    out.gauge(
-        "store_damage",
-        "Damage of the store that was found and is not repaired",
+        &families::STORE_DAMAGE,
         app.ledger.store.integrity.damage().len() as f64,
     );
+    out.gauge(&families::SCRUB_RUNNING, f64::from(running.is_some()));
     out.gauge(
-        "scrub_running",
-        "1 while a scrub reads the store for damage",
-        f64::from(running.is_some()),
-    );
-    out.gauge(
-        "scrub_end_time_seconds",
-        "When the last complete scrub ended",
+        &families::SCRUB_END_TIME_SECONDS,
         last.as_ref().map(|l| l.ended.0 as f64),
     );
     out.gauge(
-        "scrub_damaged_families",
-        "Column families in which the last complete scrub found damage",
+        &families::SCRUB_DAMAGED_FAMILIES,
         last.map(|l| l.damaged as f64),
     );
 }

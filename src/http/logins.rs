@@ -8,7 +8,7 @@ use axum::{Json, extract::State};
 use super::{
     App,
     caller::Caller,
-    exposition::{Exposition, labels},
+    exposition::Exposition,
     handler::{Call, JsonResult},
     import::find_zone,
     input::{JsonBody, Part, QueryParams},
@@ -20,6 +20,7 @@ use crate::{
     },
     clock::uptime,
     index::{LoginView, Snapshot, logins::MAX_LOGINS},
+    metrics::families,
     model::{Role, Subject, time::Seconds},
 };
 
@@ -178,30 +179,13 @@ pub async fn get_logins(
 pub(super) fn write_metrics(out: &mut Exposition, snapshot: &Arc<Snapshot>) {
     let zones = snapshot.zones.all().iter();
     let counts: Vec<_> = zones
-        .filter_map(|z| {
-            Some((
-                labels([("zone", &*z.name)]),
-                z.logins.as_ref()?.table.counts(),
-            ))
-        })
+        .filter_map(|z| Some(([z.name.to_string()], z.logins.as_ref()?.table.counts())))
         .collect();
     let samples = |value: fn(&crate::index::logins::LoginCounts) -> u64| {
-        let sample = move |(zone, c): &(String, _)| (zone.clone(), value(c) as f64);
+        let sample = move |(zone, c): &([String; 1], _)| (zone.clone(), value(c) as f64);
         counts.iter().map(sample)
     };
-    out.gauges(
-        "logins",
-        "Addresses that a volatile zone publishes",
-        samples(|c| c.entries as u64),
-    );
-    out.counters(
-        "logins_reported_total",
-        "Log-ins that were reported to a volatile zone",
-        samples(|c| c.reported),
-    );
-    out.counters(
-        "logins_evicted_total",
-        "Log-ins that were removed before their end because a volatile zone was full",
-        samples(|c| c.evicted),
-    );
+    out.gauges(&families::LOGINS, samples(|c| c.entries as u64));
+    out.counters(&families::LOGINS_REPORTED_TOTAL, samples(|c| c.reported));
+    out.counters(&families::LOGINS_EVICTED_TOTAL, samples(|c| c.evicted));
 }

@@ -1,6 +1,6 @@
-//! All metrics in the text format of Prometheus. docs/metrics.md has the alert rules.
+//! All metrics in the text format of Prometheus. The table of them is in `metrics::families`.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::{
     extract::State,
@@ -9,14 +9,13 @@ use axum::{
 };
 
 use super::{
-    App, clock,
-    exposition::{Exposition, labels},
-    generic_names, integrity, logins, operator_tickets, privacy, quality,
+    App, clock, exposition::Exposition, generic_names, integrity, logins, operator_tickets,
+    privacy, quality,
 };
 use crate::{
     api::{FeedKind, FeedResponse, MirrorResponse},
     ledger::outbox,
-    metrics::Totals,
+    metrics::{Counter, Totals, families},
     model::Time,
     net::LimiterStats,
     store::schema::SourceRecord,
@@ -44,14 +43,6 @@ pub struct Disk {
     pub size: u64,
 }
 
-/// Counters by name.
-fn counters(t: Totals) -> BTreeMap<String, u64> {
-    serde_json::to_value(t)
-        .ok()
-        .and_then(|value| serde_json::from_value(value).ok())
-        .unwrap_or_default()
-}
-
 /// Returns all metrics in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "state",
     responses((status = 200, body = String, content_type = "text/plain", description = "All metrics")))]
@@ -62,11 +53,7 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
     integrity::write_metrics(&mut out, &app);
     privacy::write_metrics(&mut out, &app);
     quality::write_metrics(&mut out, &app);
-    out.gauge(
-        "start_time_seconds",
-        "When the daemon started",
-        app.started.0 as f64,
-    );
+    out.gauge(&families::START_TIME_SECONDS, app.started.0 as f64);
     clock::write_metrics(&mut out, &app.ledger.clock.report());
     write_sources(&mut out, &app);
     write_reverse_names(&mut out, &app);
@@ -81,9 +68,9 @@ pub async fn get_metrics(State(app): State<App>) -> Response {
         write_slow(&mut out, &app);
         out
     });
-    let text = out.0 + &more.await.unwrap_or_default().0;
+    out.append(&more.await.unwrap_or_default());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    ([(header::CONTENT_TYPE, kind)], out.into_text()).into_response()
 }
 
 /// Writes the state of the sample of queried addresses, if queries are sampled.
@@ -91,145 +78,114 @@ fn write_query_sample(out: &mut Exposition, app: &App) {
     let Some(stats) = app.netblocks.query_sample.stats() else {
         return;
     };
-    for (name, help, value) in [
-        (
-            "query_sample_one_in",
-            "One in so many DNS queries is sampled",
-            f64::from(stats.one_in),
-        ),
-        (
-            "query_sample_networks",
-            "Networks (IPv4 /24, IPv6 /56) with a sampled address",
-            stats.networks as f64,
-        ),
-        (
-            "query_sample_waiting",
-            "Sampled addresses that wait for a look-up of their reverse name",
-            stats.waiting as f64,
-        ),
+    for (metric, value) in [
+        (&families::QUERY_SAMPLE_ONE_IN, f64::from(stats.one_in)),
+        (&families::QUERY_SAMPLE_NETWORKS, stats.networks as f64),
+        (&families::QUERY_SAMPLE_WAITING, stats.waiting as f64),
     ] {
-        out.gauge(name, help, value);
+        out.gauge(metric, value);
     }
-    for (name, help, value) in [
-        (
-            "query_sample_addresses_total",
-            "Sampled queries about an address",
-            stats.sampled,
-        ),
-        (
-            "query_sample_dropped_total",
-            "Sampled queries that were dropped because too many waited",
-            stats.dropped,
-        ),
-        (
-            "query_sample_candidates_total",
-            "Sampled addresses that were added to those that wait for a look-up",
-            stats.candidates,
-        ),
+    for (metric, value) in [
+        (&families::QUERY_SAMPLE_ADDRESSES_TOTAL, stats.sampled),
+        (&families::QUERY_SAMPLE_DROPPED_TOTAL, stats.dropped),
+        (&families::QUERY_SAMPLE_CANDIDATES_TOTAL, stats.candidates),
     ] {
-        out.counter(name, help, value);
+        out.counter(metric, value);
     }
 }
 
 /// Writes the counters of the cache of reverse names.
 fn write_reverse_names(out: &mut Exposition, app: &App) {
     let stats = app.reverse_names.stats();
-    out.gauge(
-        "reverse_names_known",
-        "Addresses in the cache of reverse names",
-        stats.known as f64,
-    );
-    out.gauge(
-        "reverse_names_waiting",
-        "Listed addresses that wait for a look-up of their reverse name",
-        stats.waiting as f64,
-    );
-    out.counter(
-        "reverse_names_lookups_total",
-        "Look-ups of reverse names that were started",
-        stats.started,
-    );
-    out.counter(
-        "reverse_names_failed_total",
-        "Look-ups of reverse names that no server has answered",
-        stats.failed,
-    );
-    out.counter(
-        "reverse_names_dropped_total",
-        "Listed addresses that did not fit into the queue of look-ups",
-        stats.dropped,
-    );
+    out.gauge(&families::REVERSE_NAMES_KNOWN, stats.known as f64);
+    out.gauge(&families::REVERSE_NAMES_WAITING, stats.waiting as f64);
+    out.counter(&families::REVERSE_NAMES_LOOKUPS_TOTAL, stats.started);
+    out.counter(&families::REVERSE_NAMES_FAILED_TOTAL, stats.failed);
+    out.counter(&families::REVERSE_NAMES_DROPPED_TOTAL, stats.dropped);
+}
+
+/// The counters of DNS messages with their metrics. A counter without a metric does not compile.
+fn dns_counters(totals: &Totals) -> [(&'static Counter<1>, u64); 12] {
+    let Totals {
+        queries,
+        listed,
+        not_listed,
+        no_data,
+        transfers,
+        refused,
+        malformed,
+        failed,
+        truncated,
+        dropped,
+        bytes_in,
+        bytes_out,
+    } = *totals;
+    [
+        (&families::DNS_QUERIES_TOTAL, queries),
+        (&families::DNS_LISTED_TOTAL, listed),
+        (&families::DNS_NOT_LISTED_TOTAL, not_listed),
+        (&families::DNS_NO_DATA_TOTAL, no_data),
+        (&families::DNS_TRANSFERS_TOTAL, transfers),
+        (&families::DNS_REFUSED_TOTAL, refused),
+        (&families::DNS_MALFORMED_TOTAL, malformed),
+        (&families::DNS_FAILED_TOTAL, failed),
+        (&families::DNS_TRUNCATED_TOTAL, truncated),
+        (&families::DNS_DROPPED_TOTAL, dropped),
+        (&families::DNS_BYTES_IN_TOTAL, bytes_in),
+        (&families::DNS_BYTES_OUT_TOTAL, bytes_out),
+    ]
 }
 
 /// Writes the queries and the serial of each zone, and the number of listed subjects.
 fn write_zones(out: &mut Exposition, app: &App) {
     let snapshot = app.ledger.published.snapshot();
     let zones = snapshot.zones.all();
-    let zone = |name: &str| labels([("zone", name)]);
     let mut by_zone: Vec<_> = zones
         .iter()
-        .map(|z| (zone(&z.name), counters(app.metrics.zone(Some(z.slot)))))
+        .map(|z| (z.name.to_string(), app.metrics.zone(Some(z.slot))))
         .collect();
-    by_zone.push((zone(""), counters(app.metrics.zone(None))));
-    for name in counters(Totals::default()).keys() {
-        let count = |c: &BTreeMap<String, u64>| c.get(name).copied().unwrap_or(0) as f64;
-        out.counters(
-            &format!("dns_{name}_total"),
-            "DNS messages by zone; the label is empty for those outside of all zones",
-            by_zone.iter().map(|(zone, c)| (zone.clone(), count(c))),
-        );
+    by_zone.push((String::new(), app.metrics.zone(None)));
+    for (i, (metric, _)) in dns_counters(&Totals::default()).into_iter().enumerate() {
+        let value = |t: &Totals| dns_counters(t)[i].1 as f64;
+        let samples = by_zone.iter();
+        out.counters(metric, samples.map(|(zone, t)| ([zone.clone()], value(t))));
     }
     let serial = |i: usize| snapshot.serials.get(i).map_or(0.0, |s| f64::from(s.0));
     out.gauges(
-        "zone_serial",
-        "The serial of a zone",
+        &families::ZONE_SERIAL,
         zones
             .iter()
             .enumerate()
-            .map(|(i, z)| (zone(&z.name), serial(i))),
+            .map(|(i, z)| ([z.name.to_string()], serial(i))),
     );
     let kinds = ["ipv4_hosts", "ipv4_prefixes", "ipv6", "domains"];
     let listed = kinds.into_iter().zip(snapshot.tables.counts());
     out.gauges(
-        "listed",
-        "Subjects with listings, exclusions or exemptions, by kind",
-        listed.map(|(kind, n)| (labels([("kind", kind)]), n as f64)),
+        &families::LISTED,
+        listed.map(|(kind, n)| ([kind.into()], n as f64)),
     );
-    out.gauge(
-        "commit",
-        "The number of the last commit",
-        snapshot.seq as f64,
-    );
+    out.gauge(&families::COMMIT, snapshot.seq as f64);
     logins::write_metrics(out, &snapshot);
 }
 
 /// Writes what the writer has done, and whether it accepts writes.
 fn write_writer(out: &mut Exposition, app: &App) {
     let health = &app.ledger.health;
-    out.counter(
-        "commits_total",
-        "Commits since the start",
-        health.commits.load(Relaxed),
-    );
-    out.counter(
-        "changes_total",
-        "Subjects changed since the start",
-        health.changes.load(Relaxed),
-    );
+    out.counter(&families::COMMITS_TOTAL, health.commits.load(Relaxed));
+    out.counter(&families::CHANGES_TOTAL, health.changes.load(Relaxed));
     let times = &health.publish_times;
     out.durations(
-        "publish",
-        "From the moment at which a commit is durable until queries are answered from it",
+        &families::PUBLISH_SECONDS,
+        &families::PUBLISH_MAX_SECONDS,
         &times.elapsed,
     );
     out.durations(
-        "publish_cpu",
-        "CPU time for publishing a commit, without waiting for a core",
+        &families::PUBLISH_CPU_SECONDS,
+        &families::PUBLISH_CPU_MAX_SECONDS,
         &times.cpu,
     );
     out.gauge(
-        "writes_taken",
-        "1 while writes are accepted, 0 while the store or the removal log fails",
+        &families::WRITES_TAKEN,
         f64::from(health.writes_refused().is_none()),
     );
 }
@@ -238,15 +194,13 @@ fn write_writer(out: &mut Exposition, app: &App) {
 fn write_sources(out: &mut Exposition, app: &App) {
     let dictionary = app.ledger.store.dictionary();
     let feeds = || dictionary.records.iter().filter(|r| r.feed);
-    let sample = |r: &SourceRecord, at: Time| (labels([("source", &r.name)]), at.0 as f64);
+    let sample = |r: &SourceRecord, at: Time| ([r.name.to_string()], at.0 as f64);
     out.gauges(
-        "source_refreshed_seconds",
-        "When a source was last imported",
+        &families::SOURCE_REFRESHED_SECONDS,
         feeds().map(|r| sample(r, r.refreshed)),
     );
     out.gauges(
-        "source_expires_seconds",
-        "When a source's listings end unless it is imported again",
+        &families::SOURCE_EXPIRES_SECONDS,
         feeds().filter_map(|r| Some(sample(r, r.expires?))),
     );
 }
@@ -255,49 +209,36 @@ fn write_sources(out: &mut Exposition, app: &App) {
 /// slots were used.
 fn write_connections(out: &mut Exposition, all: &[(&'static str, LimiterStats)]) {
     let samples = |value: fn(&LimiterStats) -> u64| {
-        let sample = move |(name, s): &(&str, _)| (labels([("listener", name)]), value(s) as f64);
+        let sample = move |(name, s): &(&str, _)| ([name.to_string()], value(s) as f64);
         all.iter().map(sample)
     };
-    out.gauges(
-        "connections",
-        "Open connections of a listener, without transfers",
-        samples(|s| s.open as u64),
-    );
-    out.gauges(
-        "transfers_open",
-        "Zone transfers that are under way",
-        samples(|s| s.transfers as u64),
-    );
+    out.gauges(&families::CONNECTIONS, samples(|s| s.open as u64));
+    out.gauges(&families::TRANSFERS_OPEN, samples(|s| s.transfers as u64));
     out.counters(
-        "connections_shed_total",
-        "Connections that were closed to make room for others",
+        &families::CONNECTIONS_SHED_TOTAL,
         samples(|s| s.shed + s.shed_of_share),
     );
     out.counters(
-        "connections_refused_total",
-        "New connections that were closed at once because no slot could be freed",
+        &families::CONNECTIONS_REFUSED_TOTAL,
         samples(|s| s.refused + s.refused_of_share),
     );
 }
 
 /// Writes which feeds wait for a decision, and which are not refreshed.
 fn write_feeds(out: &mut Exposition, feeds: &[FeedResponse]) {
-    let sample = |f: &FeedResponse, value: f64| (labels([("feed", &f.feed)]), value);
+    let sample = |f: &FeedResponse, value: f64| ([f.feed.to_string()], value);
     let held = |f: &FeedResponse| f.held.as_ref().is_some_and(|h| !h.refused);
     out.gauges(
-        "feed_held",
-        "1 while a feed's list is held until a person decides",
+        &families::FEED_HELD,
         feeds.iter().map(|f| sample(f, f64::from(held(f)))),
     );
     let of_orbsd = feeds.iter().filter(|f| f.kind == FeedKind::Orbsd);
     out.counters(
-        "feed_looped_total",
-        "Rows of another orbsd that were left out because they had passed through this server",
+        &families::FEED_LOOPED_TOTAL,
         of_orbsd.map(|f| sample(f, f.looped as f64)),
     );
     out.gauges(
-        "feed_failing",
-        "1 while a feed is not refreshed because its list is refused or its server fails",
+        &families::FEED_FAILING,
         feeds
             .iter()
             .map(|f| sample(f, f64::from(f.problem.is_some()))),
@@ -308,19 +249,17 @@ fn write_feeds(out: &mut Exposition, feeds: &[FeedResponse]) {
 fn write_mirrors(out: &mut Exposition, mirrors: &[MirrorResponse]) {
     let sample = |m: &MirrorResponse, value: f64| {
         let key = m.key.as_deref().unwrap_or("");
-        let labels = labels([("zone", &m.zone), ("mirror", &m.address), ("key", key)]);
+        let labels = [m.zone.as_str(), &m.address, key].map(String::from);
         (labels, value)
     };
     let lag = |m: &MirrorResponse| m.behind.map_or(0.0, |b| b.seconds as f64);
     out.gauges(
-        "mirror_lag_seconds",
-        "For how long a mirror has not had the current serial",
+        &families::MIRROR_LAG_SECONDS,
         mirrors.iter().map(|m| sample(m, lag(m))),
     );
     let forced = |m: &MirrorResponse| f64::from(m.needs_transfer.is_some());
     out.gauges(
-        "mirror_needs_transfer",
-        "1 while a mirror keeps its old zone because our serial was not newer for it",
+        &families::MIRROR_NEEDS_TRANSFER,
         mirrors.iter().map(|m| sample(m, forced(m))),
     );
 }
@@ -328,45 +267,29 @@ fn write_mirrors(out: &mut Exposition, mirrors: &[MirrorResponse]) {
 /// Writes the metrics that take a while: it reads files, and waits for the decisions of relay tests
 /// that are under way.
 fn write_slow(out: &mut Exposition, app: &App) {
-    let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
-    out.gauges(
-        "build_info",
-        "Always 1; the version is a label",
-        std::iter::once((version, 1.0)),
-    );
+    let version = [env!("CARGO_PKG_VERSION").into()];
+    out.gauges(&families::BUILD_INFO, [(version, 1.0)]);
     let around = (app.machine_state)();
     out.gauge(
-        "tls_not_after_seconds",
-        "When the certificate of [tls] ends, in seconds since 1970",
+        &families::TLS_NOT_AFTER_SECONDS,
         around.certificate_end.map(|t| t.0 as f64),
     );
     write_webhooks(out, app);
     operator_tickets::write_metrics(out, &app.tickets);
     let enabled = app.relay.settings().enabled;
+    out.gauge(&families::TESTER_ENABLED, f64::from(enabled));
     out.gauge(
-        "tester_enabled",
-        "1 if relay tests are enabled",
-        f64::from(enabled),
-    );
-    out.gauge(
-        "tester_ready",
-        "1 while relay tests can be made, 0 while they are disabled or something prevents them",
+        &families::TESTER_READY,
         f64::from(enabled && app.relay.problem().is_none()),
     );
-    out.gauge(
-        "store_bytes",
-        "Bytes of the store's files",
-        around.store_bytes.map(|n| n as f64),
-    );
-    let disk = |d: &Disk, bytes: u64| (labels([("disk", d.name)]), bytes as f64);
+    out.gauge(&families::STORE_BYTES, around.store_bytes.map(|n| n as f64));
+    let disk = |d: &Disk, bytes: u64| ([d.name.into()], bytes as f64);
     out.gauges(
-        "disk_free_bytes",
-        "Free bytes of the file system of the store, and of the removal log",
+        &families::DISK_FREE_BYTES,
         around.disks.iter().map(|d| disk(d, d.free)),
     );
     out.gauges(
-        "disk_size_bytes",
-        "Bytes of the file system of the store, and of the removal log",
+        &families::DISK_SIZE_BYTES,
         around.disks.iter().map(|d| disk(d, d.size)),
     );
 }
@@ -374,11 +297,10 @@ fn write_slow(out: &mut Exposition, app: &App) {
 /// Writes what waits for each webhook.
 fn write_webhooks(out: &mut Exposition, app: &App) {
     let (accounts, backlog) = (app.ledger.accounts(), app.ledger.health.webhook_backlog());
-    let sample = |id: &str, value: u64| (labels([("webhook", id)]), value as f64);
+    let sample = |id: &str, value: u64| ([id.into()], value as f64);
     let ids = || accounts.webhooks.keys();
     out.gauges(
-        "webhook_waiting",
-        "Messages that a webhook has not accepted, including dead letters",
+        &families::WEBHOOK_WAITING,
         ids().map(|id| sample(id, backlog.get(id).copied().unwrap_or(0))),
     );
     // The first message of a webhook is the oldest. A store that cannot be read has metrics of its
@@ -387,9 +309,5 @@ fn write_webhooks(out: &mut Exposition, app: &App) {
         let first = outbox::messages(&app.ledger.store, id, 1).ok()?;
         Some(sample(id, first.first()?.since.0))
     };
-    out.gauges(
-        "webhook_oldest_seconds",
-        "When the oldest waiting message of a webhook was queued, in seconds since 1970",
-        ids().filter_map(oldest),
-    );
+    out.gauges(&families::WEBHOOK_OLDEST_SECONDS, ids().filter_map(oldest));
 }

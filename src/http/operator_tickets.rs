@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 
 use super::{
     App,
-    exposition::{Exposition, labels},
+    exposition::Exposition,
     handler::{Call, JsonResult},
     input::{self, JsonBody, Part, QueryParams},
     jobs::{actor, number},
@@ -16,6 +16,7 @@ use crate::{
         TicketClockResponse, TicketConversationResponse, TicketDecisionRequest,
         TicketDetailResponse, TicketSummaryResponse, TicketsQuery, TicketsStatusResponse,
     },
+    metrics::families,
     model::{Role, Subject, Time, subject::HostBits},
     relay::Actor,
     tickets::{
@@ -298,40 +299,25 @@ pub(super) fn status(tickets: &TicketService) -> TicketsStatusResponse {
 /// Writes the metrics about tickets. May block.
 pub(super) fn write_metrics(out: &mut Exposition, tickets: &TicketService) {
     let Ok(found) = clocks(tickets) else { return };
-    let name = |clock: TicketClock| labels([("clock", clock.as_str())]);
+    let name = |clock: TicketClock| [clock.as_str().to_string()];
     let by_clock = || TicketClock::ALL.into_iter().zip(found.clocks);
-    out.gauge("tickets_open", "Open tickets", found.open as f64);
-    out.gauge(
-        "tickets_waiting",
-        "Tickets that wait for a person",
-        found.waiting as f64,
-    );
+    out.gauge(&families::TICKETS_OPEN, found.open as f64);
+    out.gauge(&families::TICKETS_WAITING, found.waiting as f64);
     out.gauges(
-        "tickets_oldest_seconds",
-        "Since when the oldest ticket waits for an answer or a decision",
+        &families::TICKETS_OLDEST_SECONDS,
         by_clock().filter_map(|(clock, c)| Some((name(clock), c.oldest?.0 as f64))),
     );
     out.gauges(
-        "tickets_overdue",
-        "Tickets that no operator answered in two days, or decided in seven",
+        &families::TICKETS_OVERDUE,
         by_clock().map(|(clock, c)| (name(clock), c.overdue as f64)),
     );
-    out.gauge(
-        "tickets_over_limit",
-        "Tickets that no operator decided in time and that are not suspended, because of the daily limit",
-        tickets.over_limit() as f64,
-    );
+    out.gauge(&families::TICKETS_OVER_LIMIT, tickets.over_limit() as f64);
     let counts = tickets.counts();
-    out.counter(
-        "tickets_opened_total",
-        "Tickets opened since the start",
-        counts.opened,
-    );
+    out.counter(&families::TICKETS_OPENED_TOTAL, counts.opened);
     let closed = CLOSED_STATES.into_iter().zip(counts.closed);
     out.counters(
-        "tickets_closed_total",
-        "Tickets closed since the start, by their last state",
-        closed.map(|(state, n)| (labels([("state", state.as_str())]), n as f64)),
+        &families::TICKETS_CLOSED_TOTAL,
+        closed.map(|(state, n)| ([state.as_str().to_string()], n as f64)),
     );
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use super::{
     App,
     error::of_ledger,
-    exposition::{Exposition, labels},
+    exposition::Exposition,
     handler::{Call, JsonResult, blocking},
     input::JsonBody,
 };
@@ -15,6 +15,7 @@ use crate::{
         DataKindResponse, PersonalDataRequest, PersonalDataResponse, PersonalErasureResponse,
         PersonalFindingResponse, PrivacyKindsResponse, ProblemDetails, RetentionResponse,
     },
+    metrics::families,
     model::text::counted,
     privacy::{DataKind, Finding, PersonalData, PersonalReport, PersonalSubject, kinds},
 };
@@ -58,23 +59,20 @@ pub(super) fn retention(app: &App) -> RetentionResponse {
 pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
     let report = app.retention.report();
     out.gauge(
-        "retention_last_run_seconds",
-        "When the job that erases old data last ran",
+        &families::RETENTION_LAST_RUN_SECONDS,
         report.last.as_ref().map(|last| last.at.0 as f64),
     );
     let failed = report.last.as_ref().map(|last| last.problem.is_some());
     out.gauge(
-        "retention_failed",
-        "1 if the last run of the job that erases old data failed",
+        &families::RETENTION_FAILED,
         failed.map(|failed| f64::from(u8::from(failed))),
     );
     out.counters(
-        "retention_erased_total",
-        "Rows and texts that were erased since the start, by the key of [retention]",
+        &families::RETENTION_ERASED_TOTAL,
         report
             .total
             .iter()
-            .map(|(key, n)| (labels([("key", key)]), *n as f64)),
+            .map(|(key, n)| ([key.to_string()], *n as f64)),
     );
 }
 

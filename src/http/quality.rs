@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 
 use super::{
     App,
-    exposition::{Exposition, Sample, labels},
+    exposition::Exposition,
     handler::{JsonResult, blocking},
     import::find_zone,
     input::QueryParams,
@@ -16,6 +16,7 @@ use crate::{
         ProblemDetails, QualityDayResponse, QualityQuery, QualityResponse, SourceQualityResponse,
         ZoneQualityResponse,
     },
+    metrics::{Gauge, families},
     quality::{ARCHIVE_DAYS, Percentiles, QualityFigures, QualityReport},
 };
 
@@ -99,128 +100,76 @@ fn by_name(
 pub(super) fn write_metrics(out: &mut Exposition, app: &App) {
     let report = app.quality.last();
     out.gauge(
-        "quality_counted_seconds",
-        "When the figures of quality were counted, in seconds since 1970",
+        &families::QUALITY_COUNTED_SECONDS,
         report.as_ref().map(|r| r.counted.0 as f64),
     );
     let report = report.unwrap_or_default();
     let zones = report.zones.iter().map(|(name, f)| ("zone", name, f));
     let sources = report.sources.iter().map(|(name, f)| ("source", name, f));
     let all: Vec<_> = zones.chain(sources).collect();
-    for gauge in GAUGES {
+    for (metric, values) in FIGURES {
         let samples = all.iter().flat_map(|(kind, name, figures)| {
-            let values = (gauge.values)(figures).into_iter();
-            values.map(|(value, n)| sample(kind, name, gauge.label, value, n))
+            let samples = values(figures).into_iter();
+            samples.map(move |(value, n)| ([*kind, name, value].map(String::from), n as f64))
         });
-        out.gauges(
-            gauge.name,
-            gauge.help,
-            samples.collect::<Vec<_>>().into_iter(),
-        );
+        out.gauges(metric, samples);
     }
+    let spreading = all.iter().map(|(kind, name, figures)| {
+        let labels = [*kind, name].map(String::from);
+        (labels, figures.removals.spreading as f64)
+    });
+    out.gauges(&families::QUALITY_SPREADING, spreading);
 }
 
-fn sample(kind: &str, name: &str, label: &str, value: &str, n: u64) -> Sample {
-    let labels = match label {
-        "" => labels([("kind", kind), ("name", name)]),
-        label => labels([("kind", kind), ("name", name), (label, value)]),
-    };
-    (labels, n as f64)
-}
-
-/// A family of gauges with the figures of each zone and source.
-struct Gauge {
-    name: &'static str,
-    help: &'static str,
-    /// The label of the values; empty if there is only one value.
-    label: &'static str,
-    /// The values, each with that of its label.
-    values: fn(&QualityFigures) -> Vec<(&'static str, u64)>,
-}
+/// Figures with the value of the last label of each.
+type Figures = Vec<(&'static str, u64)>;
 
 /// The values of percentiles by the label `quantile`; none if there are none.
-fn quantiles(percentiles: Option<Percentiles>) -> Vec<(&'static str, u64)> {
+fn quantiles(percentiles: Option<Percentiles>) -> Figures {
     percentiles.map_or(Vec::new(), |p| {
         vec![("0.5", p.median), ("0.9", p.p90), ("1", p.largest)]
     })
 }
 
-const GAUGES: [Gauge; 9] = [
-    Gauge {
-        name: "quality_entries",
-        help: "Listed subjects of a zone or source: all, those that this server has proved, and those that it has proved in the last 30 days",
-        label: "proved",
-        values: |f| {
-            vec![
-                ("any", f.proofs.entries),
-                ("ever", f.proofs.proved),
-                ("30d", f.proofs.proved_recently),
-            ]
-        },
-    },
-    Gauge {
-        name: "quality_proof_age_days",
-        help: "The age of the last proof of the proved entries, in days",
-        label: "quantile",
-        values: |f| quantiles(f.proofs.age_days),
-    },
-    Gauge {
-        name: "quality_claims",
-        help: "Claims that were decided in the last 30 days, by the result of their tests",
-        label: "result",
-        values: |f| {
-            vec![
-                ("closed", f.claims.closed),
-                ("open", f.claims.open),
-                ("blocked", f.claims.blocked),
-                ("undecided", f.claims.undecided),
-            ]
-        },
-    },
-    Gauge {
-        name: "quality_release_seconds",
-        help: "The time from a claim to the release of the host, in the last 30 days",
-        label: "quantile",
-        values: |f| quantiles(f.claims.release_seconds),
-    },
-    Gauge {
-        name: "quality_removals",
-        help: "Removals by decision in the last 30 days: all, and those that state an error",
-        label: "cause",
-        values: |f| {
-            vec![
-                ("any", f.removals.removals),
-                ("error", f.removals.listed_in_error),
-            ]
-        },
-    },
-    Gauge {
-        name: "quality_spread_seconds",
-        help: "The time from a removal on request until the last public server had it, in the last 30 days",
-        label: "quantile",
-        values: |f| quantiles(f.removals.spread_seconds),
-    },
-    Gauge {
-        name: "quality_spreading",
-        help: "Removals on request of the last 30 days that some public server is not known to have",
-        label: "",
-        values: |f| vec![("", f.removals.spreading)],
-    },
-    Gauge {
-        name: "quality_requests_due",
-        help: "Requests for removal of the last 30 days that were answered, or are older than the limit",
-        label: "limit",
-        values: |f| vec![("2d", f.requests.due_2_days), ("7d", f.requests.due_7_days)],
-    },
-    Gauge {
-        name: "quality_requests_answered",
-        help: "Requests for removal of the last 30 days that were answered within the limit",
-        label: "limit",
-        values: |f| {
-            vec![
-                ("2d", f.requests.answered_2_days),
-                ("7d", f.requests.answered_7_days),
-            ]
-        },
-    },
+/// Gauges with the figures of each zone and source.
+static FIGURES: [(&Gauge<3>, fn(&QualityFigures) -> Figures); 8] = [
+    (&families::QUALITY_ENTRIES, |f| {
+        vec![
+            ("any", f.proofs.entries),
+            ("ever", f.proofs.proved),
+            ("30d", f.proofs.proved_recently),
+        ]
+    }),
+    (&families::QUALITY_PROOF_AGE_DAYS, |f| {
+        quantiles(f.proofs.age_days)
+    }),
+    (&families::QUALITY_CLAIMS, |f| {
+        vec![
+            ("closed", f.claims.closed),
+            ("open", f.claims.open),
+            ("blocked", f.claims.blocked),
+            ("undecided", f.claims.undecided),
+        ]
+    }),
+    (&families::QUALITY_RELEASE_SECONDS, |f| {
+        quantiles(f.claims.release_seconds)
+    }),
+    (&families::QUALITY_REMOVALS, |f| {
+        vec![
+            ("any", f.removals.removals),
+            ("error", f.removals.listed_in_error),
+        ]
+    }),
+    (&families::QUALITY_SPREAD_SECONDS, |f| {
+        quantiles(f.removals.spread_seconds)
+    }),
+    (&families::QUALITY_REQUESTS_DUE, |f| {
+        vec![("2d", f.requests.due_2_days), ("7d", f.requests.due_7_days)]
+    }),
+    (&families::QUALITY_REQUESTS_ANSWERED, |f| {
+        vec![
+            ("2d", f.requests.answered_2_days),
+            ("7d", f.requests.answered_7_days),
+        ]
+    }),
 ];

@@ -31,6 +31,7 @@ const MODE: u32 = 0o600;
 /// What the ledger does if the removal log is lost or damaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum OnLoss {
     /// It refuses writes until the log is intact again.
     #[default]

@@ -11,6 +11,7 @@ pub const MAX_LIFETIME: Seconds = Seconds(86_400);
 /// Where the entries of a zone are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum Durability {
     /// In the store: each change is durable before it is acknowledged.
     #[default]
@@ -29,6 +30,7 @@ impl Durability {
 /// The table `[logins]` of a volatile zone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct LoginRules {
     /// The users and programs whose tokens may report log-ins.
     pub allow: Vec<String>,

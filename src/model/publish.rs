@@ -16,6 +16,7 @@ use super::time::Seconds;
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum SubjectFamily {
     /// IPv4 addresses and prefixes.
     Ipv4,
@@ -31,6 +32,7 @@ pub enum SubjectFamily {
 /// entry has a [`PublishRule`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct Publish {
     /// The reason's name; empty if `all` or `any` names reasons.
     pub reason: String,

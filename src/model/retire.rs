@@ -18,6 +18,7 @@ pub const MONTH: Seconds = Seconds(30 * 86_400);
 /// The `[retire]` table of a zone file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct Retire {
     /// The time of the announcement.
     #[serde(deserialize_with = "super::time::text")]

@@ -27,6 +27,7 @@ const MAX_TTL: u64 = i32::MAX as u64;
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum ZoneKind {
     /// Reversed IPv4 and IPv6 addresses (RFC 5782 sections 2.1 and 2.4).
     #[default]
@@ -49,6 +50,7 @@ impl ZoneKind {
 /// A static record of the zone, from a `[[record]]` table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct Record {
     /// `@` for the origin, or a name relative to it.
     pub name: String,
@@ -65,6 +67,7 @@ pub struct Record {
 /// The clients that may query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct QueryRules {
     /// The prefixes of clients that get answers. Other clients get REFUSED.
     pub allow: Vec<String>,
@@ -95,6 +98,7 @@ pub enum Notify {
 /// The table form of a mirror to notify.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct NotifyTable {
     /// `address:port`.
     pub address: String,
@@ -129,6 +133,7 @@ impl<'de> Deserialize<'de> for Notify {
 /// The clients that may transfer, and the mirrors that get NOTIFY.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct TransferRules {
     /// Prefixes, `key:NAME` of a TSIG key, and `cert:NAME` of a client certificate.
     pub allow: Vec<String>,
@@ -166,6 +171,7 @@ impl TransferRules {
 /// The number of TXT records of a listed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum TxtPolicy {
     /// One: the text of the first published reason.
     #[default]
@@ -181,6 +187,7 @@ pub enum TxtPolicy {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[strum(serialize_all = "lowercase")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum Recommendation {
     /// Refuse mail of what is listed.
     #[default]
@@ -194,6 +201,7 @@ pub enum Recommendation {
 /// What the public site tells about a zone, from the `[about]` table. Nothing of it is in DNS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct ZoneAbout {
     /// What the zone is for, in a sentence; empty: from the published reasons.
     pub use_for: String,
@@ -215,6 +223,7 @@ impl ZoneAbout {
 /// A zone file, `zones/*.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub struct Zone {
     /// The file's name without its ending, used in commands. It is not a key of the file.
     #[serde(skip)]

@@ -17,6 +17,7 @@
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Language {
     /// English, which every text has.
     #[default]

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "daemon", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 pub enum RemovalPolicy {
     /// A relay test of the host decides.
     AfterRetest,

@@ -14,7 +14,7 @@ use crate::{
     mail_host::MailHost,
 };
 
-const LOGINS: &str = r#"
+pub const LOGINS: &str = r#"
 origin = "logins.orbs.example"
 kind = "address"
 ns = ["ns1.orbs.example", "ns2.orbs.example"]

@@ -1,5 +1,4 @@
-//! Metrics: each is documented, each alert fires, and Prometheus accepts the files in
-//! docs/metrics.md as printed.
+//! Metrics: each of the table is served, with the values of the daemon.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +10,6 @@ use std::{
 use crate::{
     api::{Api, hooks::Sink},
     lab::{CONFIG, Daemon, free_port},
-    recipes,
     transports::Secure,
 };
 
@@ -140,17 +138,21 @@ fn certificate_expiry_is_a_metric() {
     assert!(valid(-60) && !valid(60), "{end}");
 }
 
-#[test]
-fn tester_readiness_is_a_metric() {
+/// Tables of a configuration that switch relay tests on.
+pub fn tester_tables() -> String {
     let reasons = ["input", "output", "unconfirmed", "notest"]
         .map(|n| format!("[[reason]]\nname = \"{n}\"\n"))
         .concat();
-    let tables = format!(
-        "[limits]\nallow_special_ranges = [\"127.64.0.0/10\"]\n[collector]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
+    format!(
+        "{reasons}[limits]\nallow_special_ranges = [\"127.64.0.0/10\"]\n[collector]\nlisten = [\"127.0.0.1:{}\"]\n[probe]\nenabled = true\ndomain = \"probe.example\"\n\
          ehlo_name = \"tester.example\"\n",
         free_port()
-    );
-    let api = Api::with(&format!("{CONFIG}{reasons}{tables}"));
+    )
+}
+
+#[test]
+fn tester_readiness_is_a_metric() {
+    let api = Api::with(&format!("{CONFIG}{}", tester_tables()));
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let (metrics, status) = (api.get("/metrics").text(), api.get("/v1/status").ok());
@@ -197,112 +199,14 @@ fn webhook_backlog_is_a_metric() {
     assert_eq!(of("oldest_seconds"), None);
 }
 
-/// Samples of two instances, before an event and one minute after it. The alerts have to fire only
-/// for the second instance.
-const CASES: &str = r#"
-rule_files: [orbsd.rules.yml]
-evaluation_interval: 1m
-tests:
-  - interval: 1m
-    input_series:
-      - { series: 'up{job="orbsd",instance="good"}', values: '1x120' }
-      - { series: 'up{job="orbsd",instance="bad"}', values: '0x120' }
-      - { series: 'orbsd_writes_taken{instance="good"}', values: '1x120' }
-      - { series: 'orbsd_writes_taken{instance="bad"}', values: '0x120' }
-      - { series: 'orbsd_disk_free_bytes{disk="store",instance="good"}', values: '50x120' }
-      - { series: 'orbsd_disk_free_bytes{disk="store",instance="bad"}', values: '9x120' }
-      - { series: 'orbsd_disk_size_bytes{disk="store",instance="good"}', values: '100x120' }
-      - { series: 'orbsd_disk_size_bytes{disk="store",instance="bad"}', values: '100x120' }
-      - { series: 'orbsd_feed_failing{feed="f",instance="good"}', values: '0x120' }
-      - { series: 'orbsd_feed_failing{feed="f",instance="bad"}', values: '1x120' }
-      - { series: 'orbsd_feed_held{feed="f",instance="good"}', values: '0x120' }
-      - { series: 'orbsd_feed_held{feed="f",instance="bad"}', values: '1x120' }
-      - { series: 'orbsd_source_expires_seconds{source="s",instance="good"}', values: '100000x120' }
-      - { series: 'orbsd_source_expires_seconds{source="s",instance="bad"}', values: '20000x120' }
-      - { series: 'orbsd_mirror_lag_seconds{zone="z",mirror="m",key="k",instance="good"}', values: '60x120' }
-      - { series: 'orbsd_mirror_lag_seconds{zone="z",mirror="m",key="k",instance="bad"}', values: '1000x120' }
-      - { series: 'orbsd_tls_not_after_seconds{instance="good"}', values: '9000000x120' }
-      - { series: 'orbsd_tls_not_after_seconds{instance="bad"}', values: '1000000x120' }
-      - { series: 'orbsd_webhook_oldest_seconds{webhook="w",instance="good"}', values: '7000x120' }
-      - { series: 'orbsd_webhook_oldest_seconds{webhook="w",instance="bad"}', values: '0x120' }
-      - { series: 'orbsd_retention_failed{instance="good"}', values: '0x120' }
-      - { series: 'orbsd_retention_failed{instance="bad"}', values: '1x120' }
-      - { series: 'orbsd_tickets_overdue{clock="answer",instance="good"}', values: '0x120' }
-      - { series: 'orbsd_tickets_overdue{clock="answer",instance="bad"}', values: '1x120' }
-      - { series: 'orbsd_tester_enabled{instance="off"}', values: '0x120' }
-      - { series: 'orbsd_tester_ready{instance="off"}', values: '0x120' }
-      - { series: 'orbsd_tester_enabled{instance="good"}', values: '1x120' }
-      - { series: 'orbsd_tester_ready{instance="good"}', values: '1x120' }
-      - { series: 'orbsd_tester_enabled{instance="bad"}', values: '1x120' }
-      - { series: 'orbsd_tester_ready{instance="bad"}', values: '0x120' }
-    promql_expr_test:
-      - expr: count by (alertname) (ALERTS{alertstate="firing"})
-        eval_time: 115m
-        exp_samples: [ALERTS]
-      - expr: count(ALERTS{instance!="bad"}) or vector(0)
-        eval_time: 115m
-        exp_samples: [{ value: 0 }]
-"#;
-
 #[test]
 #[ignore = "needs the programs of `make peers`; run `make test`"]
-fn prometheus_accepts_the_documented_files_and_every_alert_fires() {
-    let blocks: Vec<_> = recipes::blocks(PAGE)
-        .into_iter()
-        .filter(|b| b.language == "yaml")
-        .collect();
-    let (config, rules) = (&blocks[0].text, &blocks[1].text);
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    write("orbsd.token", "orbsd_x_y\n");
-    write(
-        "prometheus.yml",
-        &config.replace("/etc/prometheus/orbsd.token", "orbsd.token"),
-    );
-    write("orbsd.rules.yml", rules);
-    let alerts: Vec<&str> = rules
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix("- alert: "))
-        .collect();
-    assert!(alerts.len() >= 10, "{alerts:?}");
-    let samples: Vec<String> = alerts
-        .iter()
-        .map(|a| format!("{{ labels: '{{alertname=\"{a}\"}}', value: 1 }}"))
-        .collect();
-    write(
-        "cases.yml",
-        &CASES.replace("[ALERTS]", &format!("[{}]", samples.join(", "))),
-    );
-    let peers = crate::peers::peers();
-    for args in [
-        ["check", "config", "prometheus.yml"],
-        ["check", "rules", "orbsd.rules.yml"],
-        ["test", "rules", "cases.yml"],
-    ] {
-        let out = Command::new(peers.join("web/usr/bin/promtool"))
-            .args(args)
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned()
-            + &String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{args:?}: {said}");
-    }
-    // Each metric of an alert is one that the daemon has.
-    let page = fs::read_to_string(PAGE).unwrap();
-    for name in rules
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .filter(|w| w.starts_with("orbsd_"))
-    {
-        assert!(page.contains(&format!("| `{name}` |")), "{name}");
-    }
-    // The served metrics are well formed.
+fn served_metrics_are_well_formed_for_prometheus() {
     let api = Api::new();
-    write("metrics", &api.get("/metrics").text());
-    let input = fs::File::open(dir.path().join("metrics")).unwrap();
-    let out = Command::new(peers.join("web/usr/bin/promtool"))
+    let metrics = api.f.write("metrics", &api.get("/metrics").text());
+    let out = Command::new(crate::peers::peers().join("web/usr/bin/promtool"))
         .args(["check", "metrics"])
-        .stdin(input)
+        .stdin(fs::File::open(metrics).unwrap())
         .output()
         .unwrap();
     assert!(
@@ -310,4 +214,13 @@ fn prometheus_accepts_the_documented_files_and_every_alert_fires() {
         "{}",
         String::from_utf8_lossy(&out.stderr)
     );
+}
+
+#[test]
+fn time_of_the_last_backup_is_a_metric() {
+    let api = Api::new();
+    let time = || value(&api.get("/metrics").text(), "orbsd_backup_time_seconds");
+    assert_eq!(time(), Some(0.0), "there is no backup");
+    api.f.ok(&["backup", "copy"]);
+    assert!((now() - time().unwrap()).abs() < 60.0, "{:?}", time());
 }

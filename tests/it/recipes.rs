@@ -66,7 +66,7 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 34] = [
+const ELSEWHERE: [(&str, &str); 33] = [
     ("queried recently: at least", "tests/it/generic_names.rs"),
     ("example/providers", "tests/it/dynamic_ranges.rs"),
     ("@ 3600 IN TXT \"orbsd-proof", "tests/it/dynamic_ranges.rs"),
@@ -81,9 +81,8 @@ const ELSEWHERE: [(&str, &str); 34] = [
     ("defer_unauth_destination", "tests/it/relay/pace.rs"),
     ("frontend orbs", "tests/it/proxies.rs"),
     ("map $remote_addr", "tests/it/proxies.rs"),
-    ("scrape_configs", "tests/it/metrics.rs"),
+    ("scrape_configs", "tests/it/monitoring_kit.rs"),
     ("12425 entries", "tests/it/comparison.rs"),
-    ("alert: OrbsdDown", "tests/it/metrics.rs"),
     ("unix socket (HTTP)", "a picture"),
     ("nomination (evidence)", "a picture"),
     ("composition ", "a picture"),
