@@ -296,9 +296,9 @@ pub(super) struct ZonesTable {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct LimitsTable {
     pub(super) allow_special_ranges: Vec<String>,
-    #[serde(default = "count::<_, 500>")]
+    #[serde(default = "count::<u32, 500>")]
     pub(super) max_pending_proposals: u32,
-    #[serde(default = "count::<_, 1000>")]
+    #[serde(default = "count::<u32, 1000>")]
     pub(super) max_proposals_per_day: u32,
 }
 
@@ -339,16 +339,16 @@ pub(super) struct ProbeTable {
     pub(super) catalogue: PathBuf,
     pub(super) enabled_tests: Vec<String>,
     pub(super) trusted_reporters: Vec<String>,
-    #[serde(default = "count::<_, 50>")]
+    #[serde(default = "count::<u32, 50>")]
     pub(super) max_nominations_per_day: u32,
-    #[serde(default = "count::<_, 3>")]
+    #[serde(default = "count::<usize, 3>")]
     pub(super) max_hosts_per_prefix: usize,
-    #[serde(default = "count::<_, 30>")]
+    #[serde(default = "count::<usize, 30>")]
     pub(super) max_hosts_per_asn: usize,
     pub(super) asn_table: PathBuf,
     #[serde(default = "days::<7>")]
     pub(super) grace_period: Seconds,
-    #[serde(default = "count::<_, 8>")]
+    #[serde(default = "count::<usize, 8>")]
     pub(super) concurrency: usize,
     #[serde(default = "test_pause")]
     pub(super) pause: Seconds,
@@ -420,7 +420,7 @@ pub(super) struct GenericNamesTable {
     pub(super) confirm_after: Seconds,
     #[serde(default = "days::<1>")]
     pub(super) recheck: Seconds,
-    #[serde(default = "count::<_, 10_000>")]
+    #[serde(default = "count::<usize, 10_000>")]
     pub(super) max_queue: usize,
     #[serde(default = "max_generic_names")]
     pub(super) max_listed: usize,
@@ -460,17 +460,17 @@ pub(super) struct QuerySampleTable {
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ConnectionsTable {
-    #[serde(default = "count::<_, 2048>")]
+    #[serde(default = "count::<usize, 2048>")]
     pub(super) dns: usize,
-    #[serde(default = "count::<_, 64>")]
+    #[serde(default = "count::<usize, 64>")]
     pub(super) transfers: usize,
-    #[serde(default = "count::<_, 1024>")]
+    #[serde(default = "count::<usize, 1024>")]
     pub(super) admin: usize,
-    #[serde(default = "count::<_, 1024>")]
+    #[serde(default = "count::<usize, 1024>")]
     pub(super) web: usize,
-    #[serde(default = "count::<_, 256>")]
+    #[serde(default = "count::<usize, 256>")]
     pub(super) socket: usize,
-    #[serde(default = "count::<_, 8192>")]
+    #[serde(default = "count::<usize, 8192>")]
     pub(super) collector: usize,
     #[serde(default = "share::<32>")]
     pub(super) max_share_per_address: Share,

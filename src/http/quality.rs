@@ -131,8 +131,11 @@ fn quantiles(percentiles: Option<Percentiles>) -> Figures {
     })
 }
 
-/// Gauges with the figures of each zone and source.
-static FIGURES: [(&Gauge<3>, fn(&QualityFigures) -> Figures); 8] = [
+/// A gauge, and its figures of a zone or source.
+type FigureGauge = (&'static Gauge<3>, fn(&QualityFigures) -> Figures);
+
+/// The gauges with figures of each zone and source.
+static FIGURES: [FigureGauge; 8] = [
     (&families::QUALITY_ENTRIES, |f| {
         vec![
             ("any", f.proofs.entries),
