@@ -7,13 +7,13 @@ export CC = $(if $(shell command -v ccache 2>/dev/null),ccache cc,cc)
 export CXX = $(if $(shell command -v ccache 2>/dev/null),ccache c++,c++)
 CARGO ?= cargo
 
-.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs release packages
+.PHONY: help need run test check deny bench fuzz drill peers snapshots screenshots mirrors lab demo docs deb release packages reproduce
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## /{ printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 need: ## install missing packages by apt, and name them
-	@sh tests/need.sh
+	@sh tests/need.sh develop
 
 run: need ## build, and start the daemon with this folder's configuration and a sample list
 	$(CARGO) build --release
@@ -88,8 +88,15 @@ mirrors: need peers ## show the lag of NSD and Knot as mirrors of a zone of N ad
 	$(CARGO) build --release --bins --locked
 	ORBSD_PEERS=$(TARGET)/peers python3 tests/demo/mirrors.py $(TARGET) $(N)
 
-# A release of another architecture than this machine's needs a cross compiler, which packaging/need.sh installs.
 ARCH ?= $(shell dpkg --print-architecture 2>/dev/null)
+# The version of the package of a commit that is not a release.
+DEB_VERSION ?= $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)-1
+DEBS ?= $(TARGET)/debs
+deb: need ## make the Debian package of this commit, in DEBS (TARGET/debs)
+	@sh tests/need.sh deb
+	@program=$$(sh packaging/build.sh $(TARGET) $(ARCH)) && sh packaging/deb.sh "$$program" $(DEB_VERSION) $(ARCH) $(DEBS)
+
+# A release of another architecture than this machine's needs a cross compiler, which tests/need.sh installs.
 OUT ?= $(TARGET)/release-$(VERSION)-$(ARCH)
 release: need ## make the artefacts of a release from its tag: make release VERSION=0.2.0 [ARCH=arm64]
 	@BINARY=$(BINARY) sh packaging/release.sh "$(VERSION)" "$(ARCH)" $(TARGET) $(OUT)
@@ -98,3 +105,6 @@ release: need ## make the artefacts of a release from its tag: make release VERS
 SUITES ?= bookworm trixie
 packages: need ## test artefacts of a release on Debian 12 and 13; BINARY= is a ready program; needs root
 	@BINARY=$(BINARY) sh tests/packages/release.sh $(TARGET) $(SUITES)
+
+reproduce: need ## make the artefacts of this commit twice, at different paths, and compare them; needs root
+	@sh tests/packages/reproduce.sh $(TARGET)/reproduce

@@ -34,7 +34,7 @@ if [ "${UNTAGGED:-}" != yes ]; then
     grep -q "^## $version" CHANGELOG.md || fail "CHANGELOG.md has no heading \"## $version\"; add it before the tag"
 fi
 [ ! -e "$out" ] || [ -z "$(ls -A "$out")" ] || fail "$out is not empty; remove it, or name another folder by OUT="
-ARCH=$arch sh packaging/need.sh build
+ARCH=$arch sh tests/need.sh release
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)

@@ -12,8 +12,7 @@ if [ "$(id -u)" != 0 ]; then
     echo "release.sh: the tests of packages make root directories and need root; run: sudo make packages" >&2
     exit 1
 fi
-sh packaging/need.sh build
-sh packaging/need.sh test
+sh tests/need.sh develop release packages
 arch=$(dpkg --print-architecture)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 to=$(mktemp -d)

@@ -10,7 +10,7 @@ if [ "$(id -u)" != 0 ]; then
     echo "run.sh: the tests of packages make root directories and need root; run: sudo make packages" >&2
     exit 1
 fi
-sh packaging/need.sh test
+sh tests/need.sh packages
 sh tests/packages/roots.sh "$roots" "$@"
 to=$(mktemp -d)
 trap 'rm -rf "$to"' EXIT

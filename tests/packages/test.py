@@ -5,6 +5,7 @@ usage: test.py ROOT.tar FOLDER. The folder has three packages of one program: 1.
 stores only. It runs as root in namespaces of its own, so that its daemons end with it and its ports are free.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -16,10 +17,35 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 CONFIG = ["orbsd", "--config", "/etc/orbsd/config.toml"]
 BACKUPS = "var/lib/orbsd/upgrade-backups"
-INSTALLING = HERE.parent.parent / "docs/installing.md"
-LATER, LATER_QUERY = "45.51.100.8", "8.100.51.45.relays.orbs.example"
-SUBJECT = "45.51.100.7"
-QUERY = "7.100.51.45.relays.orbs.example"
+PROJECT = HERE.parent.parent
+INSTALLING = PROJECT / "docs/installing.md"
+# The zone of the first page.
+ZONE = "bl.example.org"
+TEST_POINT = f"2.0.0.127.{ZONE}"
+SUBJECT, QUERY = "45.51.100.9", f"9.100.51.45.{ZONE}"
+LATER, LATER_QUERY = "45.51.100.8", f"8.100.51.45.{ZONE}"
+PURGE_STATE = "echo 'orbsd orbsd/purge-state boolean true' | debconf-set-selections"
+
+# What `orbsd doctor` reports of a new server in a network without a resolver: area, check and state. The zone has one name server,
+# which other machines would have to find; and whether the clock is synchronised depends on the machine of the test.
+CLOSED_NETWORK = {
+    ("configuration", "files", "warning"),
+    ("clock", "synchronised", "warning"),
+    ("delegation", "*", "not-seen"),
+    ("servers", "*", "not-seen"),
+}
+
+# Lines of a configuration, and whether they name a folder outside of the package's folders.
+PATHS = (
+    ('[store]\npath = "/srv/orbsd"', True),
+    ("[store]\n  path = '/srv/orbsd'  # another disk", True),
+    ("[store]\npath=/srv/orbsd", True),
+    ('store = { path = "/srv/orbsd" }', True),
+    ("store.path = '/srv/orbsd'", True),
+    ('[[export]]\npath = "/srv/orbsd/list.rbl"', True),
+    ('[store]\npath = "/var/lib/orbsd/../../../srv/orbsd"', True),
+    ('[store]\npath = "/var/lib/orbsd/data"\n# path = "/srv/orbsd"\n[dns]\nhttps_path = "/dns-query"\n[zones]\npath = "zones"', False),
+)
 
 
 class Root:
@@ -84,6 +110,10 @@ class Root:
             out |= {os.path.normpath(f"{short}/{n}") for n in [*folders, *names]}
         return {f for f in out if not skipped.match(f)}
 
+    def folders(self):
+        """Whether the folders of the configuration and of the state exist."""
+        return tuple((self.folder / name).exists() for name in ("etc/orbsd", "var/lib/orbsd"))
+
     def backups(self):
         folder = self.folder / BACKUPS
         return sorted(f.name for f in folder.iterdir()) if folder.is_dir() else []
@@ -116,35 +146,78 @@ def installation(root):
     check("completions are where each shell looks", all(any(f.endswith(w) for f in files) for w in wanted), files)
 
 
-def configuration(root):
-    """Runs the commands of README.Debian."""
-    readme = (root.folder / "usr/share/doc/orbsd/README.Debian").read_text()
-    block = re.search(r"First configuration\n-+\n.*?\n\n((?:    [^\n]*\n)+)", readme, re.S).group(1)
-    commands = [line.strip() for line in block.splitlines()]
-    check("README.Debian has four commands up to the start", len(commands) == 4, commands)
+def block_of(text, heading):
+    """The first block of commands below a heading of README.Debian."""
+    block = re.search(rf"{heading}\n-+\n.*?\n\n((?:    [^\n]*\n)+)", text, re.S).group(1)
+    return [line.strip() for line in block.splitlines()]
+
+
+def configuration_by_examples(root):
+    """Runs the commands of README.Debian that copy the examples, and purges the package with its state."""
+    commands = block_of((root.folder / "usr/share/doc/orbsd/README.Debian").read_text(), "Configuration with every key")
     for line in commands:
         root.run("sh", "-ec", line)
-    check("the service is ready", "\nstarted" in root.log(), root.log())
-    subject = root.run(*CONFIG, "status")
-    root.run(*CONFIG, "list", SUBJECT, "--reason", "relay", "--until", "30d", "--note", "a test")
-    check("the list answers", root.answer().startswith("127.0.0."), subject)
-    check("the test point answers", root.answer("2.0.0.127.relays.orbs.example").startswith("127.0.0."))
+    check("the service is ready with the examples", "\nstarted" in root.log(), root.log())
+    check("a zone of the examples answers", root.answer("2.0.0.127.relays.orbs.example").startswith("127.0.0."))
+    root.run("sh", "-c", PURGE_STATE)
+    root.run("dpkg", "-P", "orbsd")
+
+
+def first_page(root):
+    """Runs the commands of README.md as they are printed; the package has another version and is beside them."""
+    page = (PROJECT / "README.md").read_text().split("\n## ")[0]
+    session = "".join(re.findall(r"```console\n(.*?)```", page, re.S))
+    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.M)
+    commands = [command for command, _ in steps]
+    check("the list answers after four commands", commands[0].startswith("apt install") and commands[4].startswith("dig "), commands)
+    package = root.package("1.0.0-1").rsplit("/", 1)[1]
+    for command, shown in steps:
+        text = root.run("sh", "-ec", "cd /tmp/packages; " + re.sub(r"orbsd_\S+\.deb", package, command))
+        expected = re.escape(shown.strip()).replace("…", ".*")
+        check(f"the output of `{command}` is that of README.md", re.fullmatch(expected, text.strip(), re.S), text)
+    readme = (root.folder / "usr/share/doc/orbsd/README.Debian").read_text()
+    check("README.Debian has the same commands", block_of(readme, "First configuration") == commands[1:4], readme)
+
+
+def first_server(root):
+    """The server that the first page makes."""
+    check("the service is ready", root.log().rstrip().endswith("started"), root.log())
+    root.run("orbsd", "list", SUBJECT, "--reason", "relay", "--until", "30d", "--note", "a test")
+    check("the list answers", root.answer().startswith("127.0.0."))
+    check("the test point answers", root.answer(TEST_POINT).startswith("127.0.0."))
     pid = (root.folder / "run/test-systemctl/pid").read_text()
     user = root.run("ps", "-o", "user=", "-p", pid).strip()
     check("the daemon is not root's", user == "orbsd", user)
     root.run("runuser", "-u", "nobody", "--", "orbsd", "--version")
     check("nobody else reads the configuration", root.attempt("runuser", "-u", "nobody", "--", "cat", CONFIG[2])[0] != 0)
+    found = doctor(root)
+    missing = [f for f in found if f["check"] == "age" and f["area"] == "backup" and f["state"] == "fault"]
+    check("doctor misses a backup", len(missing) == 1, found)
+    root.run("orbsd", "backup", "/var/lib/orbsd/first-backup")
+    unexpected = [
+        f
+        for f in doctor(root)
+        if not {(f["area"], check, f["state"]) for check in (f["check"], "*")} & CLOSED_NETWORK
+    ]
+    check("after it, doctor misses only what a closed network cannot have", not unexpected, json.dumps(unexpected, indent=1))
+
+
+def doctor(root):
+    """What `orbsd doctor` finds that is not good."""
+    _, text = root.attempt("orbsd", "--json", "doctor")
+    return [f for f in json.loads(text) if f["state"] != "good"]
 
 
 def upgrades(root):
     store = root.run(*CONFIG, "packaging", "store-version").strip()
+    started = root.log().count("\nstarted")
     root.install("1.1.0-1")
     check("an upgrade makes a backup first", [b.split("_2")[0] for b in root.backups()] == [f"1.0.0-1_store-{store}"], root.backups())
     backup = root.folder / BACKUPS / root.backups()[0]
     check("the backup has a description", (backup / "backup.json").exists(), list(backup.iterdir()))
     check("the backup is the daemon's", root.mode(f"/{BACKUPS}/{backup.name}") == "orbsd:orbsd 700")
     check("the list answers after the upgrade", root.answer().startswith("127.0.0."))
-    check("the upgrade started the service again", root.log().count("\nstarted") == 2, root.log())
+    check("the upgrade started the service again", root.log().count("\nstarted") == started + 1, root.log())
     root.install("1.0.0-1")
     check("a downgrade with the same store version works", root.version() == "1.0.0-1" and root.answer().startswith("127."))
 
@@ -188,7 +261,7 @@ def going_back(root):
     check("the older package is installed", root.version() == "0.9.0-1")
     check("the service is enabled again", root.attempt("systemctl", "is-enabled", "orbsd.service")[1].strip() == "enabled")
     check("the list has the state of the backup", root.answer(LATER_QUERY) == "")
-    check("and removals since", root.answer() == "" and root.answer("2.0.0.127.relays.orbs.example") != "")
+    check("and removals since", root.answer() == "" and root.answer(TEST_POINT) != "")
     root.install("1.0.0-1")
     root.run(*CONFIG, "list", SUBJECT, "--reason", "relay", "--until", "30d", "--break-hold")
     check("the newer package continues", root.answer().startswith("127."))
@@ -205,11 +278,51 @@ def removals(root, before):
     check("a purge deletes the configuration", not (root.folder / "etc/orbsd").exists())
     check("a purge without an answer keeps the state", (root.folder / "var/lib/orbsd/data/CURRENT").exists())
     root.install("1.0.0-1")
-    root.run("sh", "-c", "echo 'orbsd orbsd/purge-state boolean true' | debconf-set-selections")
+    shutil.copy(root.folder / "var/lib/dpkg/info/orbsd.postrm", root.folder / "tmp")
+    root.run("sh", "-c", PURGE_STATE)
     root.run("dpkg", "-P", "orbsd")
+    nothing_left(root, before)
+
+
+def nothing_left(root, before):
     left = root.files() - before
     check("a purge with the answer yes leaves no file", not left, sorted(left))
     check("and no user", root.attempt("getent", "passwd", "orbsd")[0] != 0)
+
+
+def purge(root, config, state):
+    """Runs the script of a purge for a configuration; returns what it reports."""
+    root.run("mkdir", "-p", "/etc/orbsd", "/var/lib/orbsd/data")
+    (root.folder / "etc/orbsd/config.toml").write_text(config + "\n")
+    if root.attempt("getent", "passwd", "orbsd")[0] != 0:
+        root.run("useradd", "--system", "orbsd")
+    if state:
+        root.run("sh", "-c", PURGE_STATE)
+    return root.run("sh", "/tmp/orbsd.postrm", "purge")
+
+
+def purges_of_other_folders(root):
+    store = root.folder / "srv/orbsd"
+    store.mkdir(parents=True)
+    (store / "CURRENT").touch()
+    for config, is_elsewhere in PATHS:
+        text = purge(root, config, True)
+        kept = root.attempt("getent", "passwd", "orbsd")[0] == 0
+        shown = config.replace("\n", " ")
+        check(f"a purge {'keeps' if is_elsewhere else 'deletes'} the user: {shown}", kept == is_elsewhere, text)
+        check("and deletes the package's folders alone", root.folders() == (False, False) and (store / "CURRENT").exists(), text)
+    own = root.folder / "etc/orbsd/data"
+    own.mkdir(parents=True)
+    (own / "CURRENT").touch()
+    text = purge(root, '[store]\npath = "data"', False)
+    check("a purge without an answer keeps a store in /etc/orbsd", (own / "CURRENT").exists() and "/etc/orbsd is kept" in text, text)
+    root.run("mkdir", "-p", "/var/lib/orbsd")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root.folder / "var/lib/orbsd"], check=True)
+    (root.folder / "var/lib/orbsd/removals.log").touch()
+    text = purge(root, '[store]\npath = "/var/lib/orbsd/data"', True)
+    check("a purge empties a folder with a file system of its own", root.folders() == (False, True) and not list((root.folder / "var/lib/orbsd").iterdir()), text)
+    subprocess.run(["umount", root.folder / "var/lib/orbsd"], check=True)
+    (root.folder / "var/lib/orbsd").rmdir()
 
 
 def main():
@@ -221,10 +334,14 @@ def main():
     before = root.files()
     try:
         installation(root)
-        configuration(root)
+        configuration_by_examples(root)
+        nothing_left(root, before)
+        first_page(root)
+        first_server(root)
         upgrades(root)
         going_back(root)
         removals(root, before)
+        purges_of_other_folders(root)
     finally:
         root.attempt("systemctl", "stop", "orbsd.service")
         subprocess.run(["umount", "-R", "-l", root.folder / "proc", root.folder / "dev", root.folder / "run", root.folder / "tmp"])
