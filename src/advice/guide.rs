@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Prose, product::SourceDocument};
+use super::{Prose, product::SourceDocument, prose::language_of};
 
 /// A short page of advice that holds for many products.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -39,4 +39,20 @@ pub struct Section {
     /// Lines to copy after the points.
     #[serde(default)]
     pub change: Vec<super::SettingLines>,
+}
+
+impl Guide {
+    /// All texts of the guide.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Prose> {
+        let sections = self.section.iter().flat_map(|s| {
+            let prose = [&s.heading].into_iter().chain(&s.text).chain(&s.points);
+            prose.chain(s.change.iter().filter_map(|c| c.note.as_ref()))
+        });
+        [&self.title, &self.summary].into_iter().chain(sections)
+    }
+
+    /// The language in which the guide is shown to somebody who reads `wanted`.
+    pub fn language(&self, wanted: &'static str) -> &'static str {
+        language_of(wanted, self.texts())
+    }
 }

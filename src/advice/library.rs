@@ -90,6 +90,12 @@ impl Library {
         self.guides.iter().find(|g| g.id == id)
     }
 
+    /// The English title of the page of a product or guide. No guide has the id of a product.
+    pub fn page_title(&self, id: &str) -> Option<&str> {
+        let product = self.product(id).map(|p| p.name.as_str());
+        product.or_else(|| Some(self.guide(id)?.title.english()))
+    }
+
     /// What recognises products.
     pub fn recogniser(&self) -> &Recogniser {
         &self.recogniser

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Prose;
+use super::{Prose, prose::language_of};
 
 /// What a product is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -111,9 +111,16 @@ pub struct AdviceEntry {
     /// Lines to copy into files, or commands to run.
     #[serde(default)]
     pub change: Vec<SettingLines>,
+    /// Why there are no lines to copy, if a setting closes these builds: an interface without a
+    /// file, for example.
+    #[serde(default)]
+    pub without_lines: Option<Prose>,
     /// The command that shows whether the change is in force, and what it prints.
     #[serde(default)]
     pub check: Option<SettingCheck>,
+    /// Why there is no such command, and what to do instead, if a setting closes these builds.
+    #[serde(default)]
+    pub without_check: Option<Prose>,
     /// What the product's own documents say wrongly.
     #[serde(default)]
     pub wrong: Vec<WrongDocument>,
@@ -128,6 +135,26 @@ pub struct AdviceEntry {
     /// The test of this project that shows it, if it is tried: `advice::postfix`.
     #[serde(default)]
     pub test: Option<String>,
+}
+
+impl AdviceEntry {
+    /// All texts of the entry.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Prose> {
+        let wrong = self.wrong.iter();
+        [&self.title, &self.versions, &self.why]
+            .into_iter()
+            .chain(&self.steps)
+            .chain(self.change.iter().filter_map(|c| c.note.as_ref()))
+            .chain(self.check.iter().map(|c| &c.expect))
+            .chain(&self.without_lines)
+            .chain(&self.without_check)
+            .chain(wrong.flat_map(|w| [&w.claim, &w.truth, &w.proof]))
+    }
+
+    /// The language in which the entry is shown to somebody who reads `wanted`.
+    pub fn language(&self, wanted: &'static str) -> &'static str {
+        language_of(wanted, self.texts())
+    }
 }
 
 /// Lines to copy.
@@ -268,4 +295,11 @@ pub struct Product {
     pub source: Vec<SourceDocument>,
     /// When somebody has last read the file against its sources: a day.
     pub reviewed: String,
+}
+
+impl Product {
+    /// The language in which the summary is shown to somebody who reads `wanted`.
+    pub fn summary_language(&self, wanted: &'static str) -> &'static str {
+        language_of(wanted, [&self.summary])
+    }
 }

@@ -23,13 +23,28 @@ enum RawProse {
 /// The languages that a text can be translated to, as in the site's texts.
 pub const TRANSLATIONS: [&str; 2] = ["de", "ja"];
 
+/// The language in which every text exists.
+const ENGLISH: &str = "en";
+
+/// The language in which texts that belong together are shown: the wanted one if all of them are
+/// translated, and else English, so that nobody reads a mixture.
+pub(super) fn language_of<'t>(
+    wanted: &'static str,
+    texts: impl IntoIterator<Item = &'t Prose>,
+) -> &'static str {
+    match texts.into_iter().all(|text| text.is_in(wanted)) {
+        true => wanted,
+        false => ENGLISH,
+    }
+}
+
 impl<'de> Deserialize<'de> for Prose {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Prose, D::Error> {
         let (english, translations) = match RawProse::deserialize(from)? {
             RawProse::English(text) => (text, BTreeMap::new()),
             RawProse::Languages(mut texts) => {
                 let english = texts
-                    .remove("en")
+                    .remove(ENGLISH)
                     .ok_or_else(|| D::Error::custom("the English text `en` is missing"))?;
                 (english, texts)
             }
@@ -54,6 +69,11 @@ impl Prose {
         &self.english
     }
 
+    /// Whether the text exists in a language.
+    pub fn is_in(&self, language: &str) -> bool {
+        language == ENGLISH || self.translations.contains_key(language)
+    }
+
     /// The text in a language (`de`), or in English if it is not translated.
     pub fn in_language(&self, language: &str) -> &str {
         self.translations
@@ -64,7 +84,7 @@ impl Prose {
     /// All texts, with their languages.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         let others = self.translations.iter();
-        [("en", self.english.as_str())]
+        [(ENGLISH, self.english.as_str())]
             .into_iter()
             .chain(others.map(|(l, text)| (l.as_str(), text.as_str())))
     }
@@ -91,6 +111,16 @@ mod tests {
         assert_eq!(both.in_language("de"), "Neu starten.");
         assert_eq!(both.in_language("ja"), "Restart it.");
         assert_eq!(both.all().count(), 2);
+    }
+
+    #[test]
+    fn texts_that_belong_together_are_shown_in_one_language() {
+        let plain = parse("text = 'Restart it.'").unwrap();
+        let both = parse("text = { en = 'Restart it.', de = 'Neu starten.' }").unwrap();
+        assert_eq!(language_of("de", [&both, &both]), "de");
+        assert_eq!(language_of("de", [&both, &plain]), "en");
+        assert_eq!(language_of("ja", [&both]), "en");
+        assert_eq!(language_of("en", [&plain]), "en");
     }
 
     #[test]

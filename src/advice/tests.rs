@@ -50,6 +50,19 @@ impl Problems {
         }
     }
 
+    /// Texts that belong together are shown in one language, so a part of a translation is unused.
+    fn translations<'t>(&mut self, place: &str, texts: impl Iterator<Item = &'t Prose>) {
+        let texts: Vec<&Prose> = texts.collect();
+        for language in super::TRANSLATIONS {
+            let count = texts.iter().filter(|t| t.is_in(language)).count();
+            self.add_if(
+                count != 0 && count != texts.len(),
+                &format!("{place} ({language})"),
+                "only a part of the texts is translated",
+            );
+        }
+    }
+
     fn changes(&mut self, place: &str, changes: &[SettingLines]) {
         for change in changes {
             self.add_if(
@@ -205,6 +218,30 @@ fn lint_entry(product: &Product, entry: &AdviceEntry, names: &Names, problems: &
         &place,
         "an entry is tried if and only if it names its test",
     );
+    problems.translations(&place, entry.texts());
+    if entry.securable == Securable::BySetting {
+        problems.add_if(
+            entry.change.is_empty() == entry.without_lines.is_none(),
+            &place,
+            "it needs either lines (`change`), or why there are none (`without_lines`)",
+        );
+        problems.add_if(
+            entry.check.is_none() == entry.without_check.is_none(),
+            &place,
+            "it needs either a command (`check`), or why there is none (`without_check`)",
+        );
+        problems.add_if(
+            entry.change.is_empty() && entry.steps.is_empty(),
+            &place,
+            "it has neither lines nor steps",
+        );
+    }
+    for reason in [&entry.without_lines, &entry.without_check]
+        .into_iter()
+        .flatten()
+    {
+        problems.prose(&place, reason, true);
+    }
     problems.add_if(
         entry.securable != Securable::ByDefault
             && entry.steps.is_empty()
@@ -293,6 +330,7 @@ fn lint_guide(guide: &Guide, problems: &mut Problems) {
         "`reviewed` is not a date",
     );
     problems.sources(&place, &guide.source);
+    problems.translations(&place, guide.texts());
     for section in &guide.section {
         problems.prose(&place, &section.heading, false);
         let texts = section.text.iter().chain(&section.points);
@@ -399,6 +437,9 @@ struct NamedThing {
     #[serde(default)]
     text: String,
     answered: String,
+    /// A text that the answer contains; by default, any longer word of the name.
+    #[serde(default)]
+    keyword: Option<String>,
     #[serde(default)]
     rows: Vec<String>,
 }
@@ -412,6 +453,23 @@ const ROWS: [(&str, usize); 6] = [
     ("W", 20),
     ("Y", 12),
 ];
+
+/// The length of the words of a name, one of which its answer has to contain.
+const MIN_KEYWORD: usize = 4;
+
+/// What an answer tells, in lower case: the file of a product or guide, or the links.
+fn answer_text(kind: &str, id: &str) -> String {
+    let file = |files: &[(&str, &str)]| {
+        let found = files.iter().find(|(name, _)| *name == id);
+        found.map_or(String::new(), |(_, text)| text.to_lowercase())
+    };
+    match kind {
+        "product" => file(PRODUCTS),
+        "guide" => file(GUIDES),
+        _ if id == "/links" => include_str!("links.toml").to_lowercase(),
+        _ => String::new(),
+    }
+}
 
 #[test]
 fn everything_that_the_founding_document_names_is_answered() {
@@ -435,6 +493,21 @@ fn everything_that_the_founding_document_names_is_answered() {
             _ => false,
         };
         assert!(exists, "{}: {} does not exist", thing.text, thing.answered);
+        // Other pages are put together from several files.
+        let answer = answer_text(kind, id);
+        let is_word = |word: &&str| word.len() >= MIN_KEYWORD;
+        let words = thing.text.split(|c: char| !c.is_ascii_alphanumeric());
+        let keywords: Vec<&str> = match &thing.keyword {
+            Some(keyword) => vec![keyword.as_str()],
+            None => words.filter(is_word).collect(),
+        };
+        let has_one = keywords.iter().any(|k| answer.contains(&k.to_lowercase()));
+        assert!(
+            answer.is_empty() || thing.text.is_empty() || has_one,
+            "{}: {} has none of {keywords:?}",
+            thing.text,
+            thing.answered
+        );
         rows.extend(thing.rows.iter().map(String::as_str));
     }
     let mut expected: Vec<String> = Vec::new();

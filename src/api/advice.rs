@@ -91,8 +91,14 @@ pub struct AdviceEntryResponse {
     pub steps: Vec<String>,
     /// Lines to copy into files, or commands to run.
     pub changes: Vec<SettingLinesResponse>,
+    /// Why there are no lines to copy, if a setting closes these builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_lines: Option<String>,
     /// The command that shows whether the change is in force.
     pub check: Option<SettingCheckResponse>,
+    /// Why there is no such command, and what to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_check: Option<String>,
     /// What the product's own documents say wrongly.
     pub wrong: Vec<WrongDocumentResponse>,
     /// The guides with more about it.
@@ -101,6 +107,9 @@ pub struct AdviceEntryResponse {
     pub confidence: Confidence,
     /// The ids of its sources.
     pub sources: Vec<String>,
+    /// The language of its texts: that of the request, or else English.
+    #[serde(default = "english")]
+    pub language: String,
 }
 
 /// A text by which a product is recognised.
@@ -137,6 +146,9 @@ pub struct ProductSummaryResponse {
     pub ended: Option<String>,
     /// What it is and how it behaves towards strangers.
     pub summary: String,
+    /// The language of the summary: that of the request, or else English.
+    #[serde(default = "english")]
+    pub language: String,
 }
 
 /// A product, or a practice that several products share.
@@ -166,6 +178,9 @@ pub struct GuideSummaryResponse {
     pub title: String,
     /// The advice in one or two sentences.
     pub summary: String,
+    /// The language of the whole guide: that of the request, or else English.
+    #[serde(default = "english")]
+    pub language: String,
 }
 
 /// A section of a guide.
@@ -229,6 +244,17 @@ pub struct SuggestionResponse {
     pub entry: AdviceEntryResponse,
 }
 
+/// A question of the general path, for somebody who does not know the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AdviceQuestionResponse {
+    /// The question.
+    pub question: String,
+    /// What to do with the answer.
+    pub answer: String,
+    /// The id of the guide with more about it; null without one.
+    pub guide: Option<String>,
+}
+
 /// The advice for a tested host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AdviceResponse {
@@ -236,6 +262,9 @@ pub struct AdviceResponse {
     pub recognised: Vec<RecognisedProductResponse>,
     /// The entries that are likely to help, the likeliest first; at most four.
     pub suggestions: Vec<SuggestionResponse>,
+    /// The questions that lead to the mistake, in order; empty if a product is recognised.
+    #[serde(default)]
+    pub questions: Vec<AdviceQuestionResponse>,
 }
 
 /// What a search in the knowledge base has found.
@@ -247,10 +276,18 @@ pub struct AdviceSearchResponse {
     pub products: Vec<ProductSummaryResponse>,
     /// Guides with all words of the text.
     pub guides: Vec<GuideSummaryResponse>,
+    /// The questions that lead to the mistake, in order, if there is no text or nothing was found.
+    #[serde(default)]
+    pub questions: Vec<AdviceQuestionResponse>,
 }
 
 /// How many entries are suggested for a host.
 const MAX_SUGGESTIONS: usize = 4;
+
+/// The language of texts of servers that do not name it.
+fn english() -> String {
+    "en".into()
+}
 
 fn owned(prose: &Prose, language: &str) -> String {
     prose.in_language(language).into()
@@ -297,8 +334,9 @@ impl From<&Recognition> for RecognitionResponse {
 }
 
 impl AdviceEntryResponse {
-    /// The response for an entry in a language.
-    pub fn new(entry: &AdviceEntry, language: &str) -> AdviceEntryResponse {
+    /// The response for an entry, in a language if all of it is translated.
+    pub fn new(entry: &AdviceEntry, language: &'static str) -> AdviceEntryResponse {
+        let language = entry.language(language);
         let changes = entry.change.iter();
         AdviceEntryResponse {
             id: entry.id.clone(),
@@ -313,10 +351,12 @@ impl AdviceEntryResponse {
             changes: changes
                 .map(|c| SettingLinesResponse::new(c, language))
                 .collect(),
+            without_lines: entry.without_lines.as_ref().map(|w| owned(w, language)),
             check: entry.check.as_ref().map(|c| SettingCheckResponse {
                 command: c.command.trim_matches('\n').into(),
                 expect: owned(&c.expect, language),
             }),
+            without_check: entry.without_check.as_ref().map(|w| owned(w, language)),
             wrong: entry
                 .wrong
                 .iter()
@@ -329,13 +369,15 @@ impl AdviceEntryResponse {
             guides: entry.guides.clone(),
             confidence: entry.confidence,
             sources: entry.sources.clone(),
+            language: language.into(),
         }
     }
 }
 
 impl ProductSummaryResponse {
-    /// The response for a product in a list, in a language.
-    pub fn new(product: &Product, language: &str) -> ProductSummaryResponse {
+    /// The response for a product in a list, in a language if its summary is translated.
+    pub fn new(product: &Product, language: &'static str) -> ProductSummaryResponse {
+        let language = product.summary_language(language);
         ProductSummaryResponse {
             id: product.id.clone(),
             name: product.name.clone(),
@@ -344,13 +386,14 @@ impl ProductSummaryResponse {
             family: product.family.clone(),
             ended: product.ended.clone(),
             summary: owned(&product.summary, language),
+            language: language.into(),
         }
     }
 }
 
 impl ProductResponse {
     /// The response for a product in a language.
-    pub fn new(product: &Product, language: &str) -> ProductResponse {
+    pub fn new(product: &Product, language: &'static str) -> ProductResponse {
         let entries = product.entry.iter();
         ProductResponse {
             product: ProductSummaryResponse::new(product, language),
@@ -366,19 +409,22 @@ impl ProductResponse {
 }
 
 impl GuideSummaryResponse {
-    /// The response for a guide in a list, in a language.
-    pub fn new(guide: &Guide, language: &str) -> GuideSummaryResponse {
+    /// The response for a guide in a list, in a language if all of the guide is translated.
+    pub fn new(guide: &Guide, language: &'static str) -> GuideSummaryResponse {
+        let language = guide.language(language);
         GuideSummaryResponse {
             id: guide.id.clone(),
             title: owned(&guide.title, language),
             summary: owned(&guide.summary, language),
+            language: language.into(),
         }
     }
 }
 
 impl GuideResponse {
-    /// The response for a guide in a language.
-    pub fn new(guide: &Guide, language: &str) -> GuideResponse {
+    /// The response for a guide, in a language if all of it is translated.
+    pub fn new(guide: &Guide, language: &'static str) -> GuideResponse {
+        let language = guide.language(language);
         let section = |s: &Section| GuideSectionResponse {
             heading: owned(&s.heading, language),
             text: owned_all(&s.text, language),
@@ -415,11 +461,13 @@ impl From<&Recognised> for RecognisedProductResponse {
 
 impl AdviceResponse {
     /// The response for products that a test has recognised, and the entries for them, in a
-    /// language. Refusals are left out, since they repeat the address of the test message.
+    /// language; without a product, it has the questions. Refusals are left out, since they repeat
+    /// the address of the test message.
     pub fn new(
         recognised: &[Recognised],
         entries: &[Suggestion],
-        language: &str,
+        questions: Vec<AdviceQuestionResponse>,
+        language: &'static str,
     ) -> AdviceResponse {
         let product = |r: &Recognised| RecognisedProductResponse {
             text: (r.part != SessionPart::Reply).then(|| r.text.clone()),
@@ -438,6 +486,10 @@ impl AdviceResponse {
                 .take(MAX_SUGGESTIONS)
                 .map(suggestion)
                 .collect(),
+            questions: match recognised {
+                [] => questions,
+                _ => Vec::new(),
+            },
         }
     }
 }

@@ -40,10 +40,10 @@ pub use accounts::{
     UserSecretsResponse,
 };
 pub use advice::{
-    AdviceEntryResponse, AdviceQuery, AdviceResponse, AdviceSearchResponse, GuideResponse,
-    GuideSectionResponse, GuideSummaryResponse, ProductResponse, ProductSummaryResponse,
-    RecognisedProductResponse, RecognitionResponse, SettingCheckResponse, SettingLinesResponse,
-    SourceDocumentResponse, SuggestionResponse, WrongDocumentResponse,
+    AdviceEntryResponse, AdviceQuery, AdviceQuestionResponse, AdviceResponse, AdviceSearchResponse,
+    GuideResponse, GuideSectionResponse, GuideSummaryResponse, ProductResponse,
+    ProductSummaryResponse, RecognisedProductResponse, RecognitionResponse, SettingCheckResponse,
+    SettingLinesResponse, SourceDocumentResponse, SuggestionResponse, WrongDocumentResponse,
 };
 pub use changes::{
     ChangeEndResponse, ChangeGapResponse, ChangeResponse, ChangesPage, ChangesQuery,

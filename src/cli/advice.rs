@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::{CliError, Common, output, text::some};
 use crate::{
-    advice::{recognise_pasted, suggest},
+    advice::recognise_pasted,
     api::{
-        AdviceEntryResponse, AdviceResponse, AdviceSearchResponse, ProductResponse,
-        RecognisedProductResponse, SettingLinesResponse,
+        AdviceEntryResponse, AdviceQuestionResponse, AdviceResponse, AdviceSearchResponse,
+        ProductResponse, RecognisedProductResponse, SettingLinesResponse,
     },
     http,
     relay::{products::products_of, transcript::TranscriptLine},
@@ -87,24 +87,23 @@ fn show_greeting(common: &Common, text: &str) -> Result<(), CliError> {
         input = String::from_utf8_lossy(&bytes).into_owned();
     }
     let recognised = recognise_pasted(if text == "-" { &input } else { text });
-    if recognised.is_empty() {
-        return Err(CliError::Refused(
-            "no product is recognised by this text; search by name: orbsd relay advice NAME".into(),
-        ));
-    }
-    let advice = AdviceResponse::new(&recognised, &suggest(&recognised, &[]), Language::En.tag());
-    common.print(&advice, print_advice)
+    common.print(&http::advice_of(&recognised, &[]), print_advice)
 }
 
 /// The advice for a host that this command has tested.
 pub(super) fn advice_for(transcript: &[TranscriptLine], delivered: &[&str]) -> AdviceResponse {
-    let recognised = products_of(transcript);
-    let entries = suggest(&recognised, delivered);
-    AdviceResponse::new(&recognised, &entries, Language::En.tag())
+    http::advice_of(&products_of(transcript), delivered)
 }
 
-/// Prints the product and the entries that are likely to help.
+/// Prints the product and the entries that are likely to help, or the questions if no product is
+/// recognised.
 pub(super) fn print_advice(advice: &AdviceResponse) {
+    if !advice.questions.is_empty() {
+        println!("no product is recognised; these questions lead to the mistake:");
+        print_questions(&advice.questions);
+        println!();
+        println!("more: orbsd relay advice NAME");
+    }
     advice.recognised.iter().for_each(print_recognised);
     for suggestion in &advice.suggestions {
         println!();
@@ -113,6 +112,16 @@ pub(super) fn print_advice(advice: &AdviceResponse) {
     if let Some(first) = advice.recognised.first() {
         println!();
         println!("more: orbsd relay advice {}", first.product);
+    }
+}
+
+fn print_questions(questions: &[AdviceQuestionResponse]) {
+    for (number, q) in (1..).zip(questions) {
+        println!("{number}. {}", q.question);
+        println!("   {}", q.answer);
+        if let Some(guide) = &q.guide {
+            println!("   more: orbsd relay advice --guide {guide}");
+        }
     }
 }
 
@@ -155,11 +164,15 @@ fn print_entry(entry: &AdviceEntryResponse) {
     for (number, step) in (1..).zip(&entry.steps) {
         println!("{number}. {step}");
     }
+    entry.without_lines.iter().for_each(|w| println!("{w}"));
     print_lines(&entry.changes);
     if let Some(check) = &entry.check {
         println!("check:");
         output::block("    ", &check.command);
         println!("{}", check.expect);
+    }
+    if let Some(reason) = &entry.without_check {
+        println!("check: {reason}");
     }
 }
 

@@ -225,7 +225,8 @@ fn print_results(
     };
     println!();
     println!("{target}: {verdict}");
-    if !advice.recognised.is_empty() {
+    // Without a product, only a message that was delivered leaves something to look for.
+    if !advice.recognised.is_empty() || assessment == Assessment::Open {
         println!();
         print_advice(advice);
     }

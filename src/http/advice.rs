@@ -10,14 +10,37 @@ use super::{
     input::{Part, QueryParams},
 };
 use crate::{
-    advice::{Library, SearchResult, search, suggest},
+    advice::{Library, Recognised, SearchResult, search, suggest},
     api::{
-        AdviceQuery, AdviceResponse, AdviceSearchResponse, GuideResponse, GuideSummaryResponse,
-        LanguageQuery, ProblemDetails, ProductResponse, ProductSummaryResponse,
+        AdviceQuery, AdviceQuestionResponse, AdviceResponse, AdviceSearchResponse, GuideResponse,
+        GuideSummaryResponse, LanguageQuery, ProblemDetails, ProductResponse,
+        ProductSummaryResponse,
     },
     relay::{products::products_of, transcript::TranscriptLine},
-    texts::Language,
+    texts::{Language, text},
 };
+
+/// The questions of the general path: the keys of question and answer, and the id of the guide
+/// with more about it.
+const QUESTIONS: [(&str, &str, Option<&str>); 5] = [
+    ("advice-question-1", "advice-answer-1", Some("sending-only")),
+    ("advice-question-2", "advice-answer-2", None),
+    (
+        "advice-question-3",
+        "advice-answer-3",
+        Some("addresses-not-names"),
+    ),
+    (
+        "advice-question-4",
+        "advice-answer-4",
+        Some("filters-behind"),
+    ),
+    (
+        "advice-question-5",
+        "advice-answer-5",
+        Some("authentication"),
+    ),
+];
 
 /// Searches the knowledge base: all products and guides, or those that a text names.
 ///
@@ -115,7 +138,14 @@ pub fn find_advice(text: &str, language: Language) -> AdviceSearchResponse {
     let tag = language.tag();
     let product = |p| ProductSummaryResponse::new(p, tag);
     let guide = |g| GuideSummaryResponse::new(g, tag);
+    let found_nothing =
+        found.recognised.is_empty() && found.products.is_empty() && found.guides.is_empty();
+    let questions = match text.trim().is_empty() || found_nothing {
+        true => advice_questions(language),
+        false => Vec::new(),
+    };
     AdviceSearchResponse {
+        questions,
         recognised: found.recognised.iter().map(Into::into).collect(),
         products: found.products.into_iter().map(product).collect(),
         guides: found.guides.into_iter().map(guide).collect(),
@@ -152,6 +182,24 @@ pub fn find_guide(id: &str, language: Language) -> Result<GuideResponse, Problem
     })
 }
 
+/// The questions that lead to the mistake of a server whose program is not known.
+pub fn advice_questions(language: Language) -> Vec<AdviceQuestionResponse> {
+    let question = |(question, answer, guide): (&str, &str, Option<&str>)| AdviceQuestionResponse {
+        question: text(language, question, &[]),
+        answer: text(language, answer, &[]),
+        guide: guide.map(Into::into),
+    };
+    QUESTIONS.into_iter().map(question).collect()
+}
+
+/// The advice in English for recognised products, and for the names of the tests whose messages
+/// were delivered. Without a product, it has the questions.
+pub fn advice_of(recognised: &[Recognised], delivered: &[&str]) -> AdviceResponse {
+    let entries = suggest(recognised, delivered);
+    let questions = advice_questions(Language::En);
+    AdviceResponse::new(recognised, &entries, questions, Language::En.tag())
+}
+
 /// The advice for a host, from the transcripts of its tests and the names of the tests whose
 /// messages were delivered.
 pub(super) fn advice_for<'t>(
@@ -167,6 +215,33 @@ pub(super) fn advice_for<'t>(
     let base = |test: &&str| test.split('+').next().unwrap_or_default().to_string();
     let names: Vec<String> = delivered.iter().map(base).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let entries = suggest(&recognised, &names);
-    AdviceResponse::new(&recognised, &entries, Language::En.tag())
+    advice_of(&recognised, &names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guides_of_the_questions_exist() {
+        for question in advice_questions(Language::En) {
+            let guide = question.guide.as_deref();
+            assert!(guide.is_none_or(|id| Library::get().guide(id).is_some()));
+            assert!(question.question.ends_with('?') && question.answer.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn questions_are_asked_only_if_no_product_is_recognised() {
+        let postfix = crate::advice::recognise_pasted("220 mail.example.com ESMTP Postfix");
+        assert_eq!(advice_of(&postfix, &["plain"]).questions, []);
+        assert_eq!(advice_of(&[], &["plain"]).questions.len(), 5);
+        let questions = |text| find_advice(text, Language::De).questions;
+        assert_eq!(questions("postfix"), []);
+        assert_eq!(questions("220 mail.example.com ESMTP Postfix"), []);
+        for text in ["", "zzzz-no-such-word"] {
+            assert_eq!(questions(text), advice_questions(Language::De), "{text}");
+        }
+        assert_ne!(questions(""), advice_questions(Language::En));
+    }
 }

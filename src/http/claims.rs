@@ -14,10 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        AdviceResponse, BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse,
-        EvidenceQuery, OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page,
-        ProblemDetails, ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest,
-        ReviewResponse,
+        BlockedClaimResponse, BlockedReplyResponse, ClaimRequest, ClaimResponse, EvidenceQuery,
+        OptOutQuery, OptOutRequest, OptOutResponse, OptOutSubjectResponse, Page, ProblemDetails,
+        ProofResponse, PublicProofResponse, RelayFindingsResponse, ReviewRequest, ReviewResponse,
     },
     model::{Role, Subject, subject::HostBits},
     relay::{
@@ -304,7 +303,7 @@ fn redacted_for(relay: &RelayService, p: Proof, audience: Audience) -> ProofResp
     let codes = section.iter().filter_map(|l| l.reply_code());
     let product_advice = match own {
         true => advice_for([lines.as_slice()], &[&p.test]),
-        false => AdviceResponse::default(),
+        false => advice_for([], &[]),
     };
     let transcript = match audience {
         Audience::Public | Audience::Output => String::new(),

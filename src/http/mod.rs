@@ -66,7 +66,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use access::Access;
-pub use advice::{find_advice, find_guide, find_product};
+pub use advice::{advice_of, advice_questions, find_advice, find_guide, find_product};
 pub use caller::{ClientAddress, PeerAddress};
 pub use claims::get_proof;
 pub use export::{MAX_EXPORTS, REPORT_TRAILER};

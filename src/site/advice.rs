@@ -10,59 +10,29 @@ use super::{
     context::PageContext, input::FormOrJson, markup::Markup, state::SiteState, ticket::answer,
 };
 use crate::{
-    advice::{Confidence, Securable, SessionPart, find_entry},
+    advice::{Confidence, Library, Securable, SessionPart, find_entry},
     api::{
-        AdviceEntryResponse, AdviceQuery, AdviceResponse, AdviceSearchResponse, CorrectionRequest,
-        GuideResponse, ProblemDetails, ProductResponse, ProductSummaryResponse,
-        RecognisedProductResponse, SourceDocumentResponse, SuggestionResponse,
+        AdviceEntryResponse, AdviceQuery, AdviceQuestionResponse, AdviceResponse,
+        AdviceSearchResponse, CorrectionRequest, GuideResponse, GuideSummaryResponse,
+        ProblemDetails, ProductResponse, ProductSummaryResponse, RecognisedProductResponse,
+        SourceDocumentResponse, SuggestionResponse,
     },
     http,
-    texts::Language,
 };
-
-/// The guides that the questions of somebody who does not know the program lead to, in the order
-/// of the questions.
-const QUESTIONS: [(&str, &str, &str); 5] = [
-    ("advice-question-1", "advice-answer-1", "sending-only"),
-    ("advice-question-2", "advice-answer-2", ""),
-    (
-        "advice-question-3",
-        "advice-answer-3",
-        "addresses-not-names",
-    ),
-    ("advice-question-4", "advice-answer-4", "filters-behind"),
-    ("advice-question-5", "advice-answer-5", "authentication"),
-];
-
-/// A question of somebody who does not know the program.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Question {
-    /// The key of the question.
-    pub question: &'static str,
-    /// The key of its answer.
-    pub answer: &'static str,
-    /// The id of the guide with more about it; empty without one.
-    pub guide: &'static str,
-}
 
 /// What an entry needs to be shown on a page.
 pub(super) struct ShownEntry {
     pub entry: AdviceEntryResponse,
-    /// The titles of its guides, with their paths.
-    pub guides: Vec<(String, String)>,
+    /// Its guides, with their paths.
+    pub guides: Vec<(GuideSummaryResponse, String)>,
     /// Its sources.
     pub sources: Vec<SourceDocumentResponse>,
 }
 
 impl PageContext {
     /// The questions of somebody who does not know the program.
-    pub(super) fn questions(&self) -> Vec<Question> {
-        let question = |(question, answer, guide)| Question {
-            question,
-            answer,
-            guide,
-        };
-        QUESTIONS.into_iter().map(question).collect()
+    pub(super) fn questions(&self) -> Vec<AdviceQuestionResponse> {
+        http::advice_questions(self.language)
     }
 
     /// The path of a guide.
@@ -70,9 +40,22 @@ impl PageContext {
         self.href(&format!("/advice/guides/{id}"))
     }
 
+    /// The path of the page that a correction is about.
+    pub(super) fn corrected_path(&self, id: &str) -> String {
+        match Library::get().guide(id) {
+            Some(_) => self.guide_path(id),
+            None => self.product_path(id),
+        }
+    }
+
     /// The path of a product.
     pub(super) fn product_path(&self, id: &str) -> String {
         self.href(&format!("/advice/{id}"))
+    }
+
+    /// The path to which corrections of a product or guide are sent.
+    pub(super) fn corrections_path(&self, id: &str) -> String {
+        self.href(&format!("/advice/{id}/corrections"))
     }
 
     /// The path of an entry on the page of its product.
@@ -85,10 +68,15 @@ impl PageContext {
         self.href(&format!("/tests#test-{name}"))
     }
 
-    /// The language of the advice, if it is not that of the page: advice is in English unless it
-    /// is translated.
-    pub(super) fn advice_language(&self) -> &'static str {
-        Language::En.tag()
+    /// Whether a text of the knowledge base is in another language than the page.
+    pub(super) fn is_untranslated(&self, language: &str) -> bool {
+        language != self.language.tag()
+    }
+
+    /// Whether one of several suggestions is in another language than the page.
+    pub(super) fn has_untranslated(&self, suggestions: &[SuggestionResponse]) -> bool {
+        let languages = suggestions.iter().map(|s| &s.entry.language);
+        languages.into_iter().any(|l| self.is_untranslated(l))
     }
 
     /// The key of a statement about whether builds can be closed.
@@ -127,7 +115,7 @@ impl PageContext {
     ) -> ShownEntry {
         let guides = entry.guides.iter().filter_map(|id| {
             let guide = http::find_guide(id, self.language).ok()?;
-            Some((guide.guide.title, self.guide_path(id)))
+            Some((guide.guide, self.guide_path(id)))
         });
         let cited = sources
             .as_ref()
@@ -179,6 +167,12 @@ impl AdvicePage<'_> {
         self.r.recognised.is_empty() && self.r.products.is_empty() && self.r.guides.is_empty()
     }
 
+    /// Whether a guide is in another language than the page.
+    fn has_untranslated_guides(&self) -> bool {
+        let mut guides = self.r.guides.iter();
+        guides.any(|g| self.page.is_untranslated(&g.language))
+    }
+
     /// The products by kind, in the order of the kinds' first product.
     fn groups(&self) -> Vec<(String, Vec<&ProductSummaryResponse>)> {
         let mut groups: Vec<(String, Vec<&ProductSummaryResponse>)> = Vec::new();
@@ -219,10 +213,11 @@ pub(super) struct ProductPage<'a> {
 }
 
 impl ProductPage<'_> {
-    /// The path to which the form of corrections is sent.
-    fn corrections_path(&self) -> String {
-        let id = &self.r.product.id;
-        self.page.href(&format!("/advice/{id}/corrections"))
+    /// Whether a part of the page is in another language than the rest of it.
+    fn has_untranslated(&self) -> bool {
+        let entries = self.r.entries.iter().map(|e| &e.language);
+        let mut all = entries.chain([&self.r.product.language]);
+        all.any(|language| self.page.is_untranslated(language))
     }
 
     fn entries(&self) -> Vec<ShownEntry> {
@@ -245,7 +240,7 @@ pub(super) async fn get_product(
     }))
 }
 
-/// `POST /advice/{product}/corrections`.
+/// `POST /advice/{product}/corrections`, for a product or a guide.
 pub(super) async fn post_correction(
     page: PageContext,
     State(state): State<SiteState>,
@@ -270,6 +265,13 @@ pub(super) async fn post_correction(
 pub(super) struct GuidePage<'a> {
     pub page: &'a PageContext,
     pub r: &'a GuideResponse,
+}
+
+impl GuidePage<'_> {
+    /// The entries that a correction can name: a guide has none.
+    fn entries(&self) -> &'static [AdviceEntryResponse] {
+        &[]
+    }
 }
 
 /// `GET /advice/guides/{guide}`.

@@ -1,7 +1,7 @@
 //! Example values of look-ups.
 
 use crate::{
-    advice::{SessionPart, recognise, suggest},
+    advice::{SessionPart, recognise},
     api::{
         AdviceResponse, BounceResponse, HostNameResponse, LookupAnswer, LookupReasonResponse,
         LookupResponse, LookupZoneResponse, NetworkResponse, OtherListResponse,
@@ -9,8 +9,8 @@ use crate::{
         RelayFindingsResponse, RemovalOptionResponse, RepetitionResponse, TimelineEventResponse,
         TimelineKind, Timestamp,
     },
+    http,
     model::Time,
-    texts::Language,
     tickets::RemovalPolicy,
 };
 
@@ -109,8 +109,7 @@ fn removal(policy: RemovalPolicy, reason: &str) -> RemovalOptionResponse {
 pub(super) fn postfix() -> AdviceResponse {
     let greeting = "220 mail.example.net ESMTP Postfix (Debian/GNU)";
     let recognised = recognise(SessionPart::Greeting, greeting);
-    let entries = suggest(&recognised, &["plain"]);
-    AdviceResponse::new(&recognised, &entries, Language::En.tag())
+    http::advice_of(&recognised, &["plain"])
 }
 
 fn public_proof(id: u64, test: &str, description: &str) -> PublicProofResponse {

@@ -122,10 +122,10 @@ impl ConfirmPage<'_> {
         }
     }
 
-    /// The name of the product that a correction is about.
+    /// The name of the product or guide that a correction is about.
     fn product(&self) -> &str {
-        let product = Library::get().product(&self.r.subject);
-        product.map_or(&self.r.subject, |p| &p.name)
+        let title = Library::get().page_title(&self.r.subject);
+        title.unwrap_or(&self.r.subject)
     }
 
     fn text_of(&self, key: &str) -> Markup {

@@ -133,14 +133,14 @@ impl<'a> TicketPage<'a> {
         }
     }
 
-    /// The id and the name of the product that a correction is about; `None` for other tickets.
+    /// The id and the name of the product or guide that a correction is about; `None` for other
+    /// tickets.
     fn product(&self) -> Option<(&'a str, &'a str)> {
         match self.t.kind {
             TicketKind::Removal | TicketKind::Test => None,
             TicketKind::Correction => {
                 let id = self.t.subject.as_str();
-                let product = Library::get().product(id);
-                Some((id, product.map_or(id, |p| p.name.as_str())))
+                Some((id, Library::get().page_title(id).unwrap_or(id)))
             }
         }
     }
@@ -321,11 +321,14 @@ impl<'a> TicketPage<'a> {
         }
     }
 
-    /// How to close the host, if its last test found it open and it is recognised.
+    /// How to close the host, if its last test failed. Without a recognised product, only a
+    /// message that was delivered leaves something to look for.
     fn product_advice(&self) -> Option<&'a AdviceResponse> {
-        let advice = &self.test()?.product_advice;
-        let is_open = self.t.state == TicketState::Failed;
-        (is_open && !advice.recognised.is_empty()).then_some(advice)
+        let test = self.test()?;
+        let is_delivered = |o: &TestOutcomeResponse| o.outcome == OutcomeKind::Delivered;
+        let helps =
+            !test.product_advice.recognised.is_empty() || test.outcomes.iter().any(is_delivered);
+        (self.t.state == TicketState::Failed && helps).then_some(&test.product_advice)
     }
 
     /// The claims that the host blocked, for a requester who has proved control.

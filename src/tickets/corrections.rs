@@ -1,7 +1,7 @@
 //! Corrections of the knowledge base: tickets that a person reads and answers, and that change no
 //! listing.
 //!
-//! The subject of such a ticket is the id of a product as a domain name of one label. It is a name
+//! The subject of such a ticket is the id of a product or guide as a domain name of one label. It is a name
 //! only: what is listed under it, if anything, is not looked at.
 
 use super::{
@@ -22,7 +22,7 @@ pub const MAX_FIELD_CHARS: usize = 200;
 /// A correction of a page of the knowledge base.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewCorrection {
-    /// The id of the product.
+    /// The id of the product or guide.
     pub product: String,
     /// The id of the entry; empty: the whole page.
     pub entry: String,
@@ -72,7 +72,7 @@ impl NewCorrection {
     }
 }
 
-/// The subject of the corrections of a product.
+/// The subject of the corrections of a product or guide.
 ///
 /// # Errors
 ///

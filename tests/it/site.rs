@@ -490,3 +490,56 @@ fn pages_of_tests_and_links_have_their_notes_and_the_same_as_json() {
     let links: Value = serde_json::from_str(&site.json("/links").body).unwrap();
     assert_eq!(links["groups"][0]["group"], "testers");
 }
+
+#[test]
+fn correction_of_a_guide_opens_a_ticket_of_its_page() {
+    let site = Site::start();
+    let path = "/advice/authentication/corrections";
+    let guide = site.page("/advice/guides/authentication");
+    let form = format!("action=\"{path}\"");
+    assert!(guide.body.contains(&form), "{}", guide.body);
+    let browser = "Origin: null\r\nSec-Fetch-Site: same-origin\r\n";
+    let sent = site.form(path, browser, "version=&text=Port+465+first.&source=");
+    assert_eq!(sent.status, 303, "{}{}", sent.head, sent.body);
+    let ticket = site.page(sent.header("location").unwrap());
+    let link = "href=\"/advice/guides/authentication\"";
+    assert!(ticket.body.contains(link), "{}", ticket.body);
+    let json = "Content-Type: application/json\r\n";
+    let refused = site.send(
+        "POST",
+        path,
+        json,
+        r#"{"text": "No.", "entry": "rcpthosts"}"#,
+    );
+    assert_eq!(refused.status, 422, "{}", refused.body);
+}
+
+#[test]
+fn command_and_api_give_the_same_advice() {
+    let site = Site::start();
+    let command = |args: &[&str]| site.api.f.ok(&[&["relay", "advice"][..], args].concat());
+    let json = |args: &[&str]| -> Value {
+        let base = ["--json", "relay", "advice"];
+        serde_json::from_str(&site.api.f.ok(&[&base[..], args].concat())).unwrap()
+    };
+    assert!(command(&["postfix"]).contains("postconf -e 'mynetworks = "));
+    assert_eq!(json(&["postfix"]), site.api.get("/v1/advice/postfix").ok());
+    let guide = ["--guide", "authentication"];
+    assert_eq!(
+        json(&guide),
+        site.api.get("/v1/advice/guides/authentication").ok()
+    );
+    assert_eq!(
+        json(&["sendmail", "relay"]),
+        site.api.get("/v1/advice?q=sendmail+relay").ok()
+    );
+    let exim = command(&["--greeting", "220 a.example ESMTP Exim 4.96 Mon"]);
+    assert!(exim.starts_with("Exim 4.96"), "{exim}");
+    // Without a product, both have the questions.
+    let unknown = json(&["--greeting", "220 a.example mail"]);
+    assert_eq!(unknown["questions"].as_array().unwrap().len(), 5);
+    let found = site.api.get("/v1/advice?q=zzzz-no-such-word").ok();
+    assert_eq!(unknown["questions"], found["questions"]);
+    let text = command(&["--greeting", "220 a.example mail"]);
+    assert!(text.contains("--guide sending-only"), "{text}");
+}

@@ -18,7 +18,7 @@ use super::{
     call_tickets, requester_language, ticket_response,
 };
 use crate::{
-    advice::Library,
+    advice::{Library, Product},
     api::{CorrectionRequest, ProblemDetails, TicketResponse},
     tickets::{corrections::NewCorrection, limits::LimitedRequest},
 };
@@ -26,7 +26,7 @@ use crate::{
 /// Sends a correction of a page of the knowledge base: it opens a ticket, about which a person
 /// decides. The path of the response is the only key to the ticket.
 #[utoipa::path(post, path = "/advice/{product}/corrections", tag = "public",
-    params(("product" = String, Path, description = "The id of the product")),
+    params(("product" = String, Path, description = "The id of the product or guide")),
     request_body = CorrectionRequest,
     responses((status = 201, body = TicketResponse, description = "The ticket")))]
 pub async fn post_correction(
@@ -45,7 +45,7 @@ pub async fn post_correction(
 ///
 /// # Errors
 ///
-/// There is no such product or entry, a field is missing or too long, or a limit is reached.
+/// There is no such product, guide or entry, a field is missing or too long, or a limit is reached.
 pub async fn open_correction(
     app: &App,
     product: &str,
@@ -53,20 +53,22 @@ pub async fn open_correction(
     client: Option<IpAddr>,
     language: &str,
 ) -> Result<TicketResponse, ProblemDetails> {
-    let found = Library::get().product(product).ok_or_else(|| {
+    let library = Library::get();
+    let title = library.page_title(product).ok_or_else(|| {
         ProblemDetails::not_found(format!(
-            "the knowledge base has no product `{product}`; search it at /advice"
+            "the knowledge base has no product or guide `{product}`; search it at /advice"
         ))
     })?;
     let entry = request.entry.trim();
-    if !entry.is_empty() && !found.entry.iter().any(|e| e.id == entry) {
+    let has_entry = |p: &Product| p.entry.iter().any(|e| e.id == entry);
+    // Only pages of products have entries.
+    if !entry.is_empty() && !library.product(product).is_some_and(has_entry) {
         return Err(ProblemDetails::invalid(format!(
-            "entry: the page of {} has no entry `{entry}`",
-            found.name
+            "entry: the page of {title} has no entry `{entry}`; leave it empty for the whole page"
         )));
     }
     let new = NewCorrection {
-        product: found.id.clone(),
+        product: product.into(),
         entry: entry.into(),
         version: request.version,
         text: request.text,
@@ -87,13 +89,14 @@ mod tests {
     use crate::{model::Subject, tickets::corrections::subject_of_product};
 
     #[test]
-    fn the_id_of_every_product_is_a_domain_name_of_one_label() {
-        for product in Library::get().products() {
-            let subject = subject_of_product(&product.id);
+    fn the_id_of_every_page_is_a_domain_name_of_one_label() {
+        let library = Library::get();
+        let products = library.products().iter().map(|p| &p.id);
+        for id in products.chain(library.guides().iter().map(|g| &g.id)) {
+            let subject = subject_of_product(id);
             assert!(
-                matches!(&subject, Ok(s @ Subject::Domain(_)) if s.to_string() == product.id),
-                "{}: {subject:?}",
-                product.id
+                matches!(&subject, Ok(s @ Subject::Domain(_)) if s.to_string() == *id),
+                "{id}: {subject:?}"
             );
         }
         for other in ["192.0.2.1", "mail.example", "postfix.", "*.postfix", ""] {

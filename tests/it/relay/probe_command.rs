@@ -18,6 +18,17 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
         super::Mta::start(addr, f.port, &format!("h{n}.lab.example"), behavior, at);
         addr.to_string()
     };
+    let greeting = |n, greeting| {
+        start(
+            n,
+            MtaBehavior {
+                greeting: Some(greeting),
+                ..open()
+            },
+        )
+    };
+    let postfix = greeting(5, "220 h5.lab.example ESMTP Postfix");
+    let unknown = greeting(6, "220 h6.lab.example mail");
     let (shut, open_, drop_, closed_door) = (
         start(1, MtaBehavior::default()),
         start(2, open()),
@@ -73,6 +84,11 @@ fn probe_command_reports_by_exit_code_and_lists_no_host() {
         (Some(2), true),
         "{text}"
     );
+    // The advice for what came through: that of the recognised product, or else the questions.
+    let (_, text) = run(&postfix, &plain);
+    assert!(text.contains("mynetworks = "), "{text}");
+    let (_, text) = run(&unknown, &plain);
+    assert!(text.contains("no product is recognised"), "{text}");
     assert_eq!(run(&drop_, &plain).0, Some(3));
     assert_eq!(run(&closed_door, &plain).0, Some(4));
     assert_eq!(
