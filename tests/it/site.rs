@@ -533,7 +533,10 @@ fn command_and_api_give_the_same_advice() {
         json(&["sendmail", "relay"]),
         site.api.get("/v1/advice?q=sendmail+relay").ok()
     );
-    let exim = command(&["--greeting", "220 a.example ESMTP Exim 4.96 Mon"]);
+    let exim = command(&[
+        "--greeting",
+        "220 a.example ESMTP Exim 4.96 Mon, 30 Nov 2026 14:00:00 +0000",
+    ]);
     assert!(exim.starts_with("Exim 4.96"), "{exim}");
     // Without a product, both have the questions.
     let unknown = json(&["--greeting", "220 a.example mail"]);
