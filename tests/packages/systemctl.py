@@ -2,7 +2,7 @@
 """Stands for `systemctl` in the root of a test, where systemd does not run.
 
 It reads the installed unit, checks it with `systemd-analyze` at each daemon-reload, and starts ExecStart as the unit's user with its
-directories, capabilities, limit of open files and a notify socket. It does not apply the other restrictions of the unit.
+directories, capabilities and a notify socket. It does not apply the other restrictions of the unit.
 """
 
 import os
@@ -49,12 +49,11 @@ def folder(path, mode, user):
 
 
 def command(line, user):
-    """A command line of the unit as its user, with its limit of open files and its capabilities alone."""
+    """A command line of the unit as its user, with its capabilities alone."""
     capabilities = ",".join("+" + c.lower().removeprefix("cap_") for c in setting("AmbientCapabilities").split())
     restricted = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--no-new-privs"]
     restricted += [f"--{kind}=-all,{capabilities}" for kind in ("bounding-set", "inh-caps")]
-    files = f"--nofile={setting('LimitNOFILE')}"
-    return ["prlimit", files, *restricted, f"--ambient-caps=-all,{capabilities}", *line.split()]
+    return [*restricted, f"--ambient-caps=-all,{capabilities}", *line.split()]
 
 
 def start():

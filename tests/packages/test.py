@@ -102,7 +102,7 @@ class Root:
 
     def files(self):
         """All files, but those of programs that keep logs and caches of every package."""
-        skipped = re.compile(r"(proc|dev|run|tmp|var/log|var/cache|var/lib/dpkg|var/lib/systemd/deb-systemd-.*-enabled$)(/|$)|etc/.*-$")
+        skipped = re.compile(r"(proc|dev|run|tmp|var/log|var/cache|var/lib/dpkg|var/lib/apt|var/lib/systemd/deb-systemd-.*-enabled$)(/|$)|etc/.*-$")
         out = set()
         for folder, folders, names in os.walk(self.folder):
             short = os.path.relpath(folder, self.folder)
@@ -322,7 +322,6 @@ def purges_of_other_folders(root):
     text = purge(root, '[store]\npath = "/var/lib/orbsd/data"', True)
     check("a purge empties a folder with a file system of its own", root.folders() == (False, True) and not list((root.folder / "var/lib/orbsd").iterdir()), text)
     subprocess.run(["umount", root.folder / "var/lib/orbsd"], check=True)
-    (root.folder / "var/lib/orbsd").rmdir()
 
 
 def main():
