@@ -426,6 +426,44 @@ fn bench_changes(c: &mut Criterion) {
     });
 }
 
+/// A zone that publishes the /64 around each listed address: a million addresses, of which the first
+/// hundred thousand are in one network.
+fn bench_width(c: &mut Criterion) {
+    let zone: Zone = toml::from_str(
+        "origin='w.orbs.example'\nkind='address'\nns=['ns1.orbs.example']\ncontact='h@orbs.example'\n\
+         publish=[{reason='relay',width={ipv6=64},code='127.0.0.2'}]",
+    )
+    .unwrap();
+    let mut reasons = Reasons::default();
+    reasons.add("relay").unwrap();
+    let rules = PublishRules::of([&zone], &reasons, &Sources::default()).unwrap();
+    let mut b = Builder::deriving(Derivations::from(&rules));
+    let address = |i: usize| {
+        let network = 0x2a01_04f8u128 << 96 | (i.max(100_000) as u128) << 64;
+        Subject::V6(Prefix6::host(network | i as u128))
+    };
+    let (id, mut changes) = (b.intern(&listed()), Changes::default());
+    (0..1_000_000).for_each(|i| b.add(&mut changes, &address(i), id));
+    b.apply(changes);
+    for (name, first) in [
+        (
+            "one address of a /64 of 100,000 at 1,000,000 with a width",
+            1,
+        ),
+        (
+            "one address of a /64 of its own at 1,000,000 with a width",
+            1_000_001,
+        ),
+    ] {
+        bench_changes_of(c, name, &mut b, &listed(), |i| {
+            match address(first + i % 50_000) {
+                Subject::V6(p) => Subject::V6(Prefix6::host(p.first() | 1 << 40)),
+                other => other,
+            }
+        });
+    }
+}
+
 /// A zone that publishes what three sources list by their weights, and one that publishes all of it,
 /// over one list.
 fn bench_rules(c: &mut Criterion) {
@@ -652,5 +690,5 @@ fn bench_comparison(c: &mut Criterion) {
     }
 }
 
-criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_rules, bench_lists, bench_comparison);
+criterion_group!(name = benches; config = Criterion::default().sample_size(20); targets = bench_advice, bench_respond, bench_families, bench_changes, bench_rules, bench_width, bench_lists, bench_comparison);
 criterion_main!(benches);

@@ -64,6 +64,8 @@ pub struct ListSettings {
     pub skip_errors: ErrorAllowance,
     /// Whether to accept special-purpose ranges.
     pub special: bool,
+    /// Whether its single IPv6 addresses are exact: never published as the networks around them.
+    pub exact: bool,
     /// Whether to accept a well-formed empty list.
     pub allow_empty: bool,
     /// See [`Options::allow_suffixes`].
@@ -214,7 +216,7 @@ pub fn run(
             &mut report,
             &mut |file| names.add(file),
             &mut |e| {
-                let (subject, row) = row(e);
+                let (subject, row) = row(e, request.list.exact);
                 sink(subject, row)
             },
         )?;
@@ -395,8 +397,9 @@ fn check_complete_list(
     Ok(())
 }
 
-/// Converts an entry of a list to a row of a feed.
-pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
+/// Converts an entry of a list to a row of a feed. The listings of single IPv6 addresses are `exact`
+/// or not.
+pub fn row(e: lists::ListEntry, exact: bool) -> (Subject, FeedEntry) {
     let entry = FeedEntry {
         reason: e.reason,
         exclusion: e.exclusion,
@@ -405,6 +408,7 @@ pub fn row(e: lists::ListEntry) -> (Subject, FeedEntry) {
         text: EntryText {
             text: e.text,
             path: e.path,
+            exact: exact && !e.exclusion && e.subject.is_ipv6_address(),
         },
         note: e.note,
     };

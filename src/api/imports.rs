@@ -74,6 +74,9 @@ pub struct ImportQuery {
     /// Accept subjects in special-purpose ranges.
     #[serde(default)]
     pub special: bool,
+    /// Publish the single IPv6 addresses of the list as they are, never as the networks around them.
+    #[serde(default)]
+    pub exact: bool,
     /// The column of the subject: a name, a number from 1, or JSON keys separated by dots.
     pub column: Option<String>,
     /// The origin of a master file that does not name it.

@@ -93,6 +93,10 @@ pub struct ListingRequest {
     /// The text of this listing, instead of that of its reason; `$` stands for the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// For `list`: list a single IPv6 address exactly, so that no zone publishes the network around
+    /// it in its place.
+    #[serde(default)]
+    pub exact: bool,
     /// A note for the history, such as what was observed; never published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -232,6 +236,10 @@ pub struct ListingResponse {
     pub text: Option<String>,
     /// True for an exclusion from a wider listing of the same source, which lists nothing.
     pub exclusion: bool,
+    /// True for a single IPv6 address that is published as it is by zones that publish the networks
+    /// around others.
+    #[serde(default)]
+    pub exact: bool,
     /// True while a granted removal suppresses the listing, so that it is not published.
     pub held: bool,
     /// The author who created or last renewed the listing.
@@ -345,6 +353,10 @@ pub struct EventResponse {
     pub source: Option<String>,
     /// When the effect of the event ends; null if it has no end.
     pub until: Option<Timestamp>,
+    /// Whether the listing is exact: a single IPv6 address, never published as the network around
+    /// it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
     /// The author of the change.
     pub author: String,
     /// The evidence for the change.

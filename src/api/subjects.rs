@@ -10,6 +10,11 @@ use super::{
 };
 use crate::tickets::RemovalPolicy;
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference.
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 /// An export format that leaves a name out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OmittedExportResponse {
@@ -47,6 +52,17 @@ pub struct AppliedRuleResponse {
     /// The score that the rule needs; absent: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_needed: Option<u64>,
+    /// The network as which the rule counts listings of single IPv6 addresses in it; absent: none
+    /// is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2001:db8::/64")]
+    pub network: Option<String>,
+    /// The first of these addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// How many more of them there are, counted up to 995.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_addresses: usize,
     /// The same in words.
     #[schema(example = "2 of 2 sources needed: operator, feed-a")]
     pub explanation: String,
@@ -136,8 +152,13 @@ pub struct LookupTextRequest {
 pub struct LookupReasonResponse {
     /// The reason.
     pub reason: String,
-    /// The listed subject: the one that was looked up, or one that covers it.
+    /// The listed subject: the one that was looked up, one that covers it, or an address of
+    /// `network`.
     pub listed: String,
+    /// The network around the listed address, if the list has that in the place of the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2001:db8::/64")]
+    pub network: Option<String>,
     /// When the listing began.
     pub since: Timestamp,
     /// When the listing expires, if that is known.

@@ -50,6 +50,9 @@ pub(super) struct List {
     /// Text of the TXT record; `$` is the subject [default: the text of the reason]
     #[arg(long, value_parser = plain_line)]
     text: Option<String>,
+    /// Publish a single IPv6 address as it is, never as the network around it
+    #[arg(long)]
+    exact: bool,
     /// List subjects in special-purpose ranges
     #[arg(long)]
     allow_special_ranges: bool,
@@ -114,6 +117,7 @@ pub(super) fn list_subjects(common: &Common, c: List) -> Result<(), CliError> {
         source: c.source,
         until: c.until,
         text: c.text,
+        exact: c.exact,
         special: c.allow_special_ranges,
         break_hold: c.break_hold,
         unpublished: c.allow_unpublished,

@@ -88,6 +88,9 @@ pub(super) struct Import {
     /// Accept special-purpose ranges
     #[arg(long)]
     allow_special_ranges: bool,
+    /// Publish single IPv6 addresses as they are, never as the networks around them
+    #[arg(long)]
+    exact: bool,
     /// Data set type of an rbldnsd file, such as ip4set or dnset [default: recognised by line]
     #[arg(long)]
     dataset: Option<String>,
@@ -292,6 +295,7 @@ fn query(c: Import) -> ImportQuery {
         unpublished: c.allow_unpublished,
         clear_host_bits: c.clear_host_bits,
         special: c.allow_special_ranges,
+        exact: c.exact,
         column: c.column,
         origin: c.origin,
         dataset: c.dataset,

@@ -217,6 +217,7 @@ fn list(f: &FeedTable, report: &mut TableReport<'_>) -> FileList {
         clear_host_bits: f.clear_host_bits.unwrap_or(settings.clear_host_bits),
         skip_errors: f.skip_errors.unwrap_or(settings.skip_errors),
         special: f.allow_special_ranges.unwrap_or(settings.special),
+        exact: f.exact.unwrap_or(settings.exact),
         allow_empty: f.allow_empty.unwrap_or(settings.allow_empty),
         allow_suffixes,
         limits,
@@ -239,6 +240,7 @@ fn refuse_list_keys(f: &FeedTable, report: &mut TableReport<'_>) {
         ("clear_host_bits", f.clear_host_bits.is_some()),
         ("skip_errors", f.skip_errors.is_some()),
         ("allow_special_ranges", f.allow_special_ranges.is_some()),
+        ("exact", f.exact.is_some()),
         ("allow_empty", f.allow_empty.is_some()),
         ("allow_suffixes", f.allow_suffixes.is_some()),
         ("max_shrink", f.max_shrink.is_some()),
@@ -368,7 +370,7 @@ mod tests {
             (50, 10, Seconds(86_400))
         );
         let all = list(
-            "column='ip'\nclear_host_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
+            "column='ip'\nclear_host_bits=true\nskip_errors='2%'\nallow_special_ranges=true\nexact=true\nallow_empty=true\nallow_suffixes=['tk']\nmax_shrink='80%'\nmax_growth=20\nshrink_wait='2h'",
         );
         assert_eq!(all.shrink_wait, Seconds(7200));
         let all = all.settings;
@@ -385,7 +387,11 @@ mod tests {
             (80, 20, false)
         );
         assert!(
-            all.clear_host_bits && all.special && all.allow_empty && all.allow_suffixes == ["tk"]
+            all.clear_host_bits
+                && all.special
+                && all.exact
+                && all.allow_empty
+                && all.allow_suffixes == ["tk"]
         );
         assert_eq!(
             list("skip_errors=true").settings.skip_errors,
@@ -432,6 +438,7 @@ mod tests {
                 "clear_host_bits=false",
                 "skip_errors=true",
                 "allow_special_ranges=true",
+                "exact=true",
                 "allow_empty=true",
                 "allow_suffixes=['tk']",
                 "max_shrink='50%'",

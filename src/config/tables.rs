@@ -540,6 +540,7 @@ pub(super) struct FeedTable {
     pub(super) clear_host_bits: Option<bool>,
     pub(super) skip_errors: Option<ErrorAllowance>,
     pub(super) allow_special_ranges: Option<bool>,
+    pub(super) exact: Option<bool>,
     pub(super) allow_empty: Option<bool>,
     pub(super) allow_suffixes: Option<Vec<String>>,
     pub(super) max_shrink: Option<String>,

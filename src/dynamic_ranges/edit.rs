@@ -208,7 +208,7 @@ fn list_command(reason: ReasonId, until: Time) -> Command {
         reason,
         source: SourceId::OPERATOR,
         until: Some(until),
-        text: None,
+        text: Default::default(),
     }
 }
 

@@ -235,7 +235,7 @@ impl Bench {
             reason: self.reason(),
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         self.change(of, command);
     }

@@ -333,7 +333,7 @@ impl Refresh<'_> {
             ..self.import_settings(current, net, soa)
         };
         let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
-            let mut rows = entries.into_iter().map(imports::row);
+            let mut rows = entries.into_iter().map(|e| imports::row(e, false));
             rows.try_for_each(|(subject, row)| sink(subject, row))
         });
         self.result(result.map(|d| d.difference), &report, soa, kind)
@@ -353,7 +353,7 @@ impl Refresh<'_> {
         let mut report = ListReport::default();
         let result = self.f.ledger.import_with(&mut import_settings, |_, sink| {
             let mut entry = |e| {
-                let (subject, row) = imports::row(e);
+                let (subject, row) = imports::row(e, false);
                 sink(subject, row)
             };
             let (mapping, options) = (self.f.mapping, &self.options);

@@ -27,9 +27,10 @@ use super::{
 };
 use crate::{
     api::{BulkQuery, BulkResponse, ListingRequest, ProblemCode, ProblemDetails},
+    ledger::LedgerError,
     model::{
         Subject,
-        history::{Command, HoldFor},
+        history::{Command, HoldFor, RuleViolation},
     },
 };
 
@@ -58,9 +59,9 @@ async fn outcome(
     line: u64,
     submitted: Result<Submitted, ProblemDetails>,
 ) -> BulkResponse {
-    let (pending, report) = match submitted {
+    let (pending, report, removed) = match submitted {
         Err(problem) => return refused(line, problem),
-        Ok((Submission::Proposed(id), _)) => {
+        Ok((Submission::Proposed(id), ..)) => {
             return BulkResponse {
                 line,
                 status: 202,
@@ -68,12 +69,19 @@ async fn outcome(
                 ..BulkResponse::default()
             };
         }
-        Ok((Submission::Pending(pending), report)) => (pending, report),
+        Ok((Submission::Pending(pending), report, removed)) => (pending, report, removed),
     };
     let receipt = match pending.receipt().await {
         Ok(receipt) => receipt,
         Err(e) => {
             let problem = ProblemDetails::of_ledger_error(&e, &app.ledger.store.dictionary());
+            let problem = match removed.filter(|_| is_not_listed(&e)) {
+                Some(s) => {
+                    let snapshot = app.ledger.published.snapshot();
+                    lookup::explain_not_listed(&snapshot, &s, problem)
+                }
+                None => problem,
+            };
             return refused(line, problem);
         }
     };
@@ -95,6 +103,11 @@ async fn outcome(
         None => {}
     }
     response
+}
+
+/// Whether a removal was refused because the subject has no listing.
+fn is_not_listed(e: &LedgerError) -> bool {
+    matches!(e, LedgerError::Rule(RuleViolation::NotListed))
 }
 
 /// Applies a stream of changes: one JSON object on each line, and one result for each line in the
@@ -167,8 +180,8 @@ enum Report {
     Remaining(Subject),
 }
 
-/// A change that is under way, and what its result reports.
-type Submitted = (Submission, Option<Report>);
+/// A change that is under way, what its result reports, and the subject of a removal.
+type Submitted = (Submission, Option<Report>, Option<Subject>);
 
 type SubmittedLines = mpsc::Sender<(u64, Result<Submitted, ProblemDetails>)>;
 
@@ -227,8 +240,10 @@ impl Reader {
             } => Some(Report::Remaining(change.subject.clone())),
             _ => None,
         };
+        let is_removal = matches!(change.command, Command::Delist { .. });
+        let removed = is_removal.then(|| change.subject.clone());
         let submission = submit(&self.app, &self.caller, change).await?;
-        Ok((submission, report.filter(|_| self.published)))
+        Ok((submission, report.filter(|_| self.published), removed))
     }
 
     /// Sends the last result of a stream that is not read to its end.

@@ -25,7 +25,8 @@ use crate::{
     },
     ledger::{AccountChange, PROPOSE, Pending, Proposal, Receipt},
     model::{
-        Change, Entry, Evidence, Preconditions, ReasonId, Role, SourceId, Subject, Verdict,
+        Change, Entry, EntryText, Evidence, Preconditions, ReasonId, Role, SourceId, Subject,
+        Verdict,
         history::{Command, HoldFor, IdempotencyKey, OpenEnd},
         subject::HostBits,
         time::parse_end,
@@ -123,12 +124,15 @@ fn change_of(
             "listed_in_error: only `delist` accepts it",
         ));
     }
+    if request.exact && request.op != Operation::List {
+        return Err(ProblemDetails::invalid("exact: only `list` accepts it"));
+    }
     let command = match request.op {
         Operation::List => Command::List {
             reason: required_reason()?,
             source: source.unwrap_or(SourceId::OPERATOR),
             until,
-            text: request.text.clone().map(Into::into),
+            text: EntryText::from(request.text.clone()).with_exact(request.exact),
         },
         Operation::Delist => Command::Delist {
             reason,
@@ -147,6 +151,8 @@ fn change_of(
         },
         Operation::Unhold => Command::Unhold { reason },
     };
+    let exact = command.check_exact(&subject);
+    exact.map_err(ProblemDetails::invalid)?;
     check_permission(caller, request, &subject)?;
     (preconditions.special, preconditions.breaks_hold) = (request.special, request.break_hold);
     Ok(Change {
@@ -365,6 +371,7 @@ pub async fn renew_listing(
         source: Some(dictionary.sources.name(entry.source).into()),
         until: renewal.until,
         text: renewal.text.or(entry.text.text.map(Into::into)),
+        exact: entry.text.exact,
         note: renewal.note,
         ..ListingRequest::default()
     };

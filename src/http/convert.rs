@@ -83,6 +83,7 @@ pub fn listing(
         until: e.until.map(Into::into),
         text: e.text.as_ref().map(|t| t.to_string()),
         exclusion: e.exclusion,
+        exact: e.text.exact,
         held: verdict.is_suppressed(e.reason, e.source),
         author: last.map(|h| h.author.clone()),
         note: last
@@ -133,6 +134,7 @@ pub fn event(e: &Event, dictionary: &Dictionary) -> EventResponse {
         reason,
         source,
         until: e.kind.until().map(Into::into),
+        exact: e.kind.is_exact(),
         author: e.author.clone(),
         evidence: e.evidence.as_ref().map(evidence),
     }

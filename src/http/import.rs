@@ -152,6 +152,7 @@ fn run(
             allow_suffixes: suffixes.map(String::from).collect(),
             clear_host_bits: query.clear_host_bits,
             special: query.special,
+            exact: query.exact,
             column: query.column.clone(),
             origin: query.origin.clone(),
             dataset: query.dataset.clone(),

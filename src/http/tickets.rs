@@ -22,11 +22,12 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
+    lookup,
 };
 use crate::{
     api::{
         CommandResponse, ControlOptionResponse, ControlProofResponse, MessageAuthor, OutcomeKind,
-        ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
+        ProblemCode, ProblemDetails, ReasonPolicyResponse, ReleasedResponse, RemovalOptionResponse,
         RemovalPoliciesResponse, RemovalResponse, RemovalServerResponse, TestOutcomeResponse,
         TicketContactResponse, TicketMessageRequest, TicketMessageResponse, TicketRequest,
         TicketResponse, TicketStepResponse, TicketTestResponse,
@@ -79,8 +80,15 @@ pub async fn open_ticket(
 ) -> Result<TicketResponse, ProblemDetails> {
     let subject = Subject::parse(request.subject.trim(), HostBits::Refuse)
         .map_err(|e| ProblemDetails::invalid(format!("subject: {e}")))?;
+    let explain = |problem: ProblemDetails| match problem.code {
+        ProblemCode::NotFound => {
+            let snapshot = app.ledger.published.snapshot();
+            lookup::explain_not_listed(&snapshot, &subject, problem)
+        }
+        _ => problem,
+    };
     let new = NewTicket {
-        subject,
+        subject: subject.clone(),
         policy: request.policy,
         message: request.message,
         language: language.into(),
@@ -96,7 +104,8 @@ pub async fn open_ticket(
         let ticket = tickets.open(&new, tickets.now())?;
         ticket_response(tickets, &ticket)
     })
-    .await?;
+    .await
+    .map_err(explain)?;
     look_up_facts(app, ticket.number);
     contact_of_new_ticket(app, ticket, contact).await
 }

@@ -8,6 +8,7 @@ use super::{
     ip6::Ip6,
     names::Names,
     values::{Derivations, FactsId, Interned, Interner, RawFacts, ValueId},
+    widen,
 };
 use crate::model::{Domain, Mask, Prefix4, Prefix6, Subject, SubjectFamily};
 
@@ -26,7 +27,7 @@ pub struct Tables {
 
 impl Tables {
     /// How many subjects have facts: IPv4 hosts, IPv4 prefixes (and hosts with exclusions), IPv6
-    /// prefixes, domains.
+    /// prefixes (and networks as which addresses count), domains.
     pub fn counts(&self) -> [usize; 4] {
         let nets = self
             .ip4
@@ -165,7 +166,7 @@ impl Builder {
         let mut add = |subject: Subject, facts: FactsId| {
             let number = *numbers.entry(facts).or_insert_with(|| {
                 let facts = tables.interned.facts(facts);
-                new.intern(&tables.interned.raw(facts))
+                new.intern(&self.derivations().own_facts(tables.interned.raw(facts)))
             });
             new.add(&mut changes, &subject, number);
         };
@@ -278,7 +279,9 @@ impl Builder {
             .ip4
             .apply(&changes.hosts, &changes.nets, &mut context);
         context.family = SubjectFamily::Ipv6;
-        self.tables.ip6.apply(&changes.ip6, &mut context);
+        let derivations = context.interner.derivations.clone();
+        let ip6 = &mut self.tables.ip6;
+        widen::apply(ip6, &changes.ip6, derivations.widened(), &mut context);
         context.family = SubjectFamily::Name;
         self.tables.names.apply(&changes.names, &mut context);
     }

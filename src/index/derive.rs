@@ -2,7 +2,8 @@
 //! those of one source, or at least so many.
 //!
 //! They are computed when facts change, and a zone publishes them like any other reason. Their
-//! numbers are those that the store has not given to reasons, from the last one down.
+//! numbers are those that the store has not given to reasons, from the last one down. Those of
+//! [widened reasons](super::widen) follow.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +12,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::widen::WidenedReason;
 use crate::model::{
     MAX_REASONS, Mask, PublishRule, ReasonId, Reasons, SightAge, SourceId, Sources, SubjectFamily,
     Time, Zone,
@@ -100,6 +102,9 @@ pub struct DerivedReason {
     seen_within: Option<SightAge>,
     /// The feeds that have outlived it, in order.
     unseen: Box<[SourceId]>,
+    /// The widened reasons whose facts count in place of those of the reasons, in the table of
+    /// IPv6; empty for a rule without a width.
+    widened: Box<[WidenedReason]>,
 }
 
 impl DerivedReason {
@@ -111,6 +116,7 @@ impl DerivedReason {
     fn new(
         rule: &PublishRule,
         reason: ReasonId,
+        widened: &[WidenedReason],
         reasons: &Reasons,
         sources: &Sources,
     ) -> Result<DerivedReason, String> {
@@ -128,9 +134,14 @@ impl DerivedReason {
         let weights = weights.filter_map(|(name, weight)| Some((sources.get(name)?, *weight)));
         let mut weights: Vec<(SourceId, u32)> = weights.collect();
         weights.sort_unstable();
+        let counted = mask(&rule.reasons)?;
+        let widened = widened.iter().filter(|w| {
+            let is_of_rule = counted & w.reason.bit() != 0;
+            is_of_rule && rule.ipv6_width == Some(w.width)
+        });
         Ok(DerivedReason {
             reason,
-            reasons: mask(&rule.reasons)?,
+            reasons: counted,
             all: mask(&rule.all)?,
             sources: (!rule.sources.is_empty()).then(|| known.into()),
             families: rule.families.iter().copied().collect(),
@@ -139,6 +150,30 @@ impl DerivedReason {
             min_score: rule.min_score.unwrap_or(0).into(),
             seen_within: rule.seen_within.map(SightAge::of),
             unseen: Box::default(),
+            widened: widened.copied().collect(),
+        })
+    }
+
+    /// The bits of the networks as which single IPv6 addresses count; `None`: as addresses.
+    pub fn width(&self) -> Option<u8> {
+        self.widened.first().map(|w| w.width)
+    }
+
+    /// The widened reasons of the rule; empty without a width.
+    pub fn widened(&self) -> &[WidenedReason] {
+        &self.widened
+    }
+
+    /// A fact of the tables as the listing that the rule counts; `None` if the rule counts another
+    /// fact in its place: that of the widened reason.
+    pub(super) fn listing_of_fact(&self, family: SubjectFamily, fact: Listed) -> Option<Listed> {
+        if family != SubjectFamily::Ipv6 || self.widened.is_empty() {
+            return Some(fact);
+        }
+        let widened = self.widened.iter().find(|w| w.number == fact.reason)?;
+        Some(Listed {
+            reason: widened.reason,
+            ..fact
         })
     }
 
@@ -250,15 +285,35 @@ impl PublishRules {
         let rules = zones.flat_map(|z| z.publish.iter().filter_map(|p| p.rule()));
         let rules: BTreeSet<PublishRule> = rules.collect();
         let used = reasons.0.all().len();
-        if used + rules.len() > MAX_REASONS {
+        let widths: BTreeSet<(ReasonId, u8)> = rules
+            .iter()
+            .filter_map(|rule| Some((&rule.reasons, rule.ipv6_width?)))
+            .flat_map(|(names, width)| names.iter().map(move |name| (name, width)))
+            // A name without a number is an error below.
+            .filter_map(|(name, width)| Some((reasons.get(name)?, width)))
+            .collect();
+        if used + rules.len() + widths.len() > MAX_REASONS {
+            let widths = match widths.len() {
+                0 => String::new(),
+                n => format!(", {n} pairs of a reason and a width"),
+            };
             return Err(format!(
-                "the zones have {} rules and the store {used} reasons; a store has at most {MAX_REASONS} of both together",
+                "the zones have {} rules{widths}, and the store {used} reasons; a store has at most {MAX_REASONS} of all together",
                 rules.len()
             ));
         }
-        let numbers = (0..MAX_REASONS as u8).rev().map(ReasonId);
-        let derived = rules.into_iter().zip(numbers).map(|(rule, number)| {
-            let derived = DerivedReason::new(&rule, number, reasons, sources)?;
+        let mut numbers = (0..MAX_REASONS as u8).rev().map(ReasonId);
+        let of_rules: Vec<ReasonId> = numbers.by_ref().take(rules.len()).collect();
+        let widened = widths.into_iter().zip(numbers);
+        let widened: Vec<WidenedReason> = widened
+            .map(|((reason, width), number)| WidenedReason {
+                number,
+                reason,
+                width,
+            })
+            .collect();
+        let derived = rules.into_iter().zip(of_rules).map(|(rule, number)| {
+            let derived = DerivedReason::new(&rule, number, &widened, reasons, sources)?;
             Ok((rule, Arc::new(derived)))
         });
         derived.collect::<Result<_, String>>().map(PublishRules)

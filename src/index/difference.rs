@@ -382,7 +382,11 @@ mod tests {
             Builder, RawFacts,
             render::{records, render},
             rows,
-            tests::{HASH, MASKS, any_world, apply, test_zone},
+            tests::{
+                HASH, MASKS, RULES, any_world, apply, numbered_rules, test_zone,
+                test_zone_with_rules,
+            },
+            values::Derivations,
         },
         model::{FeedPath, StoreId},
     };
@@ -487,6 +491,38 @@ mod tests {
             true
         });
         out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        /// The same where single addresses count as networks, which are part of the difference.
+        #[test]
+        fn networks_around_changed_addresses_are_part_of_the_difference(before in any_world(), after in any_world(), rule in 10..RULES.len()) {
+            let derivations = Derivations::from(&numbered_rules());
+            let mut builder = Builder::deriving(derivations.clone());
+            apply(&mut builder, &before);
+            let old = builder.tables().clone();
+            let gone = before.iter().step_by(2).map(|(s, _)| (s.clone(), RawFacts::default()));
+            let changes: Vec<_> = gone.chain(after).collect();
+            apply(&mut builder, &changes);
+            let new = builder.tables().clone();
+            let changed = changes.iter().map(|(s, _)| s);
+            let networks = changed.clone().flat_map(|s| derivations.networks_around(s));
+            let subjects: Vec<Subject> = changed.cloned().chain(networks).collect();
+            let zone = test_zone_with_rules("address", &[rule]);
+            let (mut next, is) = (rendered(&old, &zone), rendered(&new, &zone));
+            let mut come = Owners::new();
+            difference(&old, &new, &zone, View::Names, &subjects, &mut |side, owner, at| {
+                match side {
+                    true => drop(come.insert(owner.to_vec(), shown(&new, &zone, &at))),
+                    false => drop(next.remove(owner)),
+                }
+                true
+            });
+            next.extend(come);
+            prop_assert_eq!(&next, &is);
+        }
     }
 
     proptest! {

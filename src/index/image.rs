@@ -152,15 +152,20 @@ fn read_leaves<L: Leaf, R: Read>(
         .ok_or(ImageError::Damaged("a leaf of a table is damaged"))
 }
 
-/// A text: the hops of its path, the stores of it, a byte that says whether there is a text, and the
-/// text.
+/// In the third part of a stored text: there is a text.
+const HAS_TEXT: u8 = 1;
+/// The entry is exact.
+const IS_EXACT: u8 = 1 << 1;
+
+/// A text: the hops of its path, the stores of it, a byte of flags, and the text.
 fn write_text(out: &mut Vec<u8>, t: &EntryText) {
     out.push(t.path.hops());
     t.path
         .stores()
         .iter()
         .for_each(|s| out.extend(s.0.to_le_bytes()));
-    out.push(u8::from(t.is_some()));
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    out.push(flag(t.is_some(), HAS_TEXT) | flag(t.exact, IS_EXACT));
     out.extend(t.as_deref().unwrap_or_default().as_bytes());
 }
 
@@ -173,11 +178,12 @@ fn read_text(r: &mut Bytes) -> Option<EntryText> {
                 .collect::<Option<_>>()?,
         ),
     };
-    let [there] = r.array()?;
+    let [flags] = r.array()?;
     let text = std::str::from_utf8(r.0).ok()?;
     Some(EntryText {
-        text: (there != 0).then(|| text.into()),
+        text: (flags & HAS_TEXT != 0).then(|| text.into()),
         path,
+        exact: flags & IS_EXACT != 0,
     })
 }
 

@@ -10,6 +10,7 @@ use super::{
     entries::{Entry, Key},
     tree::{Ancestor, Bounds, Leaf, NO_PARENT, Packed, Span, Step, Tree, Visitor},
     values::{FactsId, Interned, ValueId},
+    widen::HostEntry,
 };
 use crate::model::{Mask, Prefix6};
 
@@ -250,8 +251,8 @@ impl Ip6 {
         }
     }
 
-    /// Sets the facts of prefixes; the last change of a prefix counts. [`FactsId::NONE`] removes.
-    pub(super) fn apply(&mut self, changes: &[(Prefix6, FactsId)], context: &mut InternContext) {
+    /// Changes of prefixes in order of their keys, of each prefix the last one.
+    pub(super) fn last_changes(changes: &[(Prefix6, FactsId)]) -> Vec<(Key6, FactsId)> {
         let mut sorted: Vec<(Key6, FactsId)> =
             changes.iter().map(|(p, f)| (Key6::of(*p), *f)).collect();
         sorted.sort_by_key(|(key, _)| *key);
@@ -262,7 +263,27 @@ impl Ip6 {
             }
             same
         });
-        self.tree.apply(&sorted, context);
+        sorted
+    }
+
+    /// Sets the facts of prefixes, which are in order and different. [`FactsId::NONE`] removes.
+    pub(super) fn apply(&mut self, changes: &[(Key6, FactsId)], context: &mut InternContext) {
+        self.tree.apply(changes, context);
+    }
+
+    /// The facts of a prefix; [`FactsId::NONE`] if it has none.
+    pub(super) fn facts(&self, p: Prefix6) -> FactsId {
+        let (leaf, key) = (self.tree.leaf(&p.first()).leaf, Key6::of(p));
+        let places = (0..leaf.upto(p.first())).rev();
+        let mut same_start = places.take_while(|i| leaf.start(*i) == key.start);
+        let place = same_start.find(|i| leaf.key(*i) == key);
+        place.map_or(FactsId::NONE, |i| FactsId(leaf.facts.get(i)))
+    }
+
+    /// Visits the single addresses of a prefix in order, each leaf of them only if `visit` wants one
+    /// of the facts in it.
+    pub(super) fn hosts(&self, p: Prefix6, visit: &mut dyn FnMut(HostEntry) -> bool) {
+        self.tree.walk(Some(&p.first()), &mut Hosts { p, visit });
     }
 
     /// Visits every prefix with its facts, in order.
@@ -357,6 +378,35 @@ impl<'a> Visitor<'a, Leaf6> for Running<'_> {
     }
 }
 
+/// Visits the single addresses of a prefix.
+struct Hosts<'f> {
+    p: Prefix6,
+    visit: &'f mut dyn FnMut(HostEntry) -> bool,
+}
+
+impl<'a> Visitor<'a, Leaf6> for Hosts<'_> {
+    fn child(&mut self, from: &'a u128, _: Option<&'a u128>, _: &Summary) -> Step {
+        match *from > self.p.last() {
+            true => Step::Stop,
+            false => Step::Enter,
+        }
+    }
+    fn leaf(&mut self, span: Span<'a, Leaf6>) -> bool {
+        let (leaf, (first, last)) = (span.leaf, clip(self.p, span));
+        let mut is_wanted = false;
+        leaf.facts.kinds(|n| {
+            is_wanted = is_wanted || (self.visit)(HostEntry::Leaf(FactsId(n)));
+        });
+        if !is_wanted {
+            return true;
+        }
+        let begin = first.checked_sub(1).map_or(0, |before| leaf.upto(before));
+        let places = begin..leaf.upto(last);
+        let mut hosts = places.filter(|i| leaf.lens.get(*i) == 128);
+        hosts.all(|i| (self.visit)(HostEntry::Host(leaf.start(i), FactsId(leaf.facts.get(i)))))
+    }
+}
+
 /// A prefix, before those inside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key6 {
@@ -370,11 +420,16 @@ fn host_bits(len: u8) -> u128 {
 }
 
 impl Key6 {
-    fn of(p: Prefix6) -> Key6 {
+    /// The key of a prefix.
+    pub(super) fn of(p: Prefix6) -> Key6 {
         Key6 {
             start: p.first(),
             len: p.len(),
         }
+    }
+    /// The prefix.
+    pub(super) fn prefix(self) -> Prefix6 {
+        Prefix6::new(self.start, self.len)
     }
     fn last(self) -> u128 {
         self.start | host_bits(self.len)

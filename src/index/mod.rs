@@ -40,6 +40,7 @@ mod space;
 mod tests;
 mod tree;
 pub mod values;
+pub mod widen;
 mod zone_set;
 pub mod zones;
 

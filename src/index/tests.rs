@@ -16,8 +16,8 @@ use super::{
     zones::{ZoneView, rtype},
 };
 use crate::model::{
-    Domain, Mask, Prefix4, Prefix6, ReasonId, Reasons, Scope, SightAge, SourceId, Sources, Subject,
-    SubjectFamily, Time, Zone, zone_addresses::octet,
+    Domain, EntryText, Mask, Prefix4, Prefix6, ReasonId, Reasons, Scope, SightAge, SourceId,
+    Sources, Subject, SubjectFamily, Time, Zone, zone_addresses::octet,
 };
 
 /// The key of a zone of bit masks.
@@ -64,6 +64,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
         prop::bool::weighted(0.3),
         prop::option::weighted(0.2, "t[a-c] \\$"),
         prop_oneof![2 => Just(0), 1 => Just(WEEK), 1 => Just(5 * WEEK)].prop_map(SightAge),
+        prop::bool::weighted(0.2),
     );
     (
         prop::bool::weighted(0.07),
@@ -74,7 +75,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
                 exempt,
                 facts: vec![],
             };
-            for (r, s, exclusion, text, aged) in facts {
+            for (r, s, exclusion, text, aged, exact) in facts {
                 let (source, exclusion) = if s == 2 {
                     (SourceId::ALL, true)
                 } else {
@@ -85,7 +86,7 @@ pub(crate) fn any_facts() -> impl Strategy<Value = RawFacts> {
                     reason: ReasonId(r),
                     source,
                     exclusion,
-                    text: text.as_deref().into(),
+                    text: EntryText::from(text.as_deref()).with_exact(exact),
                 };
                 if !out
                     .facts
@@ -134,6 +135,8 @@ fn any_subject() -> impl Strategy<Value = Subject> {
     ];
     prop_oneof![
         5 => (spot, low, prop_oneof![Just(32u8), 8u8..=32]).prop_map(|(s, l, n)| Subject::V4(Prefix4::new(s | l, n))),
+        2 => (spot6.clone(), 0u128..5, 0u128..3, prop_oneof![3 => Just(128u8), 1 => 46u8..=66, 1 => 65u8..=128])
+            .prop_map(|(s, l, net, n)| Subject::V6(Prefix6::new(s | net << 64 | l, n))),
         3 => (spot6, low6, prop_oneof![Just(128u8), Just(64), 19u8..=48, 19u8..=128]).prop_map(|(s, l, n)| Subject::V6(Prefix6::new(s | l, n))),
         3 => ("([abx]\\.){0,3}[abxm][ab]?", 0..3usize)
             .prop_map(|(n, s)| Subject::Domain(Domain::from_canonical(&n, [Scope::Name, Scope::Below, Scope::Tree][s]))),
@@ -439,7 +442,7 @@ fn image_of(tables: &Tables) -> Vec<u8> {
 }
 
 /// What the rules of the tests are, as keys of an entry of `publish`.
-const RULES: [&str; 10] = [
+pub(super) const RULES: [&str; 14] = [
     "any = ['r0', 'r1', 'r2'], sources = ['prober']",
     "any = ['r0', 'r1', 'r2'], families = ['ipv6']",
     "any = ['r0', 'r1', 'r2'], min_sources = 2",
@@ -450,23 +453,29 @@ const RULES: [&str; 10] = [
     "any = ['r0', 'r1', 'r2'], seen_within = '7d'",
     "any = ['r0', 'r1'], sources = ['operator'], seen_within = '14d'",
     "any = ['r0', 'r1', 'r2'], seen_within = '7d', min_sources = 2",
+    "reason = 'r0', width = { ipv6 = 64 }",
+    "any = ['r0', 'r1'], width = { ipv6 = 48 }, min_sources = 2",
+    "any = ['r0', 'r1', 'r2'], width = { ipv6 = 64 }, seen_within = '7d'",
+    "all = ['r0', 'r2'], width = { ipv6 = 62 }, families = ['ipv6', 'name']",
 ];
 
 /// Whether [`RULES`] list a point: the rules again, as one would say them. `matches` are the listings
-/// of the point, without those that were not seen within a time.
+/// of the point, with single IPv6 addresses as networks of so many bits, and without those that were
+/// not seen within a time.
 fn naive_listed(
-    matches: impl Fn(Option<u32>) -> Matches,
+    matches: impl Fn(Option<u8>, Option<u32>) -> Matches,
     family: SubjectFamily,
 ) -> [bool; RULES.len()] {
-    let listed = |within| {
-        let matches = matches(within);
+    let counted = |width, within| {
+        let matches = matches(width, within);
         let listed = matches.iter().filter(|(_, part)| part.is_some());
         listed
             .map(|(pair, _)| *pair)
             .collect::<HashSet<(u8, u16)>>()
     };
-    let recent = [WEEK, 2 * WEEK].map(|within| listed(Some(within)));
-    let listed = listed(None);
+    let recent = [WEEK, 2 * WEEK].map(|within| counted(None, Some(within)));
+    let listed = counted(None, None);
+    let wide = [48, 62, 64].map(|width| counted(Some(width), None));
     let of = |all: &HashSet<(u8, u16)>, source| all.iter().any(|(_, s)| *s == source);
     let by = |source| of(&listed, source);
     let [operator, prober] = [0, 1];
@@ -483,7 +492,53 @@ fn naive_listed(
         !recent[0].is_empty(),
         [0, 1].iter().any(|r| recent[1].contains(&(*r, operator))),
         of(&recent[0], operator) && of(&recent[0], prober),
+        wide[2].iter().any(|(r, _)| *r == 0),
+        [operator, prober]
+            .iter()
+            .all(|s| [0, 1].iter().any(|r| wide[0].contains(&(*r, *s)))),
+        !counted(Some(64), Some(WEEK)).is_empty(),
+        family != SubjectFamily::Ipv4 && [0, 2].iter().all(|r| wide[1].iter().any(|(l, _)| l == r)),
     ]
+}
+
+/// The facts with each listing of a single IPv6 address as one of the network of so many bits around
+/// it, unless it is exact or not in force.
+fn with_width(facts: &Facts, width: Option<u8>) -> Facts {
+    let mut out = facts.clone();
+    let Some(width) = width else { return out };
+    let mut widened: BTreeMap<(Prefix6, ReasonId, SourceId), (SightAge, Prefix6, RawFact)> =
+        BTreeMap::new();
+    for (subject, own) in facts {
+        let Subject::V6(p) = subject else { continue };
+        if !p.is_host() {
+            continue;
+        }
+        let counts_wide = |f: &RawFact| !f.exclusion && !f.text.exact;
+        out.entry(subject.clone())
+            .or_default()
+            .facts
+            .retain(|f| !counts_wide(f));
+        for f in own.facts.iter().filter(|f| !own.exempt && counts_wide(f)) {
+            let key = (Prefix6::new(p.first(), width), f.reason, f.source);
+            let new = (f.aged, *p, f.clone());
+            let best = widened.entry(key).or_insert_with(|| new.clone());
+            if (new.0, new.1) < (best.0, best.1) {
+                *best = new;
+            }
+        }
+    }
+    for ((network, reason, source), (_, _, fact)) in widened {
+        let own = facts
+            .get(&Subject::V6(network))
+            .cloned()
+            .unwrap_or_default();
+        if own.fact(reason, source).is_none() {
+            let exclusion = own.fact(reason, SourceId::ALL).is_some();
+            let facts = &mut out.entry(Subject::V6(network)).or_default().facts;
+            facts.push(RawFact { exclusion, ..fact });
+        }
+    }
+    out
 }
 
 /// The facts without the listings that were not seen within a time. `unseen_feed` was last imported
@@ -532,7 +587,7 @@ fn test_reasons() -> Reasons {
 }
 
 /// [`RULES`] with their numbers.
-fn numbered_rules() -> PublishRules {
+pub(super) fn numbered_rules() -> PublishRules {
     rules_without(None)
 }
 
@@ -554,7 +609,7 @@ fn rules_without(unseen_feed: Option<SourceId>) -> PublishRules {
 }
 
 /// A zone that publishes some of [`RULES`] and reasons.
-fn test_zone_with_rules(kind: &str, chosen: &[usize]) -> ZoneView {
+pub(super) fn test_zone_with_rules(kind: &str, chosen: &[usize]) -> ZoneView {
     let texts = (0..7)
         .map(|i| (format!("r{i}"), format!("reason {i}: $")))
         .collect();
@@ -612,12 +667,17 @@ proptest! {
         apply(&mut builder, &world);
         apply(&mut builder, &more);
         let facts: Facts = world.iter().chain(&more).cloned().collect();
+        let wide = [48, 62, 64].map(|width| (width, with_width(&facts, Some(width))));
+        let with_width = |width: Option<u8>| match width {
+            Some(width) => wide.iter().find(|(w, _)| *w == width).map_or(&facts, |(_, facts)| facts),
+            None => &facts,
+        };
         let all: Vec<usize> = (0..RULES.len()).collect();
         let zones = [test_zone_with_rules("address", &all), test_zone_with_rules("domain", &all)];
         for (i, s) in facts.keys().enumerate() {
             let points: Vec<Subject> = match s {
                 Subject::V4(p) => [p.first(), p.last(), p.first() ^ (noise[i % 8] & 0xffff)].map(Subject::host4).into(),
-                Subject::V6(p) => [p.first(), p.last(), p.last() ^ 1 << 70].map(|a| Subject::V6(Prefix6::host(a))).into(),
+                Subject::V6(p) => [p.first(), p.last(), p.last() ^ 1 << 70, p.first() ^ 1, p.first() ^ 1 << 64].map(|a| Subject::V6(Prefix6::host(a))).into(),
                 Subject::Domain(d) => ["", "q.", "q.r."].map(|below| Subject::Domain(Domain::from_canonical(&format!("{below}{}", d.name()), Scope::Name))).into(),
             };
             for point in points {
@@ -633,7 +693,7 @@ proptest! {
                     }
                     _ => None,
                 };
-                let matches = |within| longest_matches(&seen_within(&facts, within, unseen), covers);
+                let matches = |width, within| longest_matches(&seen_within(with_width(width), within, unseen), covers);
                 let name = match &point {
                     Subject::V4(p) => p.first().to_le_bytes().map(|o| o.to_string()).join("."),
                     Subject::V6(p) => super::ip6::nibbles(p.first()).iter().rev().map(|n| format!("{n:x}")).collect::<Vec<_>>().join("."),
@@ -648,7 +708,7 @@ proptest! {
                 };
                 let want = (0u8..).zip(naive_listed(matches, point.family()));
                 let want: Vec<u8> = want.filter(|(_, listed)| *listed).map(|(i, _)| i).collect();
-                prop_assert_eq!(got, want, "{} {:?}", point, matches(None));
+                prop_assert_eq!(got, want, "{} {:?}", point, matches(None, None));
             }
         }
         // However the same facts and rules were reached, the rendering is the same.
@@ -658,15 +718,24 @@ proptest! {
         apply(&mut plain, &world);
         apply(&mut plain, &more);
         let rederived = plain.rederived(derivations());
+        let without = builder.rederived(Derivations::default());
+        prop_assert_eq!(without.tables().counts(), plain.tables().counts());
+        let again = without.rederived(derivations());
+        // One by one, with changes that are taken back.
+        let mut stepwise = Builder::deriving(derivations());
+        let gone = world.iter().map(|(s, _)| (s.clone(), RawFacts::default()));
+        let steps = world.iter().cloned().chain(gone).chain(world.iter().cloned()).chain(more.iter().cloned());
+        steps.for_each(|step| apply(&mut stepwise, &[step]));
+        stepwise.sweep();
         let from_image = image::read(&mut &image_of(builder.tables())[..], derivations()).unwrap();
-        for chosen in [&[0][..], &[1], &[2], &[3], &[4], &[5, 6], &[7], &[8, 9], &[10, 2, 7]] {
+        for chosen in [&[0][..], &[1], &[2], &[3], &[4], &[5, 6], &[7], &[8, 9], &[10], &[11], &[12, 13], &[RULES.len(), 2, 7, 10]] {
             for kind in ["address", "domain"] {
                 let zone = test_zone_with_rules(kind, chosen);
                 let naive = Naive4592::new(&builder, &zone);
                 for name in names(&facts, &noise) {
                     prop_assert_eq!(shown(&builder, &zone, &name), naive.look_up(&name), "{} in {:?}", name, naive.0);
                 }
-                for same in [&at_once, &rederived, &from_image] {
+                for same in [&at_once, &rederived, &from_image, &again, &stepwise] {
                     prop_assert_eq!(&naive.0, &Naive4592::new(same, &zone).0);
                 }
             }

@@ -6,7 +6,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, LazyLock},
 };
 
@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     derive::{DerivedReason, Listed, PublishRules},
     pvec::PersistentVec,
+    widen::WidenedReason,
 };
 use crate::model::{
-    EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SightAge, SourceId, SubjectFamily,
+    EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SightAge, SourceId, Subject,
+    SubjectFamily,
 };
 
 /// The length that stands for "the very subject that was asked for": an IPv4 host's own entry.
@@ -59,7 +61,7 @@ pub struct Fact {
     pub source: SourceId,
     /// An exclusion from that source's wider listing.
     pub exclusion: bool,
-    /// Its own text, and its path.
+    /// Its own text, its path, and whether it is exact.
     pub text: TextId,
     /// The longest limit that it has outlived since it was last seen.
     pub aged: SightAge,
@@ -262,6 +264,10 @@ impl Interned {
             .get(id.0 as usize)
             .map_or(&FeedPath::Own, |t| &t.path)
     }
+    /// Whether an entry is exact ([`EntryText::exact`]).
+    pub(super) fn is_exact(&self, id: TextId) -> bool {
+        self.texts.get(id.0 as usize).is_some_and(|t| t.exact)
+    }
     fn hops(&self, id: TextId) -> u8 {
         self.path(id).hops()
     }
@@ -318,7 +324,7 @@ pub struct RawFact {
     pub source: SourceId,
     /// An exclusion from that source's wider listing.
     pub exclusion: bool,
-    /// Its own text, and its path.
+    /// Its own text, its path, and whether it is exact.
     pub text: EntryText,
     /// The longest limit that it has outlived since it was last seen; 0 for entries of feeds.
     pub aged: SightAge,
@@ -382,11 +388,21 @@ type Map<K> = HashMap<K, u32, FxBuildHasher>;
 
 /// The derived reasons of all zones.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Derivations(Arc<[Arc<DerivedReason>]>);
+pub struct Derivations {
+    all: Arc<[Arc<DerivedReason>]>,
+    /// The widened reasons of all, each once, in order of number.
+    widened: Arc<[WidenedReason]>,
+}
 
 impl FromIterator<Arc<DerivedReason>> for Derivations {
     fn from_iter<I: IntoIterator<Item = Arc<DerivedReason>>>(all: I) -> Derivations {
-        Derivations(all.into_iter().collect())
+        let all: Arc<[Arc<DerivedReason>]> = all.into_iter().collect();
+        let widened = all.iter().flat_map(|derived| derived.widened());
+        let widened: BTreeSet<WidenedReason> = widened.copied().collect();
+        Derivations {
+            all,
+            widened: widened.into_iter().collect(),
+        }
     }
 }
 
@@ -399,12 +415,37 @@ impl From<&PublishRules> for Derivations {
 impl Derivations {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// All of them, in order.
     pub fn all(&self) -> &[Arc<DerivedReason>] {
-        &self.0
+        &self.all
+    }
+
+    /// The widened reasons that they count.
+    pub fn widened(&self) -> &[WidenedReason] {
+        &self.widened
+    }
+
+    /// The networks around a single IPv6 address as which rules count its listings.
+    pub fn networks_around(&self, subject: &Subject) -> impl Iterator<Item = Subject> {
+        let address = match subject {
+            Subject::V6(p) if p.is_host() => Some(*p),
+            _ => None,
+        };
+        let widths: BTreeSet<u8> = self.widened.iter().map(|w| w.width).collect();
+        address.into_iter().flat_map(move |address| {
+            let widths = widths.clone().into_iter();
+            widths.map(move |width| Subject::V6(address.widen(width)))
+        })
+    }
+
+    /// The facts of a subject without those for widened reasons.
+    pub(super) fn own_facts(&self, mut facts: RawFacts) -> RawFacts {
+        let is_widened = |f: &RawFact| self.widened.iter().any(|w| w.number == f.reason);
+        facts.facts.retain(|f| !is_widened(f));
+        facts
     }
 
     /// A number that differs between different derived reasons; 0 for none.
@@ -412,7 +453,7 @@ impl Derivations {
         if self.is_empty() {
             return 0;
         }
-        let bytes = postcard::to_stdvec(&self.0.iter().map(|d| &**d).collect::<Vec<_>>());
+        let bytes = postcard::to_stdvec(&self.all.iter().map(|d| &**d).collect::<Vec<_>>());
         // Plain values cannot fail to serialize; two sets that did would share a number.
         super::fnv::fnv(&bytes.unwrap_or_default())
     }
@@ -426,10 +467,12 @@ impl Derivations {
         listings: &(impl Iterator<Item = (Listed, TextId, u8)> + Clone),
     ) -> Vec<Item> {
         let mut out = Vec::new();
-        for derived in self.0.iter() {
-            let counted = listings
-                .clone()
-                .filter(|(listed, ..)| derived.counts(family, *listed));
+        for derived in self.all.iter() {
+            let counted = listings.clone().filter_map(|(fact, text, len)| {
+                let listed = derived.listing_of_fact(family, fact)?;
+                let counts = derived.counts(family, listed);
+                counts.then_some((listed, text, len))
+            });
             if !derived.is_listed(counted.clone().map(|(listed, ..)| listed)) {
                 continue;
             }
@@ -448,8 +491,10 @@ impl Derivations {
     /// The derived reasons of a subject by its own facts alone.
     pub fn mask(&self, family: SubjectFamily, facts: &Facts) -> Mask {
         let listed = facts.facts.iter().filter_map(Fact::listed);
-        let derived = self.0.iter().filter(|derived| {
-            let counted = listed.clone().filter(|l| derived.counts(family, *l));
+        let derived = self.all.iter().filter(|derived| {
+            let listed = listed.clone();
+            let listed = listed.filter_map(|fact| derived.listing_of_fact(family, fact));
+            let counted = listed.filter(|l| derived.counts(family, *l));
             derived.is_listed(counted)
         });
         derived.fold(0, |mask, derived| mask | derived.reason.bit())

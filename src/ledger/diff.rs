@@ -17,6 +17,6 @@ pub struct OldAndNew {
     pub old: Tables,
     /// The published snapshot.
     pub new: Arc<Snapshot>,
-    /// The subjects that have changed in between.
+    /// The subjects that have changed in between, and the networks as which changed addresses count.
     pub subjects: Vec<Subject>,
 }

@@ -244,7 +244,7 @@ mod tests {
             reason: ReasonId(0),
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         let change = Change::new("45.1.1.1".parse().unwrap(), author, command);
         Proposal {
@@ -327,7 +327,7 @@ mod tests {
             reason: ReasonId(1),
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         other = Proposal {
             change: Change::new("45.1.1.1".parse().unwrap(), "anna", command),

@@ -139,7 +139,7 @@ impl Bench {
                 reason: RELAY,
                 source: SourceId::OPERATOR,
                 until,
-                text: None,
+                text: Default::default(),
             },
         );
     }
@@ -191,7 +191,7 @@ impl Bench {
             reason: RELAY,
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         self.submit(addr, command)
     }

@@ -30,6 +30,8 @@ use crate::{
 
 /// The author of events that are caused by the passing of time.
 pub(super) const EXPIRY: &str = "expiry";
+/// The detail of an audit record about an exact listing.
+const EXACT: &str = "exact";
 /// The longest note in an audit record, in characters. The subject's history has the whole note.
 const MAX_NOTE_CHARS: usize = 400;
 
@@ -269,6 +271,10 @@ impl Transaction {
                 from: change.preconditions.from.to_string(),
                 action: change.command.as_str().into(),
                 target: change.subject.to_string(),
+                detail: match &change.command {
+                    Command::List { text, .. } if text.exact => EXACT.into(),
+                    _ => String::new(),
+                },
                 note: note.map(|e| e.text.chars().take(MAX_NOTE_CHARS).collect()),
                 ..AuditRecord::default()
             });

@@ -251,6 +251,8 @@ impl Writer {
         {
             return Err(LedgerError::Unlistable(Unlistable::TooWide)); // No listing is so wide.
         }
+        let exact = change.command.check_exact(&change.subject);
+        exact.map_err(LedgerError::Invalid)?;
         if let Command::List {
             reason,
             source,
@@ -281,7 +283,7 @@ impl Writer {
                     .or(tested.then_some(PROBER_LIFETIME))
                     .map(|l| self.clock.now().plus(l));
             }
-            if let Some(t) = text {
+            if let Some(t) = &mut text.text {
                 *t = own_text(t, &change.subject).into();
             }
         }

@@ -1,7 +1,8 @@
-//! The text of an entry, with the servers that it came through.
+//! The text of an entry, with the servers that it came through, and whether it is exact.
 //!
-//! Text and path are one value, because they are stored, interned and compared together. Only a
-//! server that follows another one uses the path, and it needs both.
+//! These are one value, because they are stored, interned and compared together, and nearly all
+//! entries of a list have the same. Only a server that follows another one uses the path, and it
+//! needs path and text. Only rules with a width use whether an entry is exact.
 
 use std::ops::Deref;
 
@@ -66,13 +67,25 @@ impl FeedPath {
     }
 }
 
-/// The text of an entry in answers, and the path of the entry. Dereferences to the text.
+/// The text of an entry in answers, the path of the entry, and whether it is exact. Dereferences to
+/// the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryText {
     /// The text, in which `$` stands for the listed subject; `None`: the text of the reason.
     pub text: Option<Box<str>>,
     /// The path of the entry.
     pub path: FeedPath,
+    /// Whether the listing of a single IPv6 address counts as the address alone in rules that count
+    /// others as the network around them.
+    pub exact: bool,
+}
+
+impl EntryText {
+    /// The same text and path, exact or not.
+    #[must_use]
+    pub fn with_exact(self, exact: bool) -> EntryText {
+        EntryText { exact, ..self }
+    }
 }
 
 impl Deref for EntryText {
@@ -87,6 +100,7 @@ impl<T: Into<Box<str>>> From<Option<T>> for EntryText {
         EntryText {
             text: text.map(Into::into),
             path: FeedPath::Own,
+            exact: false,
         }
     }
 }
@@ -97,21 +111,27 @@ impl From<&str> for EntryText {
     }
 }
 
-/// The first byte of a stored text that has a path before it.
+/// The first byte of a stored text that has a path before it, or is exact.
 ///
-/// It is followed by the number of stores (or `u` for [`FeedPath::Untraced`]), 16 hexadecimal
+/// It is followed by `x` if the entry is exact, the number of stores (or `u` for [`FeedPath::Untraced`]), 16 hexadecimal
 /// digits for each store, and, if there is a text, `.` and the text. A text without a path is
 /// stored as it is, as in versions before paths; a text that itself starts with this byte gets an
 /// empty path.
 const MARK: char = '\u{1}';
+/// Follows [`MARK`] in the stored text of an exact entry.
+const EXACT: char = 'x';
 
 impl EntryText {
     fn stored(&self) -> Option<String> {
         let text = self.text.as_deref();
-        if self.path == FeedPath::Own && !text.is_some_and(|t| t.starts_with(MARK)) {
+        let is_plain = self.path == FeedPath::Own && !self.exact;
+        if is_plain && !text.is_some_and(|t| t.starts_with(MARK)) {
             return None;
         }
         let mut out = String::from(MARK);
+        if self.exact {
+            out.push(EXACT);
+        }
         match &self.path {
             FeedPath::Untraced => out.push('u'),
             path => out += &path.stores().len().to_string(),
@@ -131,6 +151,8 @@ impl EntryText {
         let Some(rest) = stored.strip_prefix(MARK) else {
             return Some(EntryText::from(stored));
         };
+        let exact = rest.starts_with(EXACT);
+        let rest = rest.strip_prefix(EXACT).unwrap_or(rest);
         let (kind, mut rest) = rest.split_at_checked(1)?;
         let mut stores = Vec::new();
         for _ in 0..kind.parse::<usize>().unwrap_or(0) {
@@ -146,7 +168,7 @@ impl EntryText {
             "" => None,
             rest => Some(rest.strip_prefix('.')?.into()),
         };
-        Some(EntryText { text, path })
+        Some(EntryText { text, path, exact })
     }
 }
 
@@ -185,8 +207,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stored_text_and_path_are_read_back(text in prop::option::of("\u{1}?.{0,20}"), path in path()) {
-            let value = EntryText { text: text.map(Into::into), path };
+        fn stored_text_and_path_are_read_back(text in prop::option::of("\u{1}?x?.{0,20}"), path in path(), exact: bool) {
+            let value = EntryText { text: text.map(Into::into), path, exact };
             let bytes = postcard::to_stdvec(&value).unwrap();
             prop_assert_eq!(postcard::from_bytes::<EntryText>(&bytes).unwrap(), value);
         }

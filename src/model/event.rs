@@ -70,7 +70,7 @@ pub enum EventKind {
         until: Option<Time>,
         /// Whether it is an exclusion from a wider listing, not a listing.
         exclusion: bool,
-        /// Its own text, and the stores through which it came.
+        /// Its own text, the stores through which it came, and whether it is exact.
         text: EntryText,
     },
     /// A listing was removed on request.
@@ -161,6 +161,11 @@ impl EventKind {
             EventKind::Held { until, .. } => Some(*until).filter(|t| *t != Hold::WITH_COVER),
             _ => None,
         }
+    }
+
+    /// Whether it lists a single IPv6 address exactly ([`EntryText::exact`]).
+    pub fn is_exact(&self) -> bool {
+        matches!(self, EventKind::Listed { text, .. } if text.exact)
     }
 
     /// The reason and the source of the event; `None` for exemptions, which have neither.

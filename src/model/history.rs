@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::event::{Event, EventKind};
 use super::{
+    entry_text::EntryText,
     evidence::{Evidence, EvidenceKind},
     hold::Hold,
     reason::{ReasonId, SourceId},
@@ -110,8 +111,8 @@ pub enum Command {
         source: SourceId,
         /// The end; `None`: it does not expire.
         until: Option<Time>,
-        /// The listing's own text.
-        text: Option<Box<str>>,
+        /// The listing's own text, and whether it is exact.
+        text: EntryText,
     },
     /// Delists the subject: for every reason and source, or only for the named ones.
     Delist {
@@ -168,6 +169,20 @@ impl Command {
     /// The name in the audit log.
     pub fn as_str(&self) -> &'static str {
         self.into()
+    }
+
+    /// Checks that only the listing of a single IPv6 address is exact.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do.
+    pub fn check_exact(&self, subject: &Subject) -> Result<(), String> {
+        match self {
+            Command::List { text, .. } if text.exact && !subject.is_ipv6_address() => Err(format!(
+                "exact: {subject} is not a single IPv6 address, and only the listings of these can count as networks; list it without `exact`"
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -249,7 +264,7 @@ pub fn decide(
                 source: *source,
                 until: *until,
                 exclusion: false,
-                text: text.clone().into(),
+                text: text.clone(),
             });
             Ok(out)
         }
@@ -489,7 +504,7 @@ mod tests {
                     reason,
                     source,
                     until: until.map(Time),
-                    text: None
+                    text: Default::default()
                 }
             ),
             (proptest::option::of(r.clone()), proptest::option::of(s)).prop_map(
@@ -578,7 +593,7 @@ mod tests {
             reason: ReasonId(0),
             source: FEED,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         assert_eq!(
             decide(&v, &command, &[], false, Time(3), is_feed),
@@ -614,7 +629,7 @@ mod tests {
             reason: ReasonId(0),
             source: SourceId(0),
             until: None,
-            text: None,
+            text: Default::default(),
         };
         assert_eq!(
             decide(&v, &command, &[], false, Time(4), is_feed),

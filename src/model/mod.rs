@@ -40,7 +40,7 @@ pub use hold::Hold;
 pub use key::{Algorithm, Keys, TsigKey};
 pub use logins::LoginRules;
 pub use prefix::{Prefix4, Prefix6};
-pub use publish::{PublishRule, SubjectFamily};
+pub use publish::{PublishRule, PublishWidth, SubjectFamily};
 pub use reason::{MAX_REASONS, Mask, ReasonId, Reasons, SourceId, Sources};
 pub use retention::Retention;
 pub use serial::Serial;

@@ -26,6 +26,20 @@ pub enum SubjectFamily {
     Name,
 }
 
+/// The lengths of the networks as which single addresses count, by family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishWidth {
+    /// The bits of the network as which a single IPv6 address counts, unless its listing is exact.
+    pub ipv6: u8,
+}
+
+impl PublishWidth {
+    /// The lengths that `ipv6` can have: a shorter network belongs to many parties, and a longer
+    /// one is less than the party at its address has.
+    pub const IPV6: std::ops::RangeInclusive<u8> = 32..=64;
+}
+
 /// An entry of `publish`: a code, and the listings for which it is answered.
 ///
 /// An entry with a `reason` and no condition publishes the listings for that reason. Every other
@@ -58,6 +72,9 @@ pub struct Publish {
     /// What the weights of the sources that list the subject have to add up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_score: Option<u32>,
+    /// How wide the listing of a single address counts; `None`: as the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<PublishWidth>,
     /// How long ago a listing may have been seen last to count; `None`: any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_within: Option<Seconds>,
@@ -81,6 +98,7 @@ impl Default for Publish {
             min_sources: None,
             weights: BTreeMap::new(),
             min_score: None,
+            width: None,
             seen_within: None,
             code: Ipv4Addr::UNSPECIFIED,
             text: None,
@@ -128,6 +146,7 @@ impl Publish {
             min_sources: self.min_sources.filter(|n| *n > 1),
             weights: self.weights.clone(),
             min_score: self.min_score,
+            ipv6_width: self.width.map(|width| width.ipv6),
             seen_within: self.seen_within,
         };
         let plain = PublishRule {
@@ -174,6 +193,21 @@ impl Publish {
                 "seen_within: with 0s nothing could be listed; use a longer time, such as 7d"
                     .into(),
             );
+        }
+        if let Some(width) = self.width {
+            let PublishWidth { ipv6 } = width;
+            let (from, to) = PublishWidth::IPV6.into_inner();
+            if !PublishWidth::IPV6.contains(&ipv6) {
+                out.push(format!(
+                    "width: ipv6 = {ipv6} is not between {from} and {to}; use the length of the network that one party has, such as 64"
+                ));
+            }
+            if !self.families.is_empty() && !self.families.contains(&SubjectFamily::Ipv6) {
+                out.push(
+                    "width: ipv6 has no effect, because `families` leaves IPv6 out; add \"ipv6\" there, or remove the width"
+                        .into(),
+                );
+            }
         }
         match (self.min_score, self.weights.is_empty()) {
             (Some(0), _) => out.push("min_score: 0 would list everything; use 1 or more".into()),
@@ -226,6 +260,9 @@ pub struct PublishRule {
     pub weights: BTreeMap<String, u32>,
     /// What the weights of the sources with a listing that counts have to add up to.
     pub min_score: Option<u32>,
+    /// The bits of the network as which the listing of a single IPv6 address counts, unless it is
+    /// exact; `None`: as the address.
+    pub ipv6_width: Option<u8>,
     /// How long ago a listing that counts may have been seen last; `None`: any time.
     pub seen_within: Option<Seconds>,
 }
@@ -248,6 +285,9 @@ impl fmt::Display for PublishRule {
         if !self.families.is_empty() {
             let all: Vec<String> = self.families.iter().map(ToString::to_string).collect();
             write!(f, ", only {}", all.join(" and "))?;
+        }
+        if let Some(bits) = self.ipv6_width {
+            write!(f, ", a single IPv6 address as its /{bits}")?;
         }
         if !self.sources.is_empty() {
             write!(f, ", from {}", join(&self.sources, " or "))?;
@@ -293,6 +333,7 @@ mod tests {
             "reason = 'relay'\nmin_sources = 2",
             "reason = 'relay'\nmin_score = 2\nweights = { a = 2 }",
             "reason = 'relay'\nseen_within = '7d'",
+            "reason = 'relay'\nwidth = { ipv6 = 64 }",
         ] {
             assert!(publish(text).rule().is_some(), "{text}");
         }
@@ -311,13 +352,13 @@ mod tests {
     #[test]
     fn rule_is_described_with_its_conditions() {
         let rule = publish(
-            "any = ['relay', 'spam']\nfamilies = ['ipv4']\nsources = ['b', 'a']\nseen_within = '7d'\nmin_sources = 2\nmin_score = 3\nweights = { a = 2, b = 1 }",
+            "any = ['relay', 'spam']\nfamilies = ['ipv6']\nwidth = { ipv6 = 56 }\nsources = ['b', 'a']\nseen_within = '7d'\nmin_sources = 2\nmin_score = 3\nweights = { a = 2, b = 1 }",
         )
         .rule()
         .unwrap();
         assert_eq!(
             rule.to_string(),
-            "relay or spam, only ipv4, from a or b, seen within 7d, listed by at least 2 sources, with a score of at least 3 (a 2, b 1)"
+            "relay or spam, only ipv6, a single IPv6 address as its /56, from a or b, seen within 7d, listed by at least 2 sources, with a score of at least 3 (a 2, b 1)"
         );
     }
 
@@ -342,6 +383,12 @@ mod tests {
                 "min_score: 0",
             ),
             ("reason = 'a'\nseen_within = '0s'", "seen_within: with 0s"),
+            ("reason = 'a'\nwidth = { ipv6 = 31 }", "width: ipv6 = 31"),
+            ("reason = 'a'\nwidth = { ipv6 = 65 }", "width: ipv6 = 65"),
+            (
+                "reason = 'a'\nfamilies = ['name', 'ipv4']\nwidth = { ipv6 = 64 }",
+                "width: ipv6 has no effect",
+            ),
             ("reason = 'a'\nmin_score = 2", "no source has a weight"),
             ("reason = 'a'\nweights = { x = 1 }", "without min_score"),
             (
@@ -358,10 +405,22 @@ mod tests {
         }
         for text in [
             "reason = 'a'",
+            "reason = 'a'\nwidth = { ipv6 = 32 }",
+            "reason = 'a'\nfamilies = ['ipv6']\nwidth = { ipv6 = 64 }",
             "all = ['a', 'b']\nmin_sources = 2",
             "any = ['a', 'b']\nsources = ['x', 'y']\nmin_score = 3\nweights = { x = 1, y = 2 }",
         ] {
             assert_eq!(errors(text), Vec::<String>::new(), "{text}");
         }
+    }
+
+    #[test]
+    fn width_of_another_family_is_an_unknown_key() {
+        let text = "code = '127.0.0.2'\nreason = 'a'\nwidth = { ipv4 = 24 }";
+        let error = toml::from_str::<Publish>(text).unwrap_err().to_string();
+        assert!(
+            error.contains("line 3") && error.contains("`ipv4`") && error.contains("`ipv6`"),
+            "{error}"
+        );
     }
 }

@@ -258,6 +258,11 @@ impl Subject {
     pub fn is_address(&self) -> bool {
         !matches!(self, Subject::Domain(_))
     }
+
+    /// Whether it is a single IPv6 address.
+    pub fn is_ipv6_address(&self) -> bool {
+        matches!(self, Subject::V6(p) if p.is_host())
+    }
 }
 
 fn single(bytes: &[u8]) -> Option<u8> {

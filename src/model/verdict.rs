@@ -64,7 +64,8 @@ pub struct Entry {
     pub until: Option<Time>,
     /// Whether it is an exclusion from this source's listing of a wider prefix, not a listing.
     pub exclusion: bool,
-    /// Its own text, with `$` for the subject, and the stores through which it came.
+    /// Its own text, with `$` for the subject, the stores through which it came, and whether it is
+    /// exact.
     pub text: EntryText,
     /// When it was last listed or renewed. A feed sees all its entries with each import, so that
     /// this time of one of its entries does not count.

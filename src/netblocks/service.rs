@@ -203,7 +203,7 @@ impl NetblockService {
                 reason,
                 source: SourceId::OPERATOR,
                 until: Some(entry.until),
-                text: None,
+                text: Default::default(),
             };
             let note = format!("{} (approved by {})", entry.text.english(), author.name);
             let mut change = Change::new(entry.prefix.clone(), proposer, command);

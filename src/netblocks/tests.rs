@@ -145,7 +145,7 @@ impl Bench {
             reason: reason.unwrap(),
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         self.change(subject, command)
     }

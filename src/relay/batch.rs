@@ -60,7 +60,7 @@ impl RelayBatch<'_> {
             reason,
             source: SourceId::PROBER,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         let mut change = Change::new(Subject::host(host), author, command);
         change.preconditions.breaks_hold = breaks_hold;

@@ -49,7 +49,7 @@ impl RelayService {
                 reason,
                 source: SourceId::OPERATOR,
                 until: None,
-                text: None,
+                text: Default::default(),
             };
             let mut change = Change::new(subject.clone(), who.name.clone(), command);
             change.evidence = Some(Evidence::statement(out.proof.clone()));

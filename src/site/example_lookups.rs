@@ -87,6 +87,7 @@ fn reason(
     LookupReasonResponse {
         reason: reason.into(),
         listed: listed.into(),
+        network: None,
         since: ago(2 * DAY + 3 * HOUR),
         until: Some(after(88 * DAY)),
         source,

@@ -132,7 +132,20 @@ impl<'a> LookupPage<'a> {
     /// The wider listing that covers the subject, if the first sentence is about one.
     fn cover(&self) -> Option<&'a str> {
         let (_, reason) = self.main_reason()?;
-        (reason.listed != self.r.subject).then_some(reason.listed.as_str())
+        let is_cover = reason.listed != self.r.subject && reason.network.is_none();
+        is_cover.then_some(reason.listed.as_str())
+    }
+
+    /// The listed address in whose place a list has its network, and the network, if the first
+    /// sentence is about one.
+    fn widened(&self) -> Option<(&'a str, &'a str)> {
+        let (_, reason) = self.main_reason()?;
+        Some((reason.listed.as_str(), reason.network.as_deref()?))
+    }
+
+    /// Whether a listed address is not the subject.
+    fn is_neighbour(&self, listed: &str) -> bool {
+        listed != self.r.subject
     }
 
     /// The page about the listed network, and the network, if two persons have listed it.

@@ -69,7 +69,7 @@ use crate::model::{
 };
 
 /// The version of the store; a store of a newer version is refused.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 /// The span of one bucket of feed events, in seconds. Old events are removed by whole buckets.
 pub const BUCKET: u64 = 10 * 86_400;
 
@@ -131,6 +131,7 @@ const HAS_TEXT: u8 = 1 << 1;
 const IMPLIED: u8 = 1 << 2;
 const HAS_NOTE: u8 = 1 << 3;
 const HAS_PATH: u8 = 1 << 4;
+const EXACT: u8 = 1 << 5;
 
 /// The longest note of an entry, in bytes; a longer note is truncated.
 pub const MAX_NOTE_BYTES: usize = 255;
@@ -140,13 +141,14 @@ pub const MAX_NOTE_BYTES: usize = 255;
 pub fn write_feed(entries: &[FeedEntry], out: &mut Vec<u8>) {
     out.push(FORM);
     for e in entries {
-        let EntryText { text, path } = &e.text;
+        let EntryText { text, path, exact } = &e.text;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(e.exclusion, EXCLUSION)
             | flag(text.is_some(), HAS_TEXT)
             | flag(e.implied, IMPLIED)
             | flag(e.note.is_some(), HAS_NOTE)
-            | flag(*path != FeedPath::Own, HAS_PATH);
+            | flag(*path != FeedPath::Own, HAS_PATH)
+            | flag(*exact, EXACT);
         out.extend([e.reason.0, flags]);
         out.extend((e.since.0 as u32).to_be_bytes());
         if *path != FeedPath::Own {
@@ -249,6 +251,7 @@ pub fn read_feed(row: &[u8]) -> Option<Vec<FeedEntry>> {
             note: read_text(e.note)?,
             text: EntryText {
                 text: read_text(e.text)?,
+                exact: e.has(EXACT),
                 path: e.path,
             },
         });
@@ -674,12 +677,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}"), 0u8..10), 0..4)) {
+        fn feed_rows_read_back(entries in prop::collection::vec((0u8..64, any::<bool>(), any::<u32>(), prop::option::of(".{0,20}"), prop::option::of(".{0,20}"), 0u8..10, any::<bool>()), 0..4)) {
             let entries: Vec<_> = entries
                 .into_iter()
-                .map(|(r, exclusion, since, text, note, hops)| {
+                .map(|(r, exclusion, since, text, note, hops, exact)| {
                     let path = if hops == 9 { FeedPath::Untraced } else { FeedPath::via((0..u64::from(hops)).map(StoreId).collect()) };
-                    FeedEntry { reason: ReasonId(r), exclusion, implied: false, since: Time(u64::from(since)), text: EntryText { text: text.map(Into::into), path }, note: note.map(Into::into) }
+                    FeedEntry { reason: ReasonId(r), exclusion, implied: false, since: Time(u64::from(since)), text: EntryText { text: text.map(Into::into), path, exact }, note: note.map(Into::into) }
                 })
                 .collect();
             let mut row = Vec::new();

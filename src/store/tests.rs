@@ -300,6 +300,7 @@ fn entry(
         text: EntryText {
             text: text.map(Into::into),
             path,
+            exact: false,
         },
         note: note.map(Into::into),
     }
@@ -347,7 +348,7 @@ fn subjects_with_history_are_those_that_have_events_of_their_own() {
             reason: RELAY,
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         let change = Change::new(subject.parse().unwrap(), "anna", command);
         ledger::tests::commit(&ledger, change).unwrap();
@@ -465,7 +466,7 @@ fn write_rows() {
         reason: RELAY,
         source: SourceId::OPERATOR,
         until: until.map(|d| Time(BEGIN + d * DAY)),
-        text: text.map(Into::into),
+        text: text.into(),
     };
     let delist = |reason, source| Command::Delist {
         reason,

@@ -47,6 +47,8 @@ pub fn run(store: &Store, from: u32, watch: UpgradeWatch<'_>) -> Result<()> {
         7 => store.commit(version_row(8))?,
         // Entries keep their last sight, and there is a new, empty family for dynamic ranges.
         8 => last_sights(store, UPGRADE_BATCH, watch)?,
+        // Entries can be exact. None is yet.
+        9 => store.commit(version_row(10))?,
         v if v > schema::VERSION => return Err(StoreError::Newer(v)),
         v => {
             return Err(StoreError::Damaged(format!(

@@ -89,7 +89,7 @@ impl Bench {
             reason: reason.unwrap(),
             source: SourceId::OPERATOR,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         let mut change = Change::new(subject.parse().unwrap(), "anna", command);
         change.preconditions.special = true;

@@ -11,7 +11,7 @@ use ureq::http;
 
 use crate::{
     api::Api,
-    lab::{CONFIG, free_port},
+    lab::{CONFIG, DOMAINS, ZONE, free_port},
     name_server::NameServer,
 };
 
@@ -26,6 +26,10 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
+        Site::with_zones(&[("bl", ZONE), ("dbl", DOMAINS)])
+    }
+
+    fn with_zones(zones: &[(&str, &str)]) -> Site {
         let web: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let dns: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let names = NameServer::start(dns);
@@ -46,7 +50,7 @@ impl Site {
         let config = config
             .replace("\"asn.txt\"", &format!("\"{}\"", table.display()))
             .replace("\"xbl.txt\"", &format!("\"{}\"", feed.display()));
-        let api = Api::with(&config);
+        let api = Api::with_zones(&config, zones);
         // The daemon has read both files when the feed is refreshed.
         let until = Instant::now() + Duration::from_secs(30);
         while api.get("/v1/feeds/xbl").ok()["refreshed"].is_null() {
@@ -109,6 +113,41 @@ fn bounce(client: &str, zone: &str) -> String {
     format!(
         "<bob@dest.example>: host mx.dest.example[8.20.30.40] said: 554 5.7.1 Service\n    unavailable; Client host [{client}] blocked using {zone}; see the list\n    (in reply to RCPT TO command)\n"
     )
+}
+
+const WIDE: &str = "origin = 'wide.orbs.example'\nkind = 'address'\nns = ['ns1.orbs.example']\ncontact = 'h@orbs.example'\n\
+    publish = [{ reason = 'relay', width = { ipv6 = 64 }, code = '127.0.0.9' }]\n";
+
+#[test]
+fn look_up_of_a_neighbour_leads_to_the_listed_address() {
+    let site = Site::with_zones(&[("bl", ZONE), ("wide", WIDE)]);
+    let (listed, neighbour) = ("2a01:4f8:1::1", "2a01:4f8:1::77");
+    site.api.list(listed, "relay");
+    let found = site.get(&format!("/{neighbour}"));
+    assert_eq!(found["answer"], "listed");
+    let reason = &found["zones"][0]["reasons"][0];
+    assert_eq!(reason["listed"], listed, "{found:#}");
+    assert_eq!(reason["network"], "2a01:4f8:1::/64", "{found:#}");
+    assert_eq!(found["removal"], json!([]), "{found:#}");
+    for (language, text) in [
+        ("en", "is listed, and this list has the whole network"),
+        ("de", "das ganze Netz"),
+        ("ja", "ネットワーク"),
+    ] {
+        let path = format!("/{neighbour}?lang={language}");
+        let (_, page, _) = site.call("GET", &path, "text/html", "");
+        let is_linked = page.contains(&format!("/{listed}"));
+        assert!(page.contains(text) && is_linked, "{language}: {page}");
+    }
+    let request = json!({ "subject": neighbour, "message": "please" }).to_string();
+    let (status, problem, _) = site.call("POST", "/tickets", "application/json", &request);
+    assert_eq!(status, 404, "{problem}");
+    assert!(
+        problem.contains("because 2a01:4f8:1::1 is listed"),
+        "{problem}"
+    );
+    site.delist(listed);
+    assert_eq!(site.get(&format!("/{neighbour}"))["listed"], false);
 }
 
 #[test]

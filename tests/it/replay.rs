@@ -56,7 +56,11 @@ fn import(ledger: &Ledger, dice: &mut Random, name: &str) {
                     exclusion: dice.below(5) == 0,
                     implied: false,
                     since: Default::default(),
-                    text: EntryText { text, path },
+                    text: EntryText {
+                        text,
+                        path,
+                        exact: false,
+                    },
                     note: None,
                 },
             ));

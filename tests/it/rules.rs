@@ -225,6 +225,71 @@ fn what_was_not_seen_for_long_leaves_a_zone_with_a_limit_and_returns() {
     assert!(daemon.stop().success());
 }
 
+/// The labels of an address of 2a01:4f8:1::/64 with this end.
+fn labels6(end: u8) -> String {
+    let nibbles = format!("2a0104f80001000000000000000000{end:02x}");
+    let nibbles: Vec<String> = nibbles.chars().rev().map(String::from).collect();
+    nibbles.join(".")
+}
+
+#[test]
+fn address_is_published_as_its_network_and_look_ups_lead_to_it() {
+    let wide = zone("wide", "reason = 'relay', width = { ipv6 = 64 }");
+    let f = Folder::with(CONFIG, &[("bl", ZONE), ("wide", &wide)]);
+    let daemon = Daemon::start(&f);
+    let [listed, neighbour] = ["2a01:4f8:1::1", "2a01:4f8:1::77"];
+    let said = f.ok(&["list", listed, "--reason", "relay"]);
+    assert!(
+        said.contains("wide.orbs.example 127.0.0.9 as 2a01:4f8:1::/64"),
+        "{said}"
+    );
+    assert_eq!(answer(&f, &labels6(0x77), "wide"), "NOERROR 127.0.0.9");
+    assert!(answer(&f, &labels6(0x77), "bl").starts_with("NXDOMAIN"));
+    let records = lines(&take(f.addr(), "wide.orbs.example", None).unwrap().records);
+    let has = |owner: String| records.iter().any(|r| r.starts_with(&owner));
+    assert!(has(format!("*.{}.wide", &labels6(0)[32..])), "{records:#?}");
+    assert!(!has(labels6(1)), "{records:#?}");
+    // Look-ups of any address of the network.
+    for subject in [listed, neighbour] {
+        let found = f.json(&["--json", "lookup", subject]);
+        let rules = rules_of(&found, "wide");
+        assert_eq!(rules[0]["listed"], true, "{rules:#?}");
+        assert_eq!(rules[0]["network"], "2a01:4f8:1::/64");
+        assert_eq!(rules[0]["addresses"][0], listed);
+        assert_eq!(
+            rules[0]["explanation"],
+            "listed by operator; 2a01:4f8:1::1 counts as 2a01:4f8:1::/64"
+        );
+    }
+    let refused = f.orbsd(&["delist", neighbour]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(
+        said.contains("wide.orbs.example publishes its network 2a01:4f8:1::/64, because 2a01:4f8:1::1 is listed"),
+        "{said}"
+    );
+    f.ok(&["exempt", neighbour]);
+    assert!(answer(&f, &labels6(0x77), "wide").starts_with("NXDOMAIN"));
+    f.ok(&["delist", listed, "--no-hold"]);
+    assert!(answer(&f, &labels6(0x78), "wide").starts_with("NXDOMAIN"));
+    // Exactly the address.
+    let said = f.ok(&["list", listed, "--reason", "relay", "--exact"]);
+    assert!(!said.contains("/64"), "{said}");
+    assert_eq!(answer(&f, &labels6(1), "wide"), "NOERROR 127.0.0.9");
+    assert!(answer(&f, &labels6(0x78), "wide").starts_with("NXDOMAIN"));
+    let found = f.json(&["--json", "lookup", listed]);
+    assert_eq!(found["entries"][0]["exact"], true, "{found:#?}");
+    let last = found["history"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["exact"], true, "{found:#?}");
+    let refused = f.orbsd(&["list", "2a01:4f8:1::/64", "--reason", "relay", "--exact"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("not a single IPv6 address"), "{said}");
+    let commit = f.json(&["status", "--json"])["commit"].to_string();
+    f.ok(&["undo", &commit]);
+    assert!(answer(&f, &labels6(1), "wide").starts_with("NXDOMAIN"));
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn zones_and_list_pages_name_the_rule() {
     let both = zone("both", RULES[0].1);
@@ -293,6 +358,11 @@ fn check_refuses_rules_that_nothing_can_meet_and_warns_of_misspelt_sources() {
             "`soon` is not a duration",
         ),
         ("reason = 'relay', families = ['ipv5']", "ipv5"),
+        (
+            "reason = 'relay', width = { ipv6 = 24 }",
+            "width: ipv6 = 24 is not between 32 and 64",
+        ),
+        ("reason = 'relay', width = { ipv4 = 24 }", "`ipv4`"),
         ("sources = ['operator']", "reason"),
     ] {
         f.write("zones/two.toml", &zone("two", rule));

@@ -1,7 +1,7 @@
 //! The listings that apply to a subject: its own, and those of wider subjects that cover it.
 
 use crate::{
-    model::{Entry, Mask, ReasonId, SightAge, SourceId, Subject, Verdict},
+    model::{Entry, Mask, Prefix6, ReasonId, SightAge, SourceId, Subject, Verdict},
     store::{Store, StoreError},
 };
 
@@ -12,6 +12,8 @@ pub(super) struct ApplyingListing {
     pub listed: Subject,
     /// The entry.
     pub entry: Entry,
+    /// The network as which a rule counts the listed address; `None`: as the address or prefix.
+    pub network: Option<Prefix6>,
     /// Whether a longer listing of the same reason and source applies, which was last seen earlier.
     /// Only a rule that does not count that one because of it counts this one.
     pub is_second: bool,
@@ -72,6 +74,7 @@ pub(super) fn applying<'a>(
                 out.push(ApplyingListing {
                     listed: listed.clone(),
                     entry: entry.clone(),
+                    network: None,
                     is_second,
                 });
             }

@@ -11,8 +11,9 @@ use super::{
         listings::exemption,
         subject,
     },
-    applying::{applying, covering_verdicts},
+    applying::covering_verdicts,
     rules::applied_rules,
+    widening::Listings,
     zones::zone_answers,
 };
 use crate::{
@@ -76,10 +77,16 @@ fn find_subject(app: &App, subject: &Subject) -> Result<SubjectResponse, StoreEr
     }
     let (verdict, history) = (store.verdict(subject)?, store.history(subject)?);
     let mut zones = zone_answers(&snapshot, subject);
-    let applying = applying(&covering, !0);
+    let applying = Listings::read(store, &snapshot, subject, &covering)?;
     for zone in &mut zones {
         if let Some(i) = snapshot.zones.by_name(&zone.zone) {
-            zone.rules = applied_rules(&dictionary, &snapshot.zones.all()[i], subject, &applying);
+            zone.rules = applied_rules(
+                &snapshot,
+                &dictionary,
+                &snapshot.zones.all()[i],
+                subject,
+                &applying,
+            );
         }
     }
     let holds = verdict.holds.iter();

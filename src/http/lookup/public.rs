@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::{
     super::{App, claims, netblocks, tickets},
-    applying::{ApplyingListing, applying, covering_verdicts},
+    applying::{ApplyingListing, covering_verdicts},
     past,
     reading::{LookupSubject, bounce_response},
     rules::{applied_rules, counted, is_published},
+    widening::Listings,
     zones::{answer, dig_command},
 };
 use crate::{
@@ -37,7 +38,7 @@ pub(super) fn find_public(
     let dictionary = store.dictionary();
     let (mut zones, mut never_asked, mut kind) = (Vec::new(), Vec::new(), Vec::new());
     // The listings are read only if a zone lists the subject.
-    let mut listings: Option<Vec<ApplyingListing>> = None;
+    let mut listings: Option<Listings> = None;
     let mut feeds: Option<Vec<FeedResponse>> = None;
     for z in snapshot.zones.all().iter().filter(|z| z.allows(client)) {
         let Some(answer) = answer(&snapshot, z, subject) else {
@@ -56,14 +57,17 @@ pub(super) fn find_public(
         }
         let listings = match &mut listings {
             Some(listings) => listings,
-            unread => unread.insert(applying(&covering_verdicts(store, subject)?, !0)),
+            unread => {
+                let covering = covering_verdicts(store, subject)?;
+                unread.insert(Listings::read(store, &snapshot, subject, &covering)?)
+            }
         };
         let reasons = reasons(app, &mut feeds, &dictionary, z, subject, listings);
         // The answer for a prefix is that for its first address, which may be listed alone.
         if reasons.is_empty() && covers_hosts(subject) {
             continue;
         }
-        let rules = applied_rules(&dictionary, z, subject, listings);
+        let rules = applied_rules(&snapshot, &dictionary, z, subject, listings);
         zones.push(LookupZoneResponse {
             rules: rules.into_iter().filter(|r| r.listed).collect(),
             zone: answer.zone,
@@ -145,7 +149,7 @@ fn reasons(
     dictionary: &Dictionary,
     z: &ZoneView,
     subject: &Subject,
-    listings: &[ApplyingListing],
+    listings: &Listings,
 ) -> Vec<LookupReasonResponse> {
     let mut out: Vec<LookupReasonResponse> = Vec::new();
     let published = z.publish.iter();
@@ -176,6 +180,7 @@ fn reasons(
         out.push(LookupReasonResponse {
             reason: name.into(),
             listed: l.listed.to_string(),
+            network: l.network.map(|n| n.to_string()),
             since: l.entry.since.into(),
             until: l.entry.until.map(Into::into),
             source,

@@ -2,11 +2,14 @@
 
 use std::net::Ipv4Addr;
 
-use super::applying::ApplyingListing;
+use super::{
+    applying::ApplyingListing,
+    widening::{Listings, NetworkAddresses},
+};
 use crate::{
     api::AppliedRuleResponse,
     index::{
-        ZoneView,
+        Snapshot, ZoneView,
         derive::{DerivedReason, Listed},
         rrsets::PublishedReason,
     },
@@ -18,14 +21,14 @@ use crate::{
 pub(super) fn counted<'l>(
     published: &'l PublishedReason,
     subject: &'l Subject,
-    listings: &'l [ApplyingListing],
+    listings: &'l Listings,
 ) -> impl Iterator<Item = &'l ApplyingListing> + Clone {
     let family = subject.family();
     let is_rule = published.derived.is_some();
     let counts = move |l: &&ApplyingListing| {
         (is_rule || !l.is_second) && published.counts(family, listed(l))
     };
-    listings.iter().filter(counts)
+    listings.of(published).iter().filter(counts)
 }
 
 fn listed(l: &ApplyingListing) -> Listed {
@@ -40,7 +43,7 @@ fn listed(l: &ApplyingListing) -> Listed {
 pub(super) fn is_published(
     published: &PublishedReason,
     subject: &Subject,
-    listings: &[ApplyingListing],
+    listings: &Listings,
 ) -> bool {
     let mut counted = counted(published, subject, listings);
     match &published.derived {
@@ -51,26 +54,30 @@ pub(super) fn is_published(
 
 /// The rules of a zone of which a listing is part, in the order of the zone.
 pub(super) fn applied_rules(
+    snapshot: &Snapshot,
     dictionary: &Dictionary,
     zone: &ZoneView,
     subject: &Subject,
-    listings: &[ApplyingListing],
+    listings: &Listings,
 ) -> Vec<AppliedRuleResponse> {
     let mut out = Vec::new();
     for (p, spec) in zone.publish.iter().zip(&zone.spec.publish) {
         let (Some(derived), Some(rule)) = (&p.derived, spec.rule()) else {
             continue;
         };
-        let concerned = listings.iter().map(listed);
-        let concerned: Vec<Listed> = concerned
-            .filter(|l| derived.concerns(subject.family(), *l))
-            .collect();
+        let listings = listings.of(p).iter();
+        let concerned = listings.filter(|l| derived.concerns(subject.family(), listed(l)));
+        let network = concerned.clone().find_map(|l| l.network);
+        let concerned: Vec<Listed> = concerned.map(listed).collect();
         if !concerned.is_empty() {
             let (counted, unseen): (Vec<Listed>, Vec<Listed>) = concerned
                 .into_iter()
                 .partition(|l| derived.counts(subject.family(), *l));
             let listings = [&counted[..], &unseen[..]];
-            out.push(applied_rule(dictionary, derived, p.code, &rule, listings));
+            let network = network.map(|n| NetworkAddresses::of(snapshot, derived, n));
+            out.push(applied_rule(
+                dictionary, derived, p.code, &rule, listings, network,
+            ));
         }
     }
     out
@@ -83,6 +90,7 @@ fn applied_rule(
     code: [u8; 4],
     rule: &PublishRule,
     [counted, unseen]: [&[Listed]; 2],
+    network: Option<NetworkAddresses>,
 ) -> AppliedRuleResponse {
     let sources = sources_of(counted);
     let mut unseen = sources_of(unseen);
@@ -109,6 +117,13 @@ fn applied_rule(
         sources_needed: derived.min_sources,
         score: has_score.then(score),
         score_needed: has_score.then_some(derived.min_score),
+        network: network.as_ref().map(|n| n.network.to_string()),
+        addresses: network
+            .iter()
+            .flat_map(|n| &n.addresses)
+            .map(ToString::to_string)
+            .collect(),
+        more_addresses: network.as_ref().map_or(0, |n| n.more),
         explanation: String::new(),
     };
     out.explanation = explanation(&out, rule.seen_within);
@@ -150,6 +165,14 @@ fn explanation(r: &AppliedRuleResponse, seen_within: Option<Seconds>) -> String 
         let unseen = r.unseen_sources.join(", ");
         parts.push(format!("not seen within {time}: {unseen}"));
     }
+    if let Some((network, (first, others))) = r.network.as_ref().zip(r.addresses.split_first()) {
+        let (joined, verb) = match (others.is_empty(), r.more_addresses) {
+            (true, 0) => (first.clone(), "counts"),
+            (_, 0) => (r.addresses.join(", "), "count"),
+            (_, n) => (format!("{} and {n} more", r.addresses.join(", ")), "count"),
+        };
+        parts.push(format!("{joined} {verb} as {network}"));
+    }
     parts.join("; ")
 }
 
@@ -170,6 +193,9 @@ mod tests {
             sources_needed: 1,
             score: None,
             score_needed: None,
+            network: None,
+            addresses: Vec::new(),
+            more_addresses: 0,
             explanation: String::new(),
         };
         assert_eq!(
@@ -200,6 +226,27 @@ mod tests {
         assert_eq!(
             explanation(&rule, Some(Seconds(7 * 86_400))),
             "not seen within 7d: feed-a"
+        );
+        let rule = AppliedRuleResponse {
+            missing_reasons: Vec::new(),
+            sources: vec!["operator".into()],
+            unseen_sources: Vec::new(),
+            network: Some("2001:db8::/64".into()),
+            addresses: vec!["2001:db8::1".into()],
+            ..rule
+        };
+        assert_eq!(
+            explanation(&rule, None),
+            "listed by operator; 2001:db8::1 counts as 2001:db8::/64"
+        );
+        let rule = AppliedRuleResponse {
+            addresses: vec!["2001:db8::1".into(), "2001:db8::2".into()],
+            more_addresses: 7,
+            ..rule
+        };
+        assert_eq!(
+            explanation(&rule, None),
+            "listed by operator; 2001:db8::1, 2001:db8::2 and 7 more count as 2001:db8::/64"
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::widening::published_network;
 use crate::{
     api::{OmittedExportResponse, SubjectZoneResponse, ZoneCodes},
     index::{
@@ -16,12 +17,14 @@ use crate::{
 
 /// The zones that list a subject, each with its codes.
 pub fn published(snapshot: &Snapshot, subject: &Subject) -> Vec<ZoneCodes> {
-    let answers = zone_answers(snapshot, subject).into_iter();
+    let zones = snapshot.zones.all().iter();
+    let answers = zones.filter_map(|z| Some((z, answer(snapshot, z, subject)?)));
     answers
-        .filter(|a| !a.codes.is_empty())
-        .map(|a| ZoneCodes {
+        .filter(|(_, a)| !a.codes.is_empty())
+        .map(|(zone, a)| ZoneCodes {
             zone: a.zone,
             codes: a.codes,
+            network: published_network(snapshot, zone, subject).map(|n| n.to_string()),
         })
         .collect()
 }

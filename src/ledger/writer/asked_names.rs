@@ -310,7 +310,7 @@ mod tests {
             reason: RELAY,
             source: SourceId::OPERATOR,
             until: Some(b.ledger().now().plus(Seconds(days * DAY))),
-            text: Some("own".into()),
+            text: "own".into(),
         };
         commit(b.ledger(), Change::new(numeric(name), "anna", command)).unwrap();
     }

@@ -1,9 +1,15 @@
 //! Makes the tables of a zone at an earlier serial.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
 use super::Writer;
 use crate::{
     index::{RawFacts, Tables},
     ledger::{diff::OldAndNew, error::LedgerError},
+    model::Subject,
     store::journal::EarlierVerdicts,
 };
 
@@ -26,10 +32,15 @@ impl Writer {
         }
         let earlier = verdicts.iter().map(|(s, v)| (s, RawFacts::of(v)));
         let old: Tables = self.builder.with(earlier);
+        // What counts as the network around an address changes with it.
+        let derivations = self.builder.derivations();
+        let networks = verdicts.keys().flat_map(|s| derivations.networks_around(s));
+        let networks: BTreeSet<Subject> = networks.collect();
+        let subjects = verdicts.into_keys().chain(networks);
         Ok(Some(OldAndNew {
             old,
             new: self.published.snapshot(),
-            subjects: verdicts.into_keys().collect(),
+            subjects: subjects.collect(),
         }))
     }
 }

@@ -104,6 +104,7 @@ impl Server {
             let text = EntryText {
                 text: e.text,
                 path: e.path,
+                exact: false,
             };
             list.insert(e.subject, (e.exclusion, text));
             Ok(())
@@ -506,6 +507,7 @@ fn row_that_repeats_the_row_above_is_not_sent() {
                     EntryText {
                         text: Some("listed by a feed".into()),
                         path,
+                        exact: false,
                     },
                 ),
             )])

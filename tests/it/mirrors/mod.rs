@@ -11,6 +11,7 @@ mod readers;
 pub mod servers;
 mod sights;
 mod tickets;
+mod widths;
 pub mod wire;
 pub mod worlds;
 

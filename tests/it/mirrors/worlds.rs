@@ -85,6 +85,9 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
         "recent" => {
             "kind='address'\npublish=[{any=['relay','netblock'],seen_within='20s',code='127.0.0.2',text='recent: $'}]"
         }
+        "wide" => {
+            "kind='address'\npublish=[{reason='relay',width={ipv6=64},code='127.0.0.2',text='wide: $'}]"
+        }
         "ebl" => "kind='hash'\ndigest='sha1-hex'\npublish=[{reason='drop-box',code='127.0.1.6'}]",
         _ => {
             "kind='address'\npublish=[{reason='relay',code='127.0.0.2'},{reason='netblock',code='127.0.0.3'}]"
