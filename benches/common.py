@@ -57,7 +57,16 @@ def wait_for_answer(port, limit=600, address=None):
     sys.exit(f"no server answers on port {port}")
 
 def stop_server(p, how=signal.SIGTERM):
-    p.send_signal(how); p.wait(); children.remove(p)
+    p.send_signal(how)
+    try: p.wait(60)
+    except subprocess.TimeoutExpired: sys.exit(f"server {p.pid} does not stop: {thread_states(p)}")
+    children.remove(p)
+
+def thread_states(p):
+    """The name of each thread of a server, and where it waits in the kernel."""
+    read = lambda path: open(path).read().strip()
+    threads = sorted(os.listdir(f"/proc/{p.pid}/task"))
+    return [(read(f"/proc/{p.pid}/task/{t}/comm"), read(f"/proc/{p.pid}/task/{t}/wchan")) for t in threads]
 
 def cpu_seconds(p):
     """The CPU time that a server has used."""

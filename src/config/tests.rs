@@ -34,6 +34,14 @@ fn the_shipped_configuration_is_sound() {
     assert!(!config.ledger.zones.is_empty());
 }
 
+#[test]
+fn shipped_reason_of_netblocks_needs_two_persons() {
+    let config = Config::load(Path::new("config.toml")).unwrap();
+    let name = &config.ledger.netblocks.reason;
+    let mut reasons = config.ledger.reasons.iter();
+    assert!(reasons.any(|r| r.name == *name && r.two_persons));
+}
+
 /// The names of a struct's fields, as serde knows them.
 fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
     struct Probe<'f>(&'f mut &'static [&'static str]);

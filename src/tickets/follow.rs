@@ -94,7 +94,7 @@ impl TicketService {
     fn advance(&self, batch: &mut TicketBatch<'_>, ticket: &mut Ticket) -> Result<(), TicketError> {
         let now = batch.now;
         if ticket.kind == TicketKind::Test {
-            return self.advance_self_test(ticket, now);
+            return self.advance_self_test(batch, ticket);
         }
         let listings = self.listings_with_suspended(ticket)?;
         let mine = ticket.own_listings(&listings);

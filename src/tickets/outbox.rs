@@ -40,7 +40,7 @@ const RETRY_DELAYS: [Seconds; 6] = [
     Seconds(12 * 3600),
 ];
 /// The period of daily limits.
-const DAY: Seconds = Seconds(86_400);
+pub const DAY: Seconds = Seconds(86_400);
 
 /// Sends a mail.
 pub type MailSender = Arc<
@@ -49,7 +49,7 @@ pub type MailSender = Arc<
         + Sync,
 >;
 
-/// Counts a mail against a daily limit.
+/// Counts a mail or a test against a daily limit.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn count_daily(
     Ok(())
 }
 
-/// Checks a daily limit, and returns when mail was sent in the last day.
+/// Checks a daily limit, and returns when something was counted in the last day.
 ///
 /// # Errors
 ///

@@ -314,7 +314,7 @@ impl TicketService {
             let job = ticket.test.as_ref().map(|t| t.job);
             match ticket.kind {
                 TicketKind::Removal => self.start_test(&mut ticket, now)?,
-                TicketKind::Test => self.run_self_test(&mut ticket, now)?,
+                TicketKind::Test => self.try_self_test(batch, &mut ticket)?,
                 TicketKind::Correction => {} // It has no test; see `Ticket::may_retry`.
             }
             self.issue_control_code(&mut ticket, now);

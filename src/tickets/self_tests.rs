@@ -7,7 +7,7 @@ use super::{
     error::TicketError,
     follow::IDLE_PERIOD,
     mail_rows::limit_key,
-    outbox::count_daily,
+    outbox::{DAY, check_daily, count_daily},
     removals::FROM,
     requests::{actor, proof},
     service::TicketService,
@@ -88,22 +88,40 @@ impl TicketService {
         ticket: &mut Ticket,
     ) -> Result<(), TicketError> {
         let now = batch.now;
-        let zone = proved_zone(ticket);
-        if let Some(zone) = zone.filter(|_| ticket.test.is_none()) {
+        self.try_self_test(batch, ticket)
+            .or_else(|e| delay(ticket, e, now))
+    }
+
+    /// Starts the test of a ticket, and counts its address for the zone of the proof, unless it was
+    /// tested in the last day.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached, or the relay service refuses the test.
+    pub(super) fn try_self_test(
+        &self,
+        batch: &mut TicketBatch<'_>,
+        ticket: &mut Ticket,
+    ) -> Result<(), TicketError> {
+        let day_ago = |t: &TicketTest| t.at.plus(DAY) <= batch.now;
+        let is_new = ticket.test.as_ref().is_none_or(day_ago);
+        let limit = proved_zone(ticket).filter(|_| is_new).map(|zone| {
             let why = format!("{MAX_ADDRESSES_PER_ZONE} addresses a day are tested for {zone}");
-            let key = limit_key("self-test", &zone);
-            if let Err(e) = count_daily(batch, key, MAX_ADDRESSES_PER_ZONE, &why) {
-                return delay(ticket, e, now);
-            }
+            (limit_key("self-test", &zone), why)
+        });
+        // A test that another limit delays does not count.
+        if let Some((key, why)) = &limit {
+            check_daily(batch, *key, MAX_ADDRESSES_PER_ZONE, why)?;
         }
-        match self.run_self_test(ticket, now) {
-            Ok(()) => Ok(()),
-            Err(e) => delay(ticket, e, now),
+        self.run_self_test(ticket, batch.now)?;
+        match &limit {
+            Some((key, why)) => count_daily(batch, *key, MAX_ADDRESSES_PER_ZONE, why),
+            None => Ok(()),
         }
     }
 
     /// Starts the test of a ticket, or joins one of the same address.
-    pub(super) fn run_self_test(&self, ticket: &mut Ticket, now: Time) -> Result<(), TicketError> {
+    fn run_self_test(&self, ticket: &mut Ticket, now: Time) -> Result<(), TicketError> {
         let Some(target) = ticket.host() else {
             return Err(TicketError::Refused(
                 "only single addresses are tested".into(),
@@ -126,17 +144,13 @@ impl TicketService {
     /// Does what is due for a ticket about a test.
     pub(super) fn advance_self_test(
         &self,
+        batch: &mut TicketBatch<'_>,
         ticket: &mut Ticket,
-        now: Time,
     ) -> Result<(), TicketError> {
+        let now = batch.now;
         let is_due = ticket.next_at.is_some_and(|at| at <= now);
         match ticket.state {
-            TicketState::Delayed if is_due => {
-                if let Err(e) = self.run_self_test(ticket, now) {
-                    delay(ticket, e, now)?;
-                }
-                return Ok(());
-            }
+            TicketState::Delayed if is_due => return self.begin_self_test(batch, ticket),
             TicketState::NeedsProof if ticket.changed.plus(IDLE_PERIOD) <= now => {
                 return ticket.apply(TicketEvent::Withdraw, now);
             }

@@ -378,6 +378,24 @@ impl Folder {
     }
 }
 
+/// Returns the files of a folder that contain some bytes.
+pub fn files_with(folder: &std::path::Path, bytes: &[u8]) -> Vec<String> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(files_with(&path, bytes));
+        } else if fs::read(&path)
+            .unwrap_or_default()
+            .windows(bytes.len())
+            .any(|w| w == bytes)
+        {
+            out.push(path.display().to_string());
+        }
+    }
+    out
+}
+
 pub fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
     let mut m = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
     for l in name.split('.').filter(|l| !l.is_empty()) {

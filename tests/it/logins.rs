@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     api::{Api, Reply},
-    lab::{CONFIG, Folder, ZONE, query, shown, udp},
+    lab::{CONFIG, Folder, ZONE, files_with, query, shown, udp},
     mail_host::MailHost,
 };
 
@@ -221,24 +221,6 @@ fn counts_and_presence_are_for_operators() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
-}
-
-/// Returns the files of a folder that contain some bytes.
-fn files_with(folder: &std::path::Path, bytes: &[u8]) -> Vec<String> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            out.extend(files_with(&path, bytes));
-        } else if fs::read(&path)
-            .unwrap_or_default()
-            .windows(bytes.len())
-            .any(|w| w == bytes)
-        {
-            out.push(path.display().to_string());
-        }
-    }
-    out
 }
 
 #[test]
@@ -483,4 +465,39 @@ fn postfix_and_exim_relay_for_users_who_have_logged_in_at_dovecot() {
     expect("permit_dnswl_client alone relays", "554 5.7.1");
     expect("permit_dnswl_client alone accepts", "250 ");
     expect("stranger to a user", "554 5.7.1 Service unavailable");
+}
+
+/// Connections with and without a request that is under way, as programs that report log-ins keep
+/// them.
+#[test]
+fn stop_ends_whatever_connections_are_open() {
+    use std::io::Write;
+    let mut api = api();
+    let token = api.token("dovecot", "login", &[]);
+    let addresses: Vec<String> = (0..1000)
+        .map(|n| format!("45.52.{}.{}", n / 250, n % 250))
+        .collect();
+    let body = json!({ "addresses": addresses }).to_string();
+    let request = format!(
+        "POST /v1/zones/logins/logins HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // An idle one, one with half a request, and one whose reply nobody reads.
+    let sent = [0, request.len() / 2, request.len()];
+    let open: Vec<std::net::TcpStream> = (0..5)
+        .flat_map(|_| sent)
+        .map(|bytes| {
+            let mut stream = std::net::TcpStream::connect(api.addr).unwrap();
+            stream.write_all(&request.as_bytes()[..bytes]).unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert!(api.daemon.take().unwrap().stop().success());
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(open);
 }

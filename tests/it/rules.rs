@@ -379,3 +379,37 @@ fn check_refuses_rules_that_nothing_can_meet_and_warns_of_misspelt_sources() {
     let said = f.ok(&["check"]);
     assert!(said.contains("did you mean `operator`?"), "{said}");
 }
+
+/// The recipe of `docs/rbldnsd.md`, with the zone files, data files and commands that it names.
+#[test]
+fn two_zones_that_use_one_code_for_different_things_share_a_reason() {
+    let zone = |name: &str, source: &str| {
+        format!(
+            "origin = '{name}.orbs.example'\nkind = 'address'\nns = ['ns1.orbs.example', 'ns2.orbs.example']\ncontact = 'hostmaster@orbs.example'\n\
+             publish = [{{ reason = 'listed', sources = ['{source}'], code = '127.0.0.2' }}]\n"
+        )
+    };
+    let config = format!("{CONFIG}[[reason]]\nname = 'listed'\ntext = 'Listed $'\n");
+    let (one, two) = (zone("one", "a"), zone("two", "b"));
+    let f = Folder::with(&config, &[("bl", ZONE), ("one", &one), ("two", &two)]);
+    let daemon = Daemon::start(&f);
+    f.write("a.rbl", ":127.0.0.2:\n45.51.100.7\n45.51.100.8\n");
+    f.write("b.rbl", ":127.0.0.2:\n45.51.100.8\n45.51.100.9\n");
+    for source in ["a", "b"] {
+        let file = format!("{source}.rbl");
+        f.ok(&[
+            "import", "--source", source, "--reason", "listed", "--format", "rbldnsd", &file,
+        ]);
+    }
+    for (labels, zones) in [
+        ("7.100.51.45", &["one"][..]),
+        ("8.100.51.45", &["one", "two"]),
+        ("9.100.51.45", &["two"]),
+        ("10.100.51.45", &[]),
+    ] {
+        let listing = ["one", "two"].map(|z| answer(&f, labels, z).contains("127.0.0.2"));
+        let expected = ["one", "two"].map(|z| zones.contains(&z));
+        assert_eq!(listing, expected, "{labels}");
+    }
+    assert!(daemon.stop().success());
+}

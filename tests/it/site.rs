@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     api::Api,
-    lab::{CONFIG, free_port},
+    lab::{CONFIG, files_with, free_port},
 };
 
 const HTML: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
@@ -388,6 +388,34 @@ fn pasted_headers_lead_to_the_host_that_handed_the_message_over() {
     );
     assert_eq!(reply.status, 422, "{}", reply.body);
     assert!(reply.body.contains("own: `nonsense`"), "{}", reply.body);
+}
+
+#[test]
+fn pasted_headers_are_neither_stored_nor_logged() {
+    let mut site = Site::start();
+    site.api.list("45.51.100.99", "relay");
+    let headers = "Received: from client-name.example.com (client-name.example.com [45.51.100.7])\n\tby mx.example.net (Postfix) with ESMTP id queue4711;\n\tMon, 30 Nov 2026 14:00:00 +0000\nSubject: words-of-the-subject\n";
+    let page = site.form(
+        "/lookup",
+        "Sec-Fetch-Site: same-origin\r\n",
+        &form_urlencoded(headers),
+    );
+    assert!(page.body.contains("45.51.100.7"), "{}", page.body);
+    let body = serde_json::json!({ "text": headers, "own": "45.51.100.0/24" }).to_string();
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(site.send("POST", "/lookup", json, &body).status, 200);
+    assert!(site.api.daemon.take().unwrap().stop().success());
+    for (bytes, is_stored) in [
+        (&b"client-name"[..], false),
+        (b"queue4711", false),
+        (b"words-of-the-subject", false),
+        (b"45.51.100.7", false),
+        (&[45, 51, 100, 7], false),
+        (&[45, 51, 100, 99], true),
+    ] {
+        let files = files_with(site.api.f.path(), bytes);
+        assert_eq!(!files.is_empty(), is_stored, "{bytes:?}: {files:?}");
+    }
 }
 
 fn form_urlencoded(text: &str) -> String {

@@ -1,7 +1,10 @@
 //! Tests that the holders of addresses ask for.
 
 use super::*;
-use crate::relay::{PreparedMessage, policy::Trigger};
+use crate::{
+    relay::{PreparedMessage, policy::Trigger},
+    tickets::control::ControlFacts,
+};
 
 const HOST: &str = "127.64.0.1";
 
@@ -25,6 +28,24 @@ impl Bench {
         assert_eq!(ticket.state, TicketState::NeedsProof);
         let prove = |method| self.tickets.prove(ticket.number, method, self.now());
         prove(ControlMethod::Dns).unwrap()
+    }
+
+    /// A ticket about a test of an address whose requester has proved to hold its reverse zone.
+    fn self_test_of_zone(&self, host: &str, zone: &str) -> Ticket {
+        let ticket = self.open_self_test(&request(host, None, None));
+        let facts = ControlFacts {
+            at: self.now(),
+            host_name: None,
+            null_mx: false,
+            zones: vec![zone.into()],
+        };
+        let (n, now) = (ticket.number, self.now());
+        let changed = self.tickets.update(n, now, |ticket| {
+            ticket.control_facts = Some(facts);
+            Ok(())
+        });
+        changed.unwrap();
+        self.tickets.prove(n, ControlMethod::Dns, now).unwrap()
     }
 
     /// Runs the last test of a ticket with one outcome for all messages.
@@ -149,13 +170,55 @@ fn address_is_tested_once_an_hour_and_three_times_a_day() {
 }
 
 #[test]
-fn proofs_of_a_zone_start_tests_of_ten_addresses_a_day() {
-    let b = Bench::new();
-    let states: Vec<TicketState> = (1..=11)
-        .map(|i| b.proved_self_test(&format!("127.64.{i}.1"), None).state)
+fn proofs_of_a_zone_start_tests_of_ten_addresses_on_each_day() {
+    let mut b = Bench::new();
+    let all: Vec<Ticket> = (1..=22)
+        .map(|i| b.self_test_of_zone(&format!("127.64.{i}.1"), "64.127.in-addr.arpa"))
         .collect();
-    assert_eq!(states[..10], [TicketState::Testing; 10]);
-    assert_eq!(states[10], TicketState::Delayed);
+    let started = |b: &Bench| all.iter().filter(|t| b.get(t).test.is_some()).count();
+    assert_eq!(started(&b), 10);
+    let rest = all.iter().skip(10);
+    assert!(rest.clone().all(|t| t.state == TicketState::Delayed));
+    let other = b.self_test_of_zone("127.65.1.1", "65.127.in-addr.arpa");
+    assert_eq!(other.state, TicketState::Testing, "another zone");
+    for (days, expected) in [(1, 20), (2, 22)] {
+        b.later(DAY + 1);
+        b.tick();
+        assert_eq!(started(&b), expected, "after {days} days");
+        b.later(3600);
+        b.tick();
+        assert_eq!(started(&b), expected, "an hour later");
+    }
+}
+
+#[test]
+fn test_that_the_hourly_limit_delays_is_not_counted_for_its_zone() {
+    let mut b = Bench::new();
+    let zone = "64.127.in-addr.arpa";
+    let first = b.self_test_of_zone(HOST, zone);
+    b.run_self_test(&first, &refused());
+    let again = b.self_test_of_zone(HOST, zone);
+    assert_eq!(again.state, TicketState::Delayed, "within an hour");
+    for i in 1..=9 {
+        let ticket = b.self_test_of_zone(&format!("127.64.{i}.1"), zone);
+        assert_eq!(ticket.state, TicketState::Testing, "address {i}");
+    }
+    let eleventh = b.self_test_of_zone("127.64.10.1", zone);
+    assert_eq!(eleventh.state, TicketState::Delayed);
+}
+
+#[test]
+fn retry_on_another_day_counts_for_the_zone_of_the_proof() {
+    let mut b = Bench::new();
+    let zone = "64.127.in-addr.arpa";
+    let first = b.self_test_of_zone(HOST, zone);
+    b.run_self_test(&first, &refused());
+    b.later(DAY + 1);
+    for i in 1..=10 {
+        b.self_test_of_zone(&format!("127.64.{i}.1"), zone);
+    }
+    let e = b.tickets.retry(first.number, b.now()).unwrap_err();
+    assert!(matches!(e, TicketError::LimitReached(..)), "{e:?}");
 }
 
 #[test]
