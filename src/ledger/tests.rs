@@ -2,13 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ExpiryBatch, Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt};
+use super::{ExpiryBatch, Import, Ledger, LedgerError, LedgerSettings, ReasonSettings, Receipt};
 use crate::{
     clock::{Clock, TrustAtStart, tests::ManualTime},
     dns::{AnswerKind, Peer, respond},
     index::Snapshot,
-    model::{Change, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds},
-    store::{CommitFault, Store, schema::AuditRecord},
+    model::{
+        Change, EntryText, ReasonId, SourceId, Subject, Zone, history::Command, time::Seconds,
+    },
+    store::{
+        CommitFault, Store,
+        schema::{AuditRecord, FeedEntry},
+        stage::Mode,
+    },
 };
 
 pub(super) const DAY: u64 = 86_400;
@@ -329,4 +335,87 @@ fn a_query_never_sees_half_of_a_commit() {
         readers.map(|r| r.join().unwrap())
     });
     assert!(commits_seen.iter().all(|n| *n > 2), "{commits_seen:?}");
+}
+
+/// A list of a feed, which becomes its whole list or, with [`Mode::Remove`], leaves it.
+fn import(ledger: &Ledger, source: SourceId, mode: Mode, hosts: &[&Subject]) {
+    let mut import = Import {
+        mode,
+        ..Import::replace(source)
+    };
+    let imported = ledger.import_with(&mut import, |_, sink| {
+        hosts.iter().try_for_each(|host| {
+            let entry = FeedEntry {
+                reason: RELAY,
+                exclusion: false,
+                implied: false,
+                since: ledger.now(),
+                text: EntryText::default(),
+                note: None,
+            };
+            sink((*host).clone(), entry)
+        })
+    });
+    imported.unwrap();
+}
+
+/// One feed has all hosts, and the other one in turn the even ones, the odd ones, and none after its
+/// end. So whole commits list one of these sets, and half of an import another one.
+#[test]
+fn rule_over_two_sources_is_kept_while_a_feed_is_imported_and_ends() {
+    // More entries of each list than one commit of the store has.
+    const HOSTS: u32 = 44_000;
+    let mut b = Bench::new();
+    b.stop();
+    b.settings.zones[0].publish[0].min_sources = Some(2);
+    b.start();
+    let hosts: Vec<Subject> = (0..HOSTS)
+        .map(|n| Subject::host4(0x2d01_0000 + n))
+        .collect();
+    let of_parity =
+        |parity: usize| -> Vec<&Subject> { hosts.iter().skip(parity).step_by(2).collect() };
+    let ledger = b.ledger();
+    let [all, some] = ["feed-a", "feed-b"].map(|name| ledger.source(name).unwrap());
+    import(
+        ledger,
+        all,
+        Mode::Replace,
+        &hosts.iter().collect::<Vec<_>>(),
+    );
+    let end = Instant::now() + Duration::from_secs(4);
+    let seen = std::thread::scope(|s| {
+        let reader = || {
+            let (mut last, mut seen) = (0, [0; 3]);
+            while Instant::now() < end {
+                let snapshot = ledger.published.load();
+                assert!(snapshot.seq >= last);
+                last = snapshot.seq;
+                let listed: Vec<bool> = (0..HOSTS)
+                    .step_by(997)
+                    .map(|n| format!("45.1.{}.{}", n >> 8, n & 255))
+                    .map(|host| b.answer_from(&snapshot, &host).is_some())
+                    .collect();
+                // The step is odd, so that even and odd hosts take turns.
+                let state = match listed.contains(&true) {
+                    false => 2,
+                    true => usize::from(!listed[0]),
+                };
+                let is_listed = |i: usize| state < 2 && i % 2 == state;
+                let is_whole = (0..listed.len()).all(|i| listed[i] == is_listed(i));
+                assert!(is_whole, "commit {last}: {listed:?}");
+                seen[state] += 1;
+            }
+            seen
+        };
+        let readers = [s.spawn(reader), s.spawn(reader)];
+        while Instant::now() < end {
+            for parity in [0, 1] {
+                import(ledger, some, Mode::Replace, &of_parity(parity));
+            }
+            import(ledger, some, Mode::Remove, &of_parity(1));
+        }
+        readers.map(|r| r.join().unwrap())
+    });
+    let total = [0, 1, 2].map(|state| seen[0][state] + seen[1][state]);
+    assert!(total.iter().all(|n| *n > 0), "{total:?}");
 }

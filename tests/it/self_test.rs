@@ -2,6 +2,7 @@
 //! mail server on this machine.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -115,6 +116,58 @@ fn holder_reads_what_the_server_delivers_and_nobody_is_listed() {
     let months = lab.api.call("", "GET", "/survey", &[], "").ok();
     assert_eq!(months["items"][0]["tested"], 2, "{months:#}");
     assert!(!months.to_string().contains("127.64"), "{months}");
+}
+
+/// Starts a test of a nominated host at its own request, and waits for its end. Returns the outcomes
+/// by the names of the tests.
+fn tested(lab: &RelayLab, addr: IpAddr) -> BTreeMap<String, String> {
+    lab.done(lab.nominate(addr, &json!({"tests": ["plain"]})));
+    lab.nominate(
+        addr,
+        &json!({"tests": ["plain"], "evidence": "another line"}),
+    );
+    let ticket = post_from(lab, addr, "/test", &json!({ "address": addr }));
+    assert_eq!(ticket["state"], "testing", "{ticket:#}");
+    let until = Instant::now() + Duration::from_secs(90);
+    loop {
+        let found = view(lab, &ticket);
+        if found["test"]["ended"].is_string() {
+            let outcomes = found["test"]["outcomes"].as_array().unwrap().iter();
+            let text = |o: &Value, key: &str| o[key].as_str().unwrap().to_string();
+            return outcomes
+                .map(|o| (text(o, "test"), text(o, "outcome")))
+                .collect();
+        }
+        assert!(Instant::now() < until, "{found:#}\n{}", lab.api.f.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn forms_that_harm_a_product_are_not_sent_for_its_holder_either() {
+    let lab = RelayLab::new("");
+    let harmful = ["localhost-sender", "helo-local", "helo-target-literal"];
+    for (n, greeting, are_sent) in [
+        (21, "220 x ESMTP Postfix", true),
+        (
+            22,
+            "220 x ESMTP Service (Lotus Domino Release 5.0.8) ready",
+            false,
+        ),
+    ] {
+        let addr = v4(n, 1);
+        let behavior = MtaBehavior {
+            greeting: Some(greeting),
+            ..MtaBehavior::default()
+        };
+        let _mta = lab.mta(addr, &format!("product{n}"), behavior);
+        let outcomes = tested(&lab, addr);
+        assert_ne!(outcomes["plain"], "skipped", "{greeting}: {outcomes:#?}");
+        for form in harmful {
+            let is_sent = outcomes.get(form).is_some_and(|o| o != "skipped");
+            assert_eq!(is_sent, are_sent, "{greeting}: {form}: {outcomes:#?}");
+        }
+    }
 }
 
 #[test]

@@ -73,7 +73,9 @@ pub fn zone(origin: &str, mirrors: &[std::net::SocketAddr]) -> String {
     let rest = match stem {
         "all" => {
             "kind='address'\ntxt='all'\npublish=[{reason='netblock',code='127.0.0.3'},{reason='relay',code='127.0.0.2',text='all: $'},{reason='dynamic',code='127.0.0.4'},\
-             {all=['relay','netblock'],code='127.0.0.9'},{any=['relay','netblock','dynamic'],min_sources=2,code='127.0.0.10',text='two: $'}]"
+             {all=['relay','netblock'],code='127.0.0.9'},{any=['relay','netblock','dynamic'],min_sources=2,code='127.0.0.10',text='two: $'},\
+             {any=['relay','netblock'],sources=['six','operator'],code='127.0.0.12',text='some: $'},\
+             {any=['relay','netblock','dynamic'],weights={xbl=2,six=2,operator=1},min_score=3,code='127.0.0.13',text='score: $'}]"
         }
         "mapped" => {
             "kind='address'\nipv4_mapped=true\nttl='10m'\npublish=[{reason='relay',code='127.0.0.2'},{reason='dynamic',code='127.0.0.4'},\
