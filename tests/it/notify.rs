@@ -131,7 +131,7 @@ impl NotifySender {
             reason,
             source,
             until: None,
-            text: None,
+            text: Default::default(),
         };
         let subject = std::net::Ipv4Addr::from(0x2d00_0000 + n)
             .to_string()

@@ -442,7 +442,7 @@ fn listing_that_expires_while_stopped_ends_before_the_first_answer() {
             reason: relay,
             source: SourceId::OPERATOR,
             until: Some(ledger.now().plus(Seconds(seconds))),
-            text: None,
+            text: Default::default(),
         };
         let change = Change::new(subject(addr), "test", list);
         commit(&ledger, change).unwrap();

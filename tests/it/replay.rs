@@ -87,7 +87,7 @@ fn change(ledger: &Ledger, dice: &mut Random) {
             reason,
             source,
             until,
-            text: (dice.below(3) == 0).then(|| "word".into()),
+            text: (dice.below(3) == 0).then_some("word").into(),
         },
         4 => Command::Delist {
             reason: None,
@@ -259,7 +259,7 @@ fn subjects_that_change_while_an_import_is_staged_are_compared_again() {
             reason: relay,
             source: SourceId::OPERATOR,
             until: None,
-            text: Some("own".into()),
+            text: "own".into(),
         };
         // Meanwhile a listing that the feed keeps is removed, one that it drops is removed, and an
         // operator lists two subjects.
@@ -420,7 +420,7 @@ fn events_of_feeds_are_deleted_after_their_time_and_others_are_kept() {
         reason: relay,
         source: SourceId::OPERATOR,
         until: None,
-        text: None,
+        text: Default::default(),
     };
     let change = Change {
         subject: both.clone(),

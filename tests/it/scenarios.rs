@@ -151,7 +151,7 @@ fn act(lab: &Lab, line: &str, body: &str) -> Result<(), String> {
                 .and_then(|s| v.sources.get(&s))
                 .unwrap_or(orbsd::model::SourceId::OPERATOR),
             until: end,
-            text: value("text").map(Into::into),
+            text: value("text").into(),
         },
         "delist" => Command::Delist {
             reason: None,

@@ -198,7 +198,7 @@ fn invalid_stored_name_is_answered_found_counted_and_removed() {
                     reason,
                     source: SourceId::OPERATOR,
                     until: None,
-                    text: None,
+                    text: Default::default(),
                 },
                 preconditions: Default::default(),
             };
