@@ -28,6 +28,7 @@ pub enum SubjectFamily {
 
 /// The lengths of the networks as which single addresses count, by family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(all(test, feature = "daemon"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublishWidth {
     /// The bits of the network as which a single IPv6 address counts, unless its listing is exact.
