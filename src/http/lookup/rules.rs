@@ -76,7 +76,12 @@ pub(super) fn applied_rules(
             let listings = [&counted[..], &unseen[..]];
             let network = network.map(|n| NetworkAddresses::of(snapshot, derived, n));
             out.push(applied_rule(
-                dictionary, derived, p.code, &rule, listings, network,
+                dictionary,
+                derived,
+                p.code,
+                &rule,
+                listings,
+                network.as_ref(),
             ));
         }
     }
@@ -90,7 +95,7 @@ fn applied_rule(
     code: [u8; 4],
     rule: &PublishRule,
     [counted, unseen]: [&[Listed]; 2],
-    network: Option<NetworkAddresses>,
+    network: Option<&NetworkAddresses>,
 ) -> AppliedRuleResponse {
     let sources = sources_of(counted);
     let mut unseen = sources_of(unseen);
@@ -117,13 +122,13 @@ fn applied_rule(
         sources_needed: derived.min_sources,
         score: has_score.then(score),
         score_needed: has_score.then_some(derived.min_score),
-        network: network.as_ref().map(|n| n.network.to_string()),
+        network: network.map(|n| n.network.to_string()),
         addresses: network
             .iter()
             .flat_map(|n| &n.addresses)
             .map(ToString::to_string)
             .collect(),
-        more_addresses: network.as_ref().map_or(0, |n| n.more),
+        more_addresses: network.map_or(0, |n| n.more),
         explanation: String::new(),
     };
     out.explanation = explanation(&out, rule.seen_within);
