@@ -24,8 +24,10 @@ use crate::{
     model::{ZoneKind, time::Seconds},
 };
 
-/// How long a group of checks may take.
-const GROUP_TIMEOUT: Duration = Duration::from_millis(4500);
+/// How long a group of checks may take: five questions, one after the other, without an answer. The
+/// checks of a zone wait for its parent zone, the addresses of its servers, the servers, this server
+/// and the sample.
+const GROUP_TIMEOUT: Duration = Duration::from_millis(9000);
 
 /// Look for faults of this server as its users see it, and name the remedies
 #[derive(Debug, Args)]
@@ -147,20 +149,25 @@ async fn remote(context: &Arc<Context>, is_wanted: impl Fn(Area) -> bool) -> Vec
         }
     }
     if is_wanted(Area::Listeners) {
-        limited(&mut tasks, Area::Listeners, "all", listeners::check(own()));
+        limited(
+            &mut tasks,
+            &[Area::Listeners],
+            "all",
+            listeners::check(own()),
+        );
     }
     if is_wanted(Area::Machine) {
         let context = own();
         let check = async move { files::check(&context).await };
-        limited(&mut tasks, Area::Machine, "all", check);
+        limited(&mut tasks, &[Area::Machine], "all", check);
     }
     if is_wanted(Area::Tester) {
-        limited(&mut tasks, Area::Tester, "all", tester::check(own()));
+        limited(&mut tasks, &[Area::Tester], "all", tester::check(own()));
     }
     if is_wanted(Area::Site) {
         let context = own();
         let check = async move { site::check(&context).await };
-        limited(&mut tasks, Area::Site, "all", check);
+        limited(&mut tasks, &[Area::Site], "all", check);
     }
     tasks.join_all().await.into_iter().flatten().collect()
 }
@@ -170,14 +177,19 @@ fn zone_checks(config: &Config, context: &Arc<Context>, tasks: &mut JoinSet<Vec<
     let zones = config.ledger.zones.iter();
     for zone in zones.filter(|z| z.kind != ZoneKind::Catalog) {
         let check = zones::check(context.clone(), Arc::new(zone.clone()));
-        limited(tasks, Area::Servers, &zone.origin, check);
+        limited(
+            tasks,
+            &[Area::Delegation, Area::Servers],
+            &zone.origin,
+            check,
+        );
     }
 }
 
-/// Starts a group of checks, whose end does not wait for others.
+/// Starts a group of checks of some areas, whose end does not wait for others.
 fn limited(
     tasks: &mut JoinSet<Vec<Finding>>,
-    area: Area,
+    areas: &'static [Area],
     target: &str,
     check: impl Future<Output = Vec<Finding>> + Send + 'static,
 ) {
@@ -185,14 +197,21 @@ fn limited(
     tasks.spawn(async move {
         let found = tokio::time::timeout(GROUP_TIMEOUT, check).await;
         found.unwrap_or_else(|_| {
-            let examination = Examination::new(area, "time", target);
-            vec![examination.not_seen(
-                format!(
-                    "the checks did not end within {} ms",
-                    GROUP_TIMEOUT.as_millis()
-                ),
-                format!("look for what does not answer: run `orbsd doctor --only {area}` again"),
-            )]
+            areas
+                .iter()
+                .map(|area| unfinished(*area, &target))
+                .collect()
         })
     });
+}
+
+/// The finding of an area whose checks did not end.
+fn unfinished(area: Area, target: &str) -> Finding {
+    Examination::new(area, "time", target).not_seen(
+        format!(
+            "the checks did not end within {} ms",
+            GROUP_TIMEOUT.as_millis()
+        ),
+        format!("look for what does not answer: run `orbsd doctor --only {area}` again"),
+    )
 }

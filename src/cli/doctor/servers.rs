@@ -39,7 +39,8 @@ pub(super) struct ZoneServer {
 }
 
 impl ZoneServer {
-    fn examination(&self, check: &'static str) -> Examination {
+    /// Begins a check of this server.
+    pub(super) fn examination(&self, check: &'static str) -> Examination {
         let target = format!("{} at {} ({})", self.zone, self.name, self.address.ip());
         Examination::new(Area::Servers, check, target)
     }

@@ -191,8 +191,6 @@ async fn check_servers(
     let mut examined = tasks.join_all().await;
     examined.sort_by_key(|e| e.server.address);
     let ours = own_serial(context, &origin).await;
-    let newest = || examined.iter().filter_map(|e| e.serial).reduce(Serial::max);
-    let reference = ours.or_else(newest);
     let own_sample = match own_listener(context) {
         Some(own) if ours.is_some() => servers::ask_sample(own, &sample).await,
         _ => Vec::new(),
@@ -202,13 +200,25 @@ async fn check_servers(
         let (context, zone) = (context.clone(), zone.clone());
         let (names, own_sample) = (sample.clone(), own_sample.clone());
         tasks.spawn(async move {
-            let Some(reference) = reference else {
-                return one.findings;
-            };
-            compare(&context, &zone, one, reference, &names, &own_sample).await
+            match ours {
+                Some(ours) => compare(&context, &zone, one, ours, &names, &own_sample).await,
+                None => without_own_serial(one),
+            }
         });
     }
     tasks.join_all().await.into_iter().flatten().collect()
+}
+
+/// Adds that the serial of a server is compared with nothing: one that is equal to those of the
+/// other servers can be stale on all of them.
+fn without_own_serial(mut one: Examined) -> Vec<Finding> {
+    if one.serial.is_some() {
+        one.findings.push(one.server.examination("serial").not_seen(
+            "this server gives no serial to compare with",
+            "start the daemon, and let one of `[dns] listen` answer from here",
+        ));
+    }
+    one.findings
 }
 
 /// Adds the findings about the serial and the sample of a server.
@@ -261,6 +271,14 @@ async fn compare(
         );
         found = servers::assess_sample(&one.server, names, &theirs, &ours);
     }
+    let not_compared = || {
+        one.server.examination("agreement").not_seen(
+            "no listed name has an answer of both servers that could be compared",
+            "let one of `[dns] listen` answer from here, and run this again",
+        )
+    };
+    // Without a listed name there is nothing on which servers could differ.
+    let found = found.or_else(|| (!names.is_empty()).then(not_compared));
     one.findings.extend(found);
     one.findings
 }

@@ -215,6 +215,28 @@ fn expired_certificate_is_named_with_its_end() {
     assert_eq!(report.code, 0);
 }
 
+/// Mirrors that are equal to each other can all be stale.
+#[test]
+#[ignore = "needs the programs of `make peers`; run `make test`"]
+fn serials_are_not_called_good_if_this_server_has_none_to_compare_with() {
+    let mut world = World::prepared(&[PRIMARY, SECOND], "");
+    let ours = world.primary();
+    let mut mirror = Mirror::at(Kind::Nsd, world.at(SECOND), ours, &[ZONE]);
+    world.start();
+    mirror.start();
+    mirror.in_step(ZONE, ours, Duration::from_secs(30));
+    assert!(world.daemon.take().unwrap().stop().success());
+    let report = world.doctor(&["--only", "servers"]);
+    let target = "ns2.bl.orbs.example (127.0.0.2)";
+    report.good("answer", target);
+    assert_eq!(
+        report.one("serial", target)["state"],
+        "not-seen",
+        "{:#?}",
+        report.findings
+    );
+}
+
 #[test]
 fn lame_server_is_named_with_its_answer() {
     let mut world = World::prepared(&[PRIMARY, SECOND], "");

@@ -127,3 +127,15 @@ fn tester_on_a_blocklist_is_a_fault_and_a_refused_query_is_not_seen() {
     // A parked domain answers with an address of its own.
     expect(&assess(answer("192.0.2.80")), State::Good, "not listed", "");
 }
+
+#[test]
+fn page_of_the_tester_has_to_be_under_https() {
+    let state = |url: &str, found| {
+        let examination = Examination::new(Area::Tester, "info-url", url);
+        tester::assess_page(examination, url, &found).state
+    };
+    assert_eq!(state("https://orbs.example/tests", Ok(200)), State::Good);
+    assert_eq!(state("http://orbs.example/tests", Ok(200)), State::Warning);
+    assert_eq!(state("http://orbs.example/tests", Ok(503)), State::Fault);
+    assert_eq!(state("http://127.0.0.1:8053/", Ok(200)), State::Good);
+}
