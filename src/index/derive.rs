@@ -12,11 +12,21 @@ use std::{
 
 use serde::Serialize;
 
-use super::widen::WidenedReason;
 use crate::model::{
     MAX_REASONS, Mask, PublishRule, ReasonId, Reasons, SightAge, SourceId, Sources, SubjectFamily,
     Time, Zone,
 };
+
+/// A reason for which single IPv6 addresses count as the networks around them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct WidenedReason {
+    /// The number of the widened reason, for which no source lists anything.
+    pub number: ReasonId,
+    /// The reason of the listings.
+    pub reason: ReasonId,
+    /// The bits of the networks.
+    pub width: u8,
+}
 
 /// A listing as a point has it: the longest match of a source for a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use super::{
     entries::{Entry, Key},
     tree::{Ancestor, Bounds, Leaf, NO_PARENT, Packed, Span, Step, Tree, Visitor},
     values::{FactsId, Interned, ValueId},
-    widen::HostEntry,
 };
 use crate::model::{Mask, Prefix6};
 
@@ -31,6 +30,15 @@ pub struct Summary {
     pub first: ValueId,
     /// The reasons by which some two of them differ.
     pub varied: Mask,
+}
+
+/// What a walk through the addresses of a network meets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum HostEntry {
+    /// Facts that some addresses of the next leaf have; true if these are to be visited.
+    Leaf(FactsId),
+    /// An address with its facts; false ends the walk.
+    Host(u128, FactsId),
 }
 
 /// Gets what some addresses answer: the first and last one, and their value; false ends the search.

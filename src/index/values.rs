@@ -14,9 +14,8 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    derive::{DerivedReason, Listed, PublishRules},
+    derive::{DerivedReason, Listed, PublishRules, WidenedReason},
     pvec::PersistentVec,
-    widen::WidenedReason,
 };
 use crate::model::{
     EntryText, FeedPath, MAX_HOPS, MAX_REASONS, Mask, ReasonId, SightAge, SourceId, Subject,

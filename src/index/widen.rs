@@ -16,27 +16,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rustc_hash::FxBuildHasher;
-use serde::Serialize;
 
 use super::{
-    build::Tables,
     cover::InternContext,
-    derive::{DerivedReason, Listed},
-    ip6::{Ip6, Key6},
+    derive::{DerivedReason, Listed, WidenedReason},
+    ip6::{HostEntry, Ip6, Key6},
     values::{Fact, FactsId, Interned},
 };
 use crate::model::{Prefix6, ReasonId, SightAge, SourceId, SubjectFamily};
-
-/// A reason for which single IPv6 addresses count as the networks around them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct WidenedReason {
-    /// The number of the widened reason, for which no source lists anything.
-    pub number: ReasonId,
-    /// The reason of the listings.
-    pub reason: ReasonId,
-    /// The bits of the networks.
-    pub width: u8,
-}
 
 /// A listing of a single address that counts as one of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,15 +140,6 @@ impl<'a> Search<'a> {
         }
         read
     }
-}
-
-/// What a walk through the addresses of a network meets.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum HostEntry {
-    /// Facts that some addresses of the next leaf have; true if these are to be visited.
-    Leaf(FactsId),
-    /// An address with its facts; false ends the walk.
-    Host(u128, FactsId),
 }
 
 /// A network whose facts may change.
@@ -349,12 +327,11 @@ pub struct CountedAddress {
 /// The addresses whose listings count as those of a network for the widened reasons of its length,
 /// one for each reason and source without a fact of the network's own.
 pub fn counted_addresses(
-    tables: &Tables,
+    (ip6, interned): (&Ip6, &Interned),
     reasons: &[WidenedReason],
     network: Prefix6,
 ) -> Vec<CountedAddress> {
-    let interned = &tables.interned;
-    let facts = interned.facts(tables.ip6.facts(network));
+    let facts = interned.facts(ip6.facts(network));
     let of_width = || reasons.iter().filter(|r| r.width == network.len());
     let mut wanted = Vec::new();
     for r in of_width() {
@@ -367,7 +344,7 @@ pub fn counted_addresses(
         wanted.extend(widened.map(|f| (r.number, f.source)));
     }
     let mut search = Search::new(reasons, interned, network.len(), wanted);
-    search.run(&tables.ip6, network);
+    search.run(ip6, network);
     let found = search.best.into_iter();
     let found = found.filter_map(|((number, source), best)| {
         Some(CountedAddress {
@@ -382,12 +359,12 @@ pub fn counted_addresses(
 /// The addresses of a network, in order and at most `most`, whose listings a rule counts as the
 /// network.
 pub fn listed_addresses(
-    tables: &Tables,
+    (ip6, interned): (&Ip6, &Interned),
     derived: &DerivedReason,
     network: Prefix6,
     most: usize,
 ) -> Vec<Prefix6> {
-    let (interned, reasons) = (&tables.interned, derived.widened());
+    let reasons = derived.widened();
     let counts = |facts: FactsId| {
         let mut widened = widened_listings(reasons, interned, facts);
         widened.any(|(r, w)| {
@@ -400,7 +377,7 @@ pub fn listed_addresses(
         })
     };
     let mut out = Vec::new();
-    tables.ip6.hosts(network, &mut |entry| match entry {
+    ip6.hosts(network, &mut |entry| match entry {
         HostEntry::Leaf(facts) => counts(facts),
         HostEntry::Host(address, facts) => {
             if counts(facts) {
@@ -497,11 +474,9 @@ mod tests {
         let number = builder.derivations().widened()[0].number;
         let counted = |builder: &Builder| {
             let reasons = builder.derivations().widened();
-            let found = counted_addresses(builder.tables(), reasons, network);
-            let there = builder
-                .tables()
-                .interned
-                .facts(builder.tables().ip6.facts(network));
+            let (ip6, interned) = (&builder.tables().ip6, &builder.tables().interned);
+            let found = counted_addresses((ip6, interned), reasons, network);
+            let there = interned.facts(ip6.facts(network));
             let there = there.facts.iter().filter(|f| f.reason == number);
             let there: Vec<u32> = there.map(|f| f.aged.0).collect();
             let found: Vec<u128> = found.iter().map(|a| a.address.first() & 0xff).collect();

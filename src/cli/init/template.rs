@@ -154,9 +154,9 @@ pub(super) fn record_type(address: IpAddr) -> &'static str {
 /// A shipped `[[reason]]`, whose text names the contact instead of the site of the example.
 fn reason(name: &str, contact: &str) -> String {
     let mut tables = SHIPPED.split("[[reason]]\n").skip(1);
-    let first = format!("name = \"{name}\"\n");
+    let name = string(name);
     let table = tables
-        .find(|t| t.starts_with(&first))
+        .find(|t| value_of(t, "name") == Some(name.as_str()))
         .unwrap_or_default()
         .split("\n\n")
         .next()

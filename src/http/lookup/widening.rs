@@ -8,9 +8,9 @@ use crate::{
     api::ProblemDetails,
     index::{
         Snapshot, ZoneView,
-        derive::DerivedReason,
+        derive::{DerivedReason, WidenedReason},
         rrsets::PublishedReason,
-        widen::{WidenedReason, counted_addresses, listed_addresses},
+        widen::{counted_addresses, listed_addresses},
     },
     model::{Prefix6, Subject, Verdict},
     store::{Store, StoreError},
@@ -89,7 +89,8 @@ fn widened_listings(
         chain.insert(place, (network_subject.clone(), Verdict::default()));
     }
     let (dictionary, mut addresses) = (store.dictionary(), BTreeMap::new());
-    for counted in counted_addresses(&snapshot.tables, reasons, network) {
+    let tables = (&snapshot.tables.ip6, &snapshot.tables.interned);
+    for counted in counted_addresses(tables, reasons, network) {
         let address = Subject::V6(counted.address);
         let pair = (counted.reason.reason, counted.source);
         let verdict = store.verdict_in(&dictionary, &address)?;
@@ -123,7 +124,8 @@ pub(super) struct NetworkAddresses {
 impl NetworkAddresses {
     /// The addresses that a rule counts.
     pub(super) fn of(snapshot: &Snapshot, derived: &DerivedReason, network: Prefix6) -> Self {
-        let found = listed_addresses(&snapshot.tables, derived, network, MAX_COUNTED);
+        let tables = (&snapshot.tables.ip6, &snapshot.tables.interned);
+        let found = listed_addresses(tables, derived, network, MAX_COUNTED);
         NetworkAddresses {
             network,
             more: found.len().saturating_sub(MAX_ADDRESSES),
