@@ -66,7 +66,9 @@ fn pages() -> Vec<String> {
 
 /// The blocks that no test in this file runs: a text in each, and the file that tests it or the
 /// reason why it is not tested.
-const ELSEWHERE: [(&str, &str); 33] = [
+const ELSEWHERE: [(&str, &str); 35] = [
+    ("sources = [\"a\"]", "tests/it/rules.rs"),
+    ("--source a --reason listed", "tests/it/rules.rs"),
     ("queried recently: at least", "tests/it/generic_names.rs"),
     ("example/providers", "tests/it/dynamic_ranges.rs"),
     ("@ 3600 IN TXT \"orbsd-proof", "tests/it/dynamic_ranges.rs"),

@@ -146,7 +146,11 @@ fn tested(lab: &RelayLab, addr: IpAddr) -> BTreeMap<String, String> {
 #[test]
 fn forms_that_harm_a_product_are_not_sent_for_its_holder_either() {
     let lab = RelayLab::new("");
-    let harmful = ["localhost-sender", "helo-local", "helo-target-literal"];
+    let harmful = [
+        "relay-literal-sender",
+        "relay-ip-sender-unbracketed",
+        "helo-target-literal",
+    ];
     for (n, greeting, are_sent) in [
         (21, "220 x ESMTP Postfix", true),
         (
