@@ -98,7 +98,7 @@ pub(super) fn schema_of<T: JsonSchema>() -> Value {
 
 /// Removes what editors do not need: titles and defaults, and `null`, which TOML does not have.
 fn tidy(schema: &mut Value) {
-    let is_null = |v: &Value| *v == json!("null") || *v == json!({ "type": "null" });
+    let is_null = |v: &Value| v.is_null() || *v == json!("null") || *v == json!({ "type": "null" });
     if let Value::Object(keys) = schema {
         // The keys of `properties` are those of the file, which may be called `title`.
         for key in ["title", "default"] {
@@ -109,7 +109,7 @@ fn tidy(schema: &mut Value) {
                 keys.remove(key);
             }
         }
-        for key in ["type", "anyOf", "oneOf"] {
+        for key in ["type", "anyOf", "oneOf", "enum"] {
             let Some(Value::Array(choices)) = keys.get_mut(key) else {
                 continue;
             };
@@ -204,8 +204,9 @@ fn describe(schema: &mut Value, comments: &Comments, table: &str) {
         let sentence = documentation.split(". ").next().unwrap_or_default();
         let text = match comments.get(&(table.to_string(), key.clone())) {
             Some(comment) => comment.clone(),
-            None => sentence.trim_end_matches('.').to_string(),
+            None => sentence.trim_end_matches('.').replace("`None`", "unset"),
         };
+        let text = text.trim_end_matches(',');
         assert!(!text.is_empty(), "`{key}` of [{table}] has no description");
         describe(property, comments, key);
         if let Some(entries) = property.get_mut("items") {
@@ -244,7 +245,8 @@ fn config_schema() -> Value {
         describe(&mut table, &comments, shape.name);
         describe_table(&mut table, &comments, shape.name);
         if shape.array {
-            table = json!({ "type": "array", "items": table });
+            let description = table["description"].clone();
+            table = json!({ "type": "array", "items": table, "description": description });
         } else if let Value::Object(properties) = &mut table["properties"] {
             for (key, property) in properties {
                 if let Some(default) = sample[shape.name].get(key) {
@@ -300,6 +302,7 @@ fn descriptions_are_the_comments_of_the_shipped_files() {
     assert_eq!(of("store", "path"), "the embedded database");
     // A comment of two lines, of a key that is a comment itself.
     assert!(of("feed", "max_age").ends_with("For a file, its own age counts"));
+    assert_eq!(of("feed", "reason"), "the reason of all entries");
     assert!(of("removal_log", "on_loss").ends_with("and records the gap"));
     // A `#` in quotes is part of a value, and a comment above a key describes it.
     assert_eq!(split_comment("a = \"#\" # b"), ("a = \"#\" ", " b"));
