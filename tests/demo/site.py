@@ -5,7 +5,7 @@ Usage: site.py ORBSD [check]. ORBSD is the program. The script needs no privileg
 paste, and what to try; it runs until Ctrl-C, and then removes everything. With `check` it goes through the steps of a visitor
 itself, prints what it sees, and ends with status 0 if all is as promised.
 """
-import glob, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, tomllib, urllib.parse, urllib.request
+import glob, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, tomllib, urllib.parse, urllib.request
 from servers import *
 
 orbsd, checking = os.path.abspath(sys.argv[1]), sys.argv[2:] == ["check"]
@@ -14,6 +14,7 @@ tmp = tempfile.mkdtemp(prefix="orbsd-demo-")
 children = []
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 COLLECTOR, DOMAIN, SECOND_DOMAIN = "127.64.0.1", "probe.demo.example", "second.demo.example"
+GENERIC, USER, RANGE, STATIC = "p2d336407.dip0.t-ipconnect.de", "45.54.0.7", "45.53.0.0/24", "45.53.0.25"
 HOSTS = {"relay.demo.example": "127.64.1.1", "debian.demo.example": "127.64.2.1", "wall.demo.example": "127.64.3.1", "open.demo.example": "127.64.4.1"}
 INTRO = "Made-up entries of a demonstration"
 
@@ -105,6 +106,8 @@ def configure():
     for r in c["reason"]: r["text"] = r["text"].replace("https://orbs.example", BASE)
     c["reason"].append({"name": "partner", "text": f"Listed by Partner List, see {BASE}/$"})
     c["feed"] = [{"name": "partner-list", "kind": "file", "path": "feeds/partner.txt", "format": "list", "reason": "partner", "allow_special_ranges": True}]
+    change("dynamic_ranges", reason="dynamic")
+    change("generic_names", reason="generic", ranges=["45.51.100.0/29"], confirm_after="1s")
     c["comparison"] = [{"name": "other", "title": "Other List", "against": "relays"}]
     write("config.toml", toml(c))
     write("feeds/partner.txt", "198.51.100.23\n198.51.100.24\n2001:db8:23::/48\n")
@@ -115,7 +118,9 @@ def configure():
         zone["origin"] = zone["origin"].replace("orbs.example", "demo.example")
         zone["ns"] = ["ns1.demo.example", "ns2.demo.example"]
         # Recent log-ins are neither transferred nor shown.
-        if zone.get("durability") != "volatile":
+        if zone.get("durability") == "volatile":
+            zone["logins"]["allow"] = ["mailboxes"]
+        else:
             origins.append(zone["origin"])
             zone.setdefault("transfer", {}).update(allow=["127.0.0.0/8"], notify=[f"127.0.0.1:{MIRROR}"])
         write(f"zones/{name}", toml(zone))
@@ -136,6 +141,8 @@ def names():
     records = {("collector.demo.example", 1): [a(COLLECTOR)], (reverse(COLLECTOR), 12): [encode_name("collector.demo.example")],
         ("tester.demo.example", 1): [a("127.0.0.1")], ("demo.example", 15): [mx("inbox.demo.example")], ("inbox.demo.example", 1): [a("127.0.0.1")]}
     for d in (DOMAIN, SECOND_DOMAIN): records[(d, 15)] = [mx("collector.demo.example")]
+    records.update({(reverse("45.51.100.5"), 12): [encode_name(GENERIC)], (GENERIC, 1): [a("45.51.100.5")]})
+    records["0.53.45.in-addr.arpa", 6] = [encode_name("ns.isp.example") + encode_name("host.isp.example") + struct.pack(">5I", 1, 60, 60, 60, 60)]
     for n, t in HOSTS.items(): records.update({(n, 1): [a(t)], (n, 15): [mx(n)], (reverse(t), 12): [encode_name(n)]})
     return records
 
@@ -167,7 +174,8 @@ def make_history(servers):
     forms = "plain same-address foreign-sender null-sender unqualified-sender relay-name-sender bare-recipient verp-style".split()
     for n, t in HOSTS.items():
         run("relay", "nominate", t, "--evidence", f"log line about {n}", "--kind", "owner", "--name", n, *(a for f in forms for a in ("--test", f)))
-    listed = [("203.0.113.7", "spamsource"), ("2001:db8:7::/64", "spamsource"), ("203.0.113.128/25", "dynamic"), ("casino.example", "spam"), ("198.51.100.99", "proxy")]
+    listed = [("203.0.113.7", "spamsource"), ("2001:db8:7::/64", "spamsource"), ("203.0.113.128/25", "dynamic"), ("casino.example", "spam"), ("198.51.100.99", "proxy"),
+        ("198.51.100.77", "relay"), ("198.51.100.77", "spamsource")]
     for subject, reason in listed: run("list", subject, "--reason", reason, "--allow-special-ranges", "--note", INTRO)
     # One that was listed and removed, and one whose listing ends while the visitor watches.
     run("list", "203.0.113.9", "--reason", "spamsource", "--allow-special-ranges", "--note", INTRO)
@@ -195,6 +203,30 @@ def list_netblocks():
     run("netblock", "contact", spammer, "--request", "notice", "--asked-at", day(2), "--address", "abuse@isp.example", "--words", INTRO)
     run("netblock", "propose", quiet, "--kind", "holder-request", "--until", "200d", "--note", INTRO)
     for prefix in (spammer, quiet): run(*as_anna, "netblock", "approve", prefix)
+
+
+def report_login(address):
+    """Reports that a user at an address has just logged in to a mailbox, as a program for mailboxes does."""
+    token = run("token", "create", "--owner", "mailboxes", "--role", "login")["token"]
+    head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"addresses": [address]}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{ADMIN}/v1/zones/logins/logins", body, head), timeout=20)
+
+
+def prove_range():
+    """Proves a range as its provider does, by its reverse zone, lists it as dynamic, and takes a static host out."""
+    opened = http("POST", "/providers", {"range": RANGE}).json()
+    path = opened["path"]
+    names = wait_until("the reverse zone", lambda: http("GET", path).json()["record_names"])
+    with open(f"{tmp}/txt", "a") as f: f.write(f"{names[0]} {opened['record_text']}\n")
+    wait_until("the proof of the range", lambda: http("GET", path).json()["state"] == "proved", 60)
+    http("POST", f"{path}/edits", {"action": "add", "subject": RANGE})
+    http("POST", f"{path}/edits", {"action": "take-out", "subject": STATIC})
+
+
+def zones_of(subject):
+    """The zones in which a subject is listed."""
+    return [z["zone"].split(".")[0] for z in http("GET", f"/lookup?subject={subject}").json().get("zones", [])]
 
 
 def compare_lists():
@@ -254,7 +286,11 @@ and press "Look up". It is the bounce of a relay that is still open.
  6. {BASE}/203.0.113.9   was listed, {BASE}/192.0.2.200 never was; {BASE}/casino.example is a domain.
  7. {BASE}/netblocks   are networks that two persons have listed; {BASE}/compare   compares a made-up list with the one of relays;
     {BASE}/policy#quality   has the figures of quality, which were counted a moment ago.
- 8. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
+ 8. {BASE}/198.51.100.77   is a relay that was seen sending spam, and so in the list of abused relays too; {BASE}/45.51.100.5
+    has a name that its provider has made. {BASE}/45.53.0.24   is in a range that its provider
+    has proved and listed as dynamic, without 45.53.0.25. A user at {USER} has just logged in to a mailbox; in {tmp}:
+                                  {orbsd} logins logins --address {USER}
+ 9. A bounce of another list: paste "554 blocked using zen.spamhaus.org, client [203.0.113.77]".
 
 TXT records for proofs by DNS are lines of {tmp}/txt: NAME TEXT. Mail that orbsd sends is stored in {tmp}/mail.""")
     for what, path in tickets.items(): show(f"A ticket that is {what}: {BASE}{path}")
@@ -302,9 +338,18 @@ def check_pages():
     promise("a comparison shows what both lists have", (counts.get("theirs"), counts.get("both"), counts.get("only_theirs")) == (22, 2, 20))
     quality = {q["alias"]: q["figures"] for q in http("GET", "/policy").json()["quality"]}
     proofs = quality["relays"]["proofs"]
-    promise("the policy shows that each relay is proved", proofs["entries"] == proofs["proved"] == len(HOSTS))
+    promise("the policy shows that each relay but the one that was listed by hand is proved", (proofs["entries"], proofs["proved"]) == (len(HOSTS) + 1, len(HOSTS)))
     errors = quality["spamsources"]["removals"]
     promise("the policy shows the listing that was an error", (errors["removals"], errors["listed_in_error"]) == (1, 1))
+
+
+def check_companions():
+    """Looks at the lists that stood beside the one of relays, as pages."""
+    promise("a relay that was seen sending spam is in the list of abused relays too", "abused-relays" in zones_of("198.51.100.77") and "abused-relays" not in zones_of(HOSTS["wall.demo.example"]))
+    wait_until("the look-up of the generic name", lambda: "generic" in zones_of("45.51.100.5"), 60)
+    promise("a user who has just logged in to a mailbox is known, and on no page", run("logins", "logins", "--address", USER).get("login") and not is_listed(USER))
+    promise("a range that its provider has proved is listed without the host that it took out", "dynamic" in zones_of("45.53.0.24") and not is_listed(STATIC))
+    promise("an address whose name its provider has made is listed for it", GENERIC in http("GET", "/45.51.100.5").text)
 
 
 def check(servers):
@@ -319,6 +364,7 @@ def check(servers):
         if r.status not in (200, 201, 202): raise SystemExit(f"POST /tickets {address}: {r.status} {r.text}")
         return r.json()["path"]
     check_pages()
+    check_companions()
     path = claim(still_open)
     t = follow(path, ("failed",), 180)
     promise("an open relay stays listed, and the form that came through is named", is_listed(still_open) and any(o["outcome"] == "delivered" for o in t["test"]["outcomes"]))
@@ -355,6 +401,8 @@ def main():
     tickets = make_tickets()
     compare_lists()
     count_quality(process)
+    report_login(USER)
+    prove_range()
     if checking: return check(servers)
     print_steps(servers, tickets)
     signal.sigwait([signal.SIGINT, signal.SIGTERM])
