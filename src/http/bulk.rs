@@ -78,7 +78,7 @@ async fn outcome(
             let problem = match removed.filter(|_| is_not_listed(&e)) {
                 Some(s) => {
                     let snapshot = app.ledger.published.snapshot();
-                    lookup::explain_not_listed(&snapshot, &s, problem)
+                    lookup::widening::explain_not_listed(&snapshot, &s, problem)
                 }
                 None => problem,
             };

@@ -7,7 +7,7 @@ mod past;
 mod public;
 mod reading;
 mod rules;
-mod widening;
+pub mod widening;
 mod zones;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +19,6 @@ use axum::{
 
 pub use operators::remaining;
 pub use reading::LookupInput;
-pub use widening::explain_not_listed;
 pub use zones::published;
 
 use super::{

@@ -22,7 +22,7 @@ use super::{
     handler::{JsonResult, StatusResult, blocking},
     input::{JsonBody, Part},
     jobs::outcome_kind,
-    lookup,
+    lookup::widening::explain_not_listed,
 };
 use crate::{
     api::{
@@ -83,7 +83,7 @@ pub async fn open_ticket(
     let explain = |problem: ProblemDetails| match problem.code {
         ProblemCode::NotFound => {
             let snapshot = app.ledger.published.snapshot();
-            lookup::explain_not_listed(&snapshot, &subject, problem)
+            explain_not_listed(&snapshot, &subject, problem)
         }
         _ => problem,
     };

@@ -10,8 +10,8 @@
 //!   of the address in it that was seen last, and of several such of the lowest one.
 //!
 //! An address is looked for only where one in the network begins or ceases to be listed, or is seen
-//! earlier or later. The search ends with the first address of the least age, so that a network of
-//! many listed addresses costs no more than one of few.
+//! earlier or later. The search ends with the first address of the least age. If there is none, as
+//! when the last address of a source ends, it passes over the leaves of the network.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

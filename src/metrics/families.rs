@@ -249,10 +249,10 @@ metric_group! {
         "Since when the oldest ticket waits for its answer (`answer`) or decision (`decision`); no sample if none waits",
         "Answer within two days, and decide within seven.";
     TICKETS_OVERDUE: Gauge "orbsd_tickets_overdue" ["clock"] "tickets",
-        "Tickets that nobody answered in two days (`answer`) or decided in seven (`decision`)",
+        "Tickets unanswered after two days (`answer`) or undecided after seven (`decision`)",
         "Above 0, answer or decide them: `orbsd tickets list --waiting`. Listings of undecided ones are suspended.";
     TICKETS_OVER_LIMIT: Gauge "orbsd_tickets_over_limit" [] "tickets",
-        "Tickets that nobody decided in time and that are not suspended, because the limit of suspensions in a day is reached",
+        "Overdue tickets whose listings stay, because the daily limit of suspensions is reached",
         "Above 0, decide these tickets by hand ([Suspension](removal.md#suspension)).";
     TICKETS_OPENED_TOTAL: Counter "orbsd_tickets_opened_total" [] "tickets",
         "Tickets that were opened since the start",
